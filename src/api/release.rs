@@ -496,6 +496,9 @@ pub struct Promotion {
     #[schemars(length(max = 63))]
     pub name: String,
     pub state: State,
+    /// Since when it has been in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     #[serde(default = "first")]
     pub attempt: i64,
     /// What a Decision binds to: version, change, components as they go into this environment, plans and attempt.

@@ -1,0 +1,545 @@
+//! Deploying, Verifying and Observing: targets are changed in order, become ready, are verified and stay healthy.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::checks::{job_verdict, persisted};
+use super::facts::{Live, LiveComponent, Observed, Place};
+use super::paths;
+use super::prestate::{Captured, PreState};
+use super::promotion::{
+    self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after,
+};
+use super::readiness::{self, Readiness};
+use super::{Action, Change, Move, announce, cut, decisions, earliest, patches};
+use crate::api::release::{CheckState, Component, ComponentState, Entered, Promotion, State};
+use crate::api::{
+    Action as Act, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons, time,
+};
+
+/// How a target stands against what was captured.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Standing {
+    /// Not read.
+    Unread,
+    /// As it was captured.
+    Untouched,
+    /// Our fields stand.
+    Applied,
+    /// Somebody else changed our fields; which.
+    Changed(Vec<String>),
+    /// Deleted, or another object of the same name.
+    Gone(String),
+}
+
+/// How `live` stands against `captured`.
+pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, live: &Live) -> Standing {
+    let (target, created) = (&captured.target, captured.created());
+    match live {
+        Live::Unread => Standing::Unread,
+        Live::Absent if created => Standing::Untouched,
+        Live::Absent => Standing::Gone(format!("{target} has been deleted")),
+        Live::Present(object) if created && !is_ours(o, environment, object) => {
+            Standing::Changed(vec![format!("{target}, which somebody else has created meanwhile")])
+        }
+        Live::Present(object) => {
+            let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+            if !created && uid != captured.uid.as_deref() {
+                return Standing::Gone(format!("{target} has been deleted and created again"));
+            }
+            match paths::stands(&captured.changes, object) {
+                Ok(()) => Standing::Applied,
+                Err(_) if !created && paths::untouched(&captured.changes, object).is_ok() => Standing::Untouched,
+                Err(fields) => Standing::Changed(fields.into_iter().map(|f| format!("{target} {f}")).collect()),
+            }
+        }
+    }
+}
+
+/// Whether we created this object for this promotion, whichever attempt.
+pub(crate) fn is_ours(o: &Observed, environment: &str, object: &Value) -> bool {
+    let label = |name: &str| {
+        object.pointer("/metadata/labels").and_then(|l| l.get(name)).and_then(Value::as_str)
+    };
+    label(LABEL_RELEASE) == Some(o.name()) && label(LABEL_ENVIRONMENT) == Some(environment)
+}
+
+/// Everything that one step after entry looks at.
+struct Entry<'a> {
+    entered: &'a Entered,
+    place: &'a Place,
+    pre_state: &'a PreState,
+}
+
+/// What every state after entry needs; else the move that says what is missing.
+fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
+    let Some(entered) = &p.entered else {
+        let sentence = "status says that it has entered, but not where: somebody else has written it";
+        return Err(await_decision(p, reasons::CONFLICT, sentence, now));
+    };
+    let Some(place) = promotion::place(o, p) else { return Err(Move::Rest(None)) };
+    if own_claim(o, p, place).is_none() {
+        return Err(match &place.claim {
+            None => Move::Do(vec![Action::Claim {
+                environment: p.name.clone(),
+                namespace: entered.target_namespace.clone(),
+                holder: o.holder(&p.name, p.attempt),
+            }]),
+            Some(other) => {
+                let sentence = format!("the claim of {} is held by {}", other.namespace, other.release);
+                await_decision(p, reasons::CLAIM_LOST, &sentence, now)
+            }
+        });
+    }
+    match &place.pre_state {
+        Some(kept) => Ok(Entry { entered, place, pre_state: &kept.content }),
+        None => {
+            let name = p.backout.as_ref().map(|b| b.pre_state.as_str()).unwrap_or_default();
+            let sentence = format!(
+                "the pre-state {name} in {} is missing: without it nothing can be restored",
+                o.settings.operator_namespace
+            );
+            Err(await_decision(p, reasons::PRE_STATE_MISSING, &sentence, now))
+        }
+    }
+}
+
+/// A BackOut by an entitled person, from any state that can be backed out.
+fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
+    let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
+    Some(decisions::back_out(p, &decision?, now))
+}
+
+pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    if let Some(asked) = backout_asked(o, p, now) {
+        return asked;
+    }
+    match after_entry(o, p, now) {
+        Ok(entry) => Deploy { o, p, entry, now }.step(),
+        Err(other) => other,
+    }
+}
+
+struct Deploy<'a> {
+    o: &'a Observed,
+    p: &'a Promotion,
+    entry: Entry<'a>,
+    now: Timestamp,
+}
+
+/// What one component needs.
+enum Need {
+    Nothing,
+    /// Ready, not yet latched.
+    Latch,
+    Wait(Option<Timestamp>),
+    Act(Action),
+    Trouble(&'static str, String, Timestamp),
+    Move(Move),
+}
+
+impl Deploy<'_> {
+    fn step(&self) -> Move {
+        let components = &self.o.release.spec.components;
+        let (mut actions, mut until, mut ready, mut trouble) = (Vec::new(), None, Vec::new(), None);
+        let mut all_ready = true;
+        for component in components {
+            match self.need(component) {
+                Need::Nothing => {}
+                Need::Latch => ready.push(component.name.as_str()),
+                Need::Wait(edge) => {
+                    all_ready = false;
+                    until = earliest(until, edge);
+                }
+                Need::Act(action) => {
+                    all_ready = false;
+                    actions.push(action);
+                }
+                Need::Trouble(reason, message, again_at) => {
+                    all_ready = false;
+                    until = earliest(until, Some(again_at));
+                    trouble.get_or_insert((reason, message));
+                }
+                Need::Move(other) => return other,
+            }
+        }
+        if all_ready {
+            return self.deployed();
+        }
+        let (other, edge) =
+            inconclusive(self.o, self.p, trouble.as_ref().map(|(r, m)| (*r, m.as_str())), self.now);
+        if let Some(other) = other {
+            return other;
+        }
+        if ready.iter().any(|name| self.somebody_waits_for(name)) {
+            return to(self.latched(&ready), vec![]);
+        }
+        if actions.is_empty() { Move::Rest(earliest(until, edge)) } else { Move::Do(actions) }
+    }
+
+    fn state_of(&self, name: &str) -> Option<ComponentState> {
+        self.p.components.iter().find(|c| c.name == name).map(|c| c.state)
+    }
+
+    fn somebody_waits_for(&self, name: &str) -> bool {
+        self.o.release.spec.components.iter().any(|c| {
+            c.after.iter().any(|a| a == name) && self.state_of(&c.name) != Some(ComponentState::Ready)
+        })
+    }
+
+    fn latched(&self, ready: &[&str]) -> Promotion {
+        let mut next = self.p.clone();
+        for status in next.components.iter_mut().filter(|c| ready.contains(&c.name.as_str())) {
+            if status.state != ComponentState::Ready {
+                status.state = ComponentState::Ready;
+                status.ready_at = Some(time(self.now));
+            }
+        }
+        next
+    }
+
+    fn need(&self, component: &Component) -> Need {
+        let name = &component.name;
+        let (Some(captured), Some(live)) = (
+            self.entry.pre_state.component(name),
+            self.entry.place.components.iter().find(|c| c.name == *name),
+        ) else {
+            return Need::Wait(None);
+        };
+        let is_latched = self.state_of(name) == Some(ComponentState::Ready);
+        match standing(self.o, &self.p.name, captured, &live.object) {
+            Standing::Unread => match &live.trouble {
+                Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
+                None => Need::Wait(None),
+            },
+            Standing::Gone(sentence) => {
+                Need::Move(await_decision(self.p, reasons::TARGET_GONE, &sentence, self.now))
+            }
+            Standing::Changed(fields) => self.changed(live, &fields),
+            Standing::Untouched if captured.changes.is_empty() && !captured.created() => Need::Nothing,
+            Standing::Untouched if is_latched || live.patched => {
+                let sentence = format!("somebody reverted {}", captured.target);
+                Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now))
+            }
+            Standing::Untouched => self.untouched(component, captured, live),
+            Standing::Applied if is_latched => Need::Nothing,
+            Standing::Applied => self.applied(component, captured, live),
+        }
+    }
+
+    /// Our fields are neither as captured nor as released.
+    fn changed(&self, live: &LiveComponent, fields: &[String]) -> Need {
+        let fields = fields.join(", ");
+        if live.patched {
+            let sentence = format!("another writer changed {fields}{}", writer(live));
+            return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
+        }
+        if self.anything_applied() {
+            let sentence = format!("somebody changed {fields}{} before it was this component's turn", writer(live));
+            return Need::Move(await_decision(self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
+        }
+        // Nothing is touched: what was captured is thrown away and everything is asked again.
+        let mut next = moved(self.p, State::Waiting, self.now);
+        next.message = Some(cut(format!("somebody changed {fields} between capture and change: captured again")));
+        next.backout = None;
+        Need::Move(to(next, vec![]))
+    }
+
+    fn anything_applied(&self) -> bool {
+        self.entry.place.components.iter().any(|live| {
+            let captured = self.entry.pre_state.component(&live.name);
+            captured.is_some_and(|c| {
+                let touches = !c.changes.is_empty() || c.created();
+                touches
+                    && (live.patched || standing(self.o, &self.p.name, c, &live.object) == Standing::Applied)
+            })
+        })
+    }
+
+    fn untouched(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        if component.after.iter().any(|a| self.state_of(a) != Some(ComponentState::Ready)) {
+            return Need::Wait(None);
+        }
+        if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
+            return Need::Trouble(t.reason, t.message.clone(), t.again_at);
+        }
+        match forward(self.o, &self.p.name, self.p.attempt, component, captured, &live.object) {
+            Ok(change) => Need::Act(Action::Change {
+                environment: self.p.name.clone(),
+                namespace: self.entry.entered.target_namespace.clone(),
+                attempt: self.p.attempt,
+                component: component.name.clone(),
+                change,
+            }),
+            Err(sentence) => Need::Move(fail(self.o, self.p, reasons::CONFLICT, &sentence, self.now)),
+        }
+    }
+
+    fn applied(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        let Live::Present(object) = &live.object else { return Need::Wait(None) };
+        let deadline = whole_second_after(self.turn(component) + component.ready_within.get());
+        match readiness::judge(object, &live.pods, live.floor) {
+            Readiness::Ready => Need::Latch,
+            Readiness::Failed { reason, message } => {
+                let sentence = format!("{}: {reason}: {message}", captured.target);
+                Need::Move(fail(self.o, self.p, reasons::FAILED, &sentence, self.now))
+            }
+            Readiness::Progressing { message, .. } if self.now >= deadline => {
+                let sentence =
+                    format!("{} is not ready within {}: {message}", captured.target, component.ready_within);
+                Need::Move(fail(self.o, self.p, reasons::READY_TOO_LATE, &sentence, self.now))
+            }
+            Readiness::Progressing { .. } => {
+                // Kinds that are not watched are read again while they are what is waited for.
+                let again = live.trouble.as_ref().map(|t| t.again_at);
+                Need::Wait(earliest(Some(deadline), again))
+            }
+        }
+    }
+
+    /// When this component's turn came: at entry, or when the last of those it waits for was ready.
+    fn turn(&self, component: &Component) -> Timestamp {
+        let entry = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
+        let awaited = self.p.components.iter().filter(|c| component.after.contains(&c.name));
+        awaited.filter_map(|c| c.ready_at.as_ref()).map(|t| t.0).fold(entry, Timestamp::max)
+    }
+
+    fn deployed(&self) -> Move {
+        let names: Vec<&str> = self.p.components.iter().map(|c| c.name.as_str()).collect();
+        let mut next = self.latched(&names);
+        next.inconclusive = None;
+        next.deployed_at = Some(time(self.now));
+        if self.entry.entered.verification.is_empty() {
+            return verified(self.o, next, self.entry.entered, self.now);
+        }
+        let next = Promotion { verification: vec![], ..moved(&next, State::Verifying, self.now) };
+        to(next, vec![])
+    }
+}
+
+/// Who wrote last, for messages.
+fn writer(live: &LiveComponent) -> String {
+    let Live::Present(object) = &live.object else { return String::new() };
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let last = entries
+        .into_iter()
+        .flatten()
+        .filter(|e| e.get("subresource").is_none() && e.get("manager").and_then(Value::as_str) != Some("signalbox"))
+        .max_by_key(|e| e.get("time").and_then(Value::as_str).unwrap_or_default().to_owned());
+    match last.and_then(|e| e.get("manager")).and_then(Value::as_str) {
+        Some(manager) => format!(" (last written by {manager})"),
+        None => String::new(),
+    }
+}
+
+/// The change that takes a target from what was captured to what is released.
+///
+/// # Errors
+/// A sentence: the container is not there any more.
+pub(crate) fn forward(
+    o: &Observed,
+    environment: &str,
+    attempt: i64,
+    component: &Component,
+    captured: &Captured,
+    live: &Live,
+) -> Result<Change, String> {
+    let target = &component.target;
+    let stated = patches::overlay(component.patch.as_ref(), component.override_for(environment));
+    match live {
+        Live::Present(object) => {
+            let patch = patches::forward(
+                &target.api_version,
+                &target.kind,
+                object,
+                stated.as_ref(),
+                &component.image_pairs(),
+                &component.remove,
+                captured.restarted_for.as_deref(),
+            )?;
+            Ok(Change::Patch {
+                api_version: target.api_version.clone(),
+                kind: target.kind.clone(),
+                name: target.name.clone(),
+                patch,
+            })
+        }
+        _ => {
+            let labels = labels(o, environment, attempt, &component.name);
+            let stated = stated.unwrap_or_else(|| json!({}));
+            let object = patches::creation(
+                &target.api_version,
+                &target.kind,
+                &target.name,
+                &stated,
+                &component.image_pairs(),
+                captured.restarted_for.as_deref(),
+                &labels,
+            )?;
+            Ok(Change::Create { object })
+        }
+    }
+}
+
+/// Labels of what the operator creates for a component.
+pub(crate) fn labels(
+    o: &Observed,
+    environment: &str,
+    attempt: i64,
+    component: &str,
+) -> BTreeMap<String, String> {
+    [
+        (LABEL_RELEASE, o.name().to_owned()),
+        (LABEL_ENVIRONMENT, environment.to_owned()),
+        (LABEL_ATTEMPT, attempt.to_string()),
+        (LABEL_COMPONENT, component.to_owned()),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v))
+    .collect()
+}
+
+/// Nothing is left to verify: observe, or be done.
+fn verified(o: &Observed, p: Promotion, entered: &Entered, now: Timestamp) -> Move {
+    let verified_at = (!entered.verification.is_empty()).then(|| time(now));
+    if entered.observation.is_some() {
+        return to(Promotion { verified_at, ..moved(&p, State::Observing, now) }, vec![]);
+    }
+    succeed(o, &Promotion { verified_at, ..p }, "", now)
+}
+
+pub(crate) fn succeed(_: &Observed, p: &Promotion, how: &str, now: Timestamp) -> Move {
+    let mut next = moved(p, State::Succeeded, now);
+    next.finished_at = Some(time(now));
+    next.message = (!how.is_empty()).then(|| cut(how.to_owned()));
+    let took = p.started_at.as_ref().map_or(0, |s| now.duration_since(s.0).as_secs());
+    let note = format!("{}: succeeded after {took} s{}{how}", p.name, if how.is_empty() { "" } else { "; " });
+    to(next, announce(reasons::SUCCEEDED, note))
+}
+
+pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    if let Some(asked) = backout_asked(o, p, now) {
+        return asked;
+    }
+    let entry = match after_entry(o, p, now) {
+        Ok(entry) => entry,
+        Err(other) => return other,
+    };
+    if let Some(lost) = drift_or_loss(o, p, &entry, now) {
+        return lost;
+    }
+    let (mut checks, mut actions, mut until, mut trouble) = (Vec::new(), Vec::new(), None, None);
+    for item in &entry.entered.verification {
+        let key = format!("verification/{}", item.name);
+        let prior = p.verification.iter().find(|c| c.name == item.name);
+        let namespace = &entry.entered.target_namespace;
+        let (state, reason, message) = match (&item.job, &item.expression) {
+            (Some(job), _) => {
+                let verdict = job_verdict(o, p, entry.place, namespace, &key, job, prior, now);
+                actions.extend(verdict.action);
+                until = earliest(until, verdict.until);
+                (verdict.state, verdict.reason, verdict.message)
+            }
+            (None, _) => match entry.place.expressions.get(&key) {
+                Some(Ok(true)) => (CheckState::Satisfied, reasons::SATISFIED, "holds".to_owned()),
+                Some(Ok(false)) => (CheckState::Failed, reasons::EXPRESSION_FALSE, "does not hold".to_owned()),
+                Some(Err(why)) => (CheckState::Unknown, reasons::EXPRESSION_UNKNOWN, why.clone()),
+                None => (CheckState::Unknown, reasons::NOT_READ_YET, "has not been evaluated".to_owned()),
+            },
+        };
+        match state {
+            CheckState::Failed => {
+                let sentence = format!("{}: {message}", item.name);
+                let mut failed = p.clone();
+                failed.verification.retain(|c| c.name != item.name);
+                failed.verification.push(persisted(&item.name, prior, false, state, reason, message, None, now));
+                return fail(o, &failed, reasons::VERIFICATION_FAILED, &sentence, now);
+            }
+            CheckState::Unknown => {
+                trouble.get_or_insert((reason, format!("verification {}: {message}", item.name)));
+            }
+            CheckState::Satisfied => {
+                checks.push(persisted(&item.name, prior, false, state, reason, message, None, now));
+            }
+            CheckState::Waiting => {}
+        }
+    }
+    if checks.len() == entry.entered.verification.len() {
+        let done = Promotion { verification: checks, inconclusive: None, ..p.clone() };
+        return verified(o, done, entry.entered, now);
+    }
+    if checks != p.verification {
+        return to(Promotion { verification: checks, ..p.clone() }, vec![]);
+    }
+    let (other, edge) = inconclusive(o, p, trouble.as_ref().map(|(r, m)| (*r, m.as_str())), now);
+    if let Some(other) = other {
+        return other;
+    }
+    let again = entry.place.jobs.values().filter_map(|j| match j {
+        super::facts::JobState::Trouble(t) => Some(t.again_at),
+        _ => None,
+    });
+    let until = [edge, again.min()].into_iter().fold(until, earliest);
+    if actions.is_empty() { Move::Rest(until) } else { Move::Do(actions) }
+}
+
+pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    if let Some(asked) = backout_asked(o, p, now) {
+        return asked;
+    }
+    let entry = match after_entry(o, p, now) {
+        Ok(entry) => entry,
+        Err(other) => return other,
+    };
+    if let Some(lost) = drift_or_loss(o, p, &entry, now) {
+        return lost;
+    }
+    let start = p.verified_at.as_ref().or(p.deployed_at.as_ref()).map_or(now, |t| t.0);
+    let observation = entry.entered.observation.as_ref().map_or(jiff::SignedDuration::ZERO, |d| d.get());
+    let over = whole_second_after(start + observation);
+    let suspicious = entry.place.components.iter().filter_map(|c| c.unhealthy_since).min();
+    if now < over {
+        let grace = suspicious.map(|s| whole_second_after(s + o.settings.health_grace));
+        return Move::Rest(earliest(Some(over), grace));
+    }
+    // Not while something is unhealthy: it may be on its way down.
+    match suspicious {
+        Some(since) => Move::Rest(Some(whole_second_after(since + o.settings.health_grace))),
+        None => succeed(o, p, "", now),
+    }
+}
+
+/// What may go wrong once everything was ready: a target is gone, unhealthy for too long, or drifts.
+fn drift_or_loss(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> Option<Move> {
+    let mut drifted: BTreeMap<&str, String> = BTreeMap::new();
+    for live in &entry.place.components {
+        let Some(captured) = entry.pre_state.component(&live.name) else { continue };
+        if let Some(since) = live.unhealthy_since.filter(|s| now.duration_since(*s) >= o.settings.health_grace) {
+            let sentence = format!("{} is unhealthy since {since}", captured.target);
+            return Some(fail(o, p, reasons::HEALTH_LOST, &sentence, now));
+        }
+        match standing(o, &p.name, captured, &live.object) {
+            Standing::Gone(sentence) => return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now)),
+            Standing::Changed(fields) => {
+                drifted.insert(&live.name, format!("drift: {}{}", fields.join(", "), writer(live)));
+            }
+            Standing::Untouched if !captured.changes.is_empty() => {
+                drifted.insert(&live.name, format!("drift: {} was put back{}", captured.target, writer(live)));
+            }
+            _ => {}
+        }
+    }
+    let mut next = p.clone();
+    let mut announcements = Vec::new();
+    for status in &mut next.components {
+        let says = drifted.get(status.name.as_str());
+        // Once reported it stays: the review asks for it.
+        if let (Some(says), None) = (says, &status.message) {
+            status.message = Some(cut(says.clone()));
+            announcements.extend(announce(reasons::DRIFT, format!("{}: {says}", p.name)));
+        }
+    }
+    (next != *p).then(|| to(next, announcements))
+}

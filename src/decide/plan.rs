@@ -1,0 +1,128 @@
+//! What a Decision binds to: the hash of an explicit projection of the plan, and names derived from it.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::patches;
+use crate::api::Release;
+use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image};
+
+/// Hex of the SHA-256 of `text`, cut to `digits`.
+#[must_use]
+pub fn hex(text: &str, digits: usize) -> String {
+    let mut hex: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    hex.truncate(digits);
+    hex
+}
+
+/// `v1:sha256:…` of version, change, components as they go into `environment`, plans and attempt.
+///
+/// Absent means default, keys are sorted and integers exact, so that the same plan has the same hash wherever it is
+/// computed. `namespace` is the target namespace where the Environment is known: an Environment that is redirected
+/// voids what was approved.
+#[must_use]
+pub fn hash(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> String {
+    let text = canonical(&projection(release, environment, namespace, attempt));
+    format!("v1:sha256:{}", hex(&text, 64))
+}
+
+fn projection(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> Value {
+    let spec = &release.spec;
+    let Change { model, reference, reason } = &spec.change;
+    let components: Vec<Value> = spec.components.iter().map(|c| component(c, environment)).collect();
+    json!({
+        "product": spec.product,
+        "version": spec.version,
+        "line": spec.line,
+        "requestedBy": spec.requested_by,
+        "change": { "model": model, "reference": reference, "reason": reason },
+        "environment": environment,
+        "namespace": namespace,
+        "components": components,
+        "deploymentPlan": spec.deployment_plan.as_ref().map(deployment_plan),
+        "backoutPlan": spec.backout_plan.as_ref().map(backout_plan),
+        "attempt": attempt,
+    })
+}
+
+fn component(component: &Component, environment: &str) -> Value {
+    // Destructured, so that a new field does not compile until somebody has decided whether it is approved.
+    let Component { name, target, patch, remove, images, overrides: _, after, restart_on, ready_within } = component;
+    let images: Vec<Value> =
+        images.iter().map(|Image { container, image }| json!({ "container": container, "image": image })).collect();
+    json!({
+        "name": name,
+        "target": target,
+        "patch": patches::overlay(patch.as_ref(), component.override_for(environment)),
+        "remove": remove,
+        "images": images,
+        "after": after,
+        "restartOn": restart_on,
+        "readyWithin": ready_within.get().as_secs(),
+    })
+}
+
+fn deployment_plan(plan: &DeploymentPlan) -> Value {
+    let DeploymentPlan { summary, document_url, owner, expected_duration } = plan;
+    json!({ "summary": summary, "documentURL": document_url, "owner": owner,
+            "expectedDuration": expected_duration.get().as_secs() })
+}
+
+fn backout_plan(plan: &BackoutPlan) -> Value {
+    let BackoutPlan { summary, document_url, strategy, trigger, owner, max_duration, data_reversible } = plan;
+    json!({ "summary": summary, "documentURL": document_url, "strategy": strategy, "trigger": trigger,
+            "owner": owner, "maxDuration": max_duration.get().as_secs(), "dataReversible": data_reversible })
+}
+
+/// JSON with sorted keys, without nulls and empty lists in maps, without white space.
+#[must_use]
+pub fn canonical(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<&String> = map.keys().collect();
+                keys.sort();
+                let mut sorted_map = Map::new();
+                for key in keys {
+                    let inner = &map[key];
+                    if !(inner.is_null() || inner.as_array().is_some_and(Vec::is_empty)) {
+                        sorted_map.insert(key.clone(), sorted(inner));
+                    }
+                }
+                Value::Object(sorted_map)
+            }
+            Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+/// Stamp of a target's configuration, for `restartOn`: its content without metadata and status.
+#[must_use]
+pub fn configuration_stamp(object: &Value) -> String {
+    let mut content = object.clone();
+    if let Some(map) = content.as_object_mut() {
+        map.remove("metadata");
+        map.remove("status");
+    }
+    hex(&canonical(&content), 16)
+}
+
+/// `prestate-<16 hex of uid, environment, attempt>`.
+#[must_use]
+pub fn pre_state_name(uid: &str, environment: &str, attempt: i64) -> String {
+    format!("prestate-{}", hex(&format!("{uid}/{environment}/{attempt}"), 16))
+}
+
+/// `claim-<16 hex of the target namespace>`.
+#[must_use]
+pub fn claim_name(namespace: &str) -> String {
+    format!("claim-{}", hex(namespace, 16))
+}
+
+/// The name of the Job of a gate or verification: what it is for, hashed, so that it exists once.
+#[must_use]
+pub fn job_name(uid: &str, environment: &str, attempt: i64, check: &str, plan_hash: &str) -> String {
+    format!("signalbox-{}", hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16))
+}

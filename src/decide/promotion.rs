@@ -1,0 +1,228 @@
+//! One promotion's way through its states: which module answers in which state, and what they share.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::accepted::Accepted;
+use super::facts::{Claim, Observed, Place};
+use super::version::Version;
+use super::{Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan};
+use crate::api::release::{Backout, BackoutState, Inconclusive, Promotion, State, Strategy, Trigger};
+use crate::api::{Release, reasons, time};
+
+/// Every promotion of this Release in promotion order, as persisted, with its current planHash.
+#[must_use]
+pub fn listed(o: &Observed) -> Vec<Promotion> {
+    let status = o.release.status.as_ref();
+    let gone = status.into_iter().flat_map(|s| &s.environments).filter(|p| {
+        p.entered.is_some() && !o.release.spec.environments.contains(&p.name)
+    });
+    let mut names: Vec<String> = in_order(o);
+    names.extend(gone.map(|p| p.name.clone()));
+    names.into_iter().map(|name| current(o, name)).collect()
+}
+
+/// The listed environments, upstream before downstream, otherwise as listed.
+fn in_order(o: &Observed) -> Vec<String> {
+    let mut left: Vec<&String> = o.release.spec.environments.iter().collect();
+    let mut ordered: Vec<String> = Vec::new();
+    while !left.is_empty() {
+        let free = left.iter().position(|name| {
+            let upstream = o.environment(name).and_then(|e| e.spec.promotes_from.as_ref());
+            !upstream.is_some_and(|f| f.environments.iter().any(|u| u != *name && left.contains(&u)))
+        });
+        // In a circle nobody is free; Accepted says so, and any order is as good as another.
+        ordered.push(left.remove(free.unwrap_or(0)).clone());
+    }
+    ordered
+}
+
+fn current(o: &Observed, name: String) -> Promotion {
+    let mut promotion = o.release.promotion(&name).cloned().unwrap_or_else(|| Promotion {
+        name: name.clone(),
+        attempt: 1,
+        ..Promotion::default()
+    });
+    if promotion.state.before_entry() {
+        let namespace = o.environment(&name).map(|e| e.spec.target_namespace(o.namespace()));
+        let hash = plan::hash(&o.release, &name, namespace.as_deref(), promotion.attempt);
+        if hash != promotion.plan_hash {
+            // What a Job said was said of another plan.
+            promotion.checks.retain(|c| !c.reason.starts_with("Job"));
+            promotion.plan_hash = hash;
+        }
+    }
+    promotion
+}
+
+/// What this promotion wants next.
+pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
+    match p.state {
+        State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
+        State::Deploying => deploying::deploying(o, p, now),
+        State::Verifying => deploying::verifying(o, p, now),
+        State::Observing => deploying::observing(o, p, now),
+        State::AwaitingDecision => decisions::awaiting(o, p, now),
+        State::BackingOut => backout::step(o, p, now),
+        State::Succeeded => decisions::succeeded(o, p, now),
+        State::BackedOut | State::Failed => decisions::ended(o, p, now),
+        State::Superseded | State::Withdrawn => give_back(o, p),
+    }
+}
+
+/// The last listed environment in order that Succeeded.
+#[must_use]
+pub fn furthest(_: &Observed, promotions: &[Promotion]) -> Option<String> {
+    promotions.iter().rev().find(|p| p.state == State::Succeeded).map(|p| p.name.clone())
+}
+
+/// A newer version of the same product and line that Succeeded in `environment`.
+#[must_use]
+pub fn newer_succeeded<'a>(o: &'a Observed, environment: &str) -> Option<&'a Arc<Release>> {
+    let ours = Version::parse(&o.release.spec.version)?;
+    o.siblings.iter().find(|other| {
+        other.promotion(environment).is_some_and(|p| p.state == State::Succeeded)
+            && Version::parse(&other.spec.version).is_some_and(|v| v > ours)
+    })
+}
+
+/// Pre-states that nobody can restore any more, because this Release Succeeded in their environment.
+pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
+    let succeeded = |environment: &str| o.release.promotion(environment).filter(|p| p.state == State::Succeeded);
+    o.pre_states
+        .iter()
+        .filter(|stored| {
+            succeeded(&stored.environment).is_some_and(|p| {
+                stored.release_uid != o.uid() || p.backout.as_ref().is_none_or(|b| b.pre_state != stored.name)
+            })
+        })
+        .map(|stored| Action::DeletePreState { name: stored.name.clone(), uid: stored.uid.clone() })
+        .collect()
+}
+
+pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
+    o.places.get(&p.name)
+}
+
+/// The claim, where this attempt of this promotion holds it.
+pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Option<&'a Claim> {
+    let mine = o.holder(&p.name, p.attempt);
+    place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
+}
+
+/// Whatever this promotion still holds is given back: nothing of it stands on a target.
+pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
+    let mut actions = Vec::new();
+    if p.state != State::Succeeded && p.state != State::BackedOut {
+        let unused = o.pre_states.iter().filter(|s| s.release_uid == o.uid() && s.environment == p.name);
+        actions.extend(unused.map(|s| Action::DeletePreState { name: s.name.clone(), uid: s.uid.clone() }));
+    }
+    actions.extend(release_claims(o, p));
+    if actions.is_empty() { Move::Rest(None) } else { Move::Do(actions) }
+}
+
+pub(crate) fn release_claims(o: &Observed, p: &Promotion) -> Vec<Action> {
+    o.own_claims
+        .iter()
+        .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == p.name))
+        .map(|c| Action::ReleaseClaim { environment: p.name.clone(), claim: c.clone() })
+        .collect()
+}
+
+/// `p` in another state, from now on.
+pub(crate) fn moved(p: &Promotion, state: State, now: Timestamp) -> Promotion {
+    let mut next = p.clone();
+    next.state = state;
+    next.since = Some(time(now));
+    next.message = None;
+    next.inconclusive = None;
+    next.forecast = None;
+    next
+}
+
+pub(crate) fn to(p: Promotion, announcements: Vec<Announcement>) -> Move {
+    Move::To(Box::new(p), announcements)
+}
+
+/// Something failed for certain: back out where the plan says so by itself, else ask people.
+pub(crate) fn fail(o: &Observed, p: &Promotion, reason: &'static str, sentence: &str, now: Timestamp) -> Move {
+    let plan = o.release.spec.backout_plan.as_ref();
+    let automatic = plan.is_some_and(|b| {
+        b.trigger == Trigger::Automatic && b.strategy == Strategy::Restore && b.data_reversible
+    });
+    if automatic {
+        return to_backing_out(p, "Automatic", None, &format!("{reason}: {sentence}"), now);
+    }
+    let owner = plan.and_then(|b| b.owner.as_deref()).unwrap_or("the owner of the release");
+    let why = match plan {
+        None => "there is no backout plan".to_owned(),
+        Some(b) if !b.data_reversible => "the backout plan says that data cannot be put back".to_owned(),
+        Some(_) => "the backout plan waits for a decision".to_owned(),
+    };
+    await_decision(p, reason, &format!("{sentence}; {why}: {owner} has to decide (BackOut, Accept or Abandon)"), now)
+}
+
+pub(crate) fn await_decision(p: &Promotion, reason: &str, sentence: &str, now: Timestamp) -> Move {
+    let mut next = moved(p, State::AwaitingDecision, now);
+    next.message = Some(cut(format!("{reason}: {sentence}")));
+    let note = format!("{}: {sentence}", p.name);
+    to(next, announce(reasons::AWAITING_DECISION, note))
+}
+
+pub(crate) fn to_backing_out(p: &Promotion, trigger: &str, by: Option<&str>, why: &str, now: Timestamp) -> Move {
+    let mut next = moved(p, State::BackingOut, now);
+    next.message = Some(cut(why.to_owned()));
+    let pre_state = p.backout.as_ref().map(|b| b.pre_state.clone()).unwrap_or_default();
+    next.backout = Some(Backout {
+        state: BackoutState::InProgress,
+        pre_state,
+        trigger: Some(trigger.to_owned()),
+        by: by.map(str::to_owned),
+        reason: Some(cut(why.to_owned())),
+        started_at: Some(time(now)),
+        finished_at: None,
+    });
+    to(next, announce(reasons::BACKING_OUT, format!("{}: {why}", p.name)))
+}
+
+/// Persists that something could not be read or done, hands over to people when that lasts, or clears it.
+/// `None` where what is persisted already says so.
+pub(crate) fn inconclusive(
+    o: &Observed,
+    p: &Promotion,
+    trouble: Option<(&str, &str)>,
+    now: Timestamp,
+) -> (Option<Move>, Option<Timestamp>) {
+    match (trouble, &p.inconclusive) {
+        (None, None) => (None, None),
+        (None, Some(_)) => {
+            let mut next = p.clone();
+            next.inconclusive = None;
+            (Some(to(next, vec![])), None)
+        }
+        (Some((reason, message)), known) => {
+            let since = known.as_ref().map_or(now, |k| k.since.0);
+            let over = since + o.settings.inconclusive_after;
+            if now >= over {
+                let sentence = format!("{message} (for {})", crate::api::GoDuration::from_secs(now.duration_since(since).as_secs()));
+                return (Some(await_decision(p, reason, &sentence, now)), None);
+            }
+            // Rewritten only when the reason changes: a message that counts tries would be a write a try.
+            if known.as_ref().is_some_and(|k| k.reason == reason) {
+                return (None, Some(whole_second_after(over)));
+            }
+            let mut next = p.clone();
+            next.inconclusive =
+                Some(Inconclusive { since: time(since), reason: reason.to_owned(), message: cut(message.to_owned()) });
+            (Some(to(next, vec![])), None)
+        }
+    }
+}
+
+/// The first whole second that is not before `t`.
+#[must_use]
+pub fn whole_second_after(t: Timestamp) -> Timestamp {
+    let cut = Timestamp::from_second(t.as_second()).unwrap_or(t);
+    if cut < t { cut + SignedDuration::from_secs(1) } else { cut }
+}
