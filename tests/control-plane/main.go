@@ -3,7 +3,7 @@
 //
 // The first argument says which part to be. Nothing outlives whoever started it: with SIGNALBOX_TETHERED set, the
 // process ends when its standard input reaches its end, which the operating system sees to even where the parent is
-// killed hard. `tether` lends the same habit to a program of somebody else's, `sweep` to a folder.
+// killed hard. The small program in tether/ lends the same habit to others.
 package main
 
 import (
@@ -11,15 +11,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
@@ -35,9 +30,7 @@ import (
 
 const usage = `usage: control-plane PART [ARGUMENT…]
 parts: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl: what they are elsewhere
-       keypair FILE: writes a new RSA key, which signs the tokens of service accounts
-       tether PROGRAM [ARGUMENT…]: runs a program that ends with our standard input
-       sweep FOLDER: removes a folder once our standard input ends`
+       keypair FILE: writes a new RSA key, which signs the tokens of service accounts`
 
 func main() {
 	// A link called kubectl is what people, scripts and kubectl's own plugins expect to find on the path.
@@ -47,9 +40,9 @@ func main() {
 		os.Args = os.Args[1:] // each part reads its own arguments from here
 	}
 
-	if os.Getenv("SIGNALBOX_TETHERED") != "" && part != "tether" && part != "sweep" {
+	if os.Getenv("SIGNALBOX_TETHERED") != "" {
 		go func() {
-			awaitEnd()
+			_, _ = io.Copy(io.Discard, os.Stdin)
 			os.Exit(0)
 		}()
 	}
@@ -66,12 +59,10 @@ func main() {
 	case "kubectl":
 		run(kubectl.NewDefaultKubectlCommand())
 	case "keypair":
-		finish(keypair(argument()))
-	case "tether":
-		argument()
-		finish(tether(os.Args[1], os.Args[2:]...))
-	case "sweep":
-		finish(sweep(argument()))
+		if err := keypair(argument()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
 		fmt.Fprintf(os.Stderr, "there is no part %q\n%s\n", part, usage)
 		os.Exit(2)
@@ -91,24 +82,6 @@ func argument() string {
 	return os.Args[1]
 }
 
-func finish(err error) {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		os.Exit(0)
-	case errors.As(err, &exit) && exit.Exited():
-		os.Exit(exit.ExitCode())
-	default:
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// awaitEnd returns once nobody holds the other end of our standard input any more.
-func awaitEnd() {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-}
-
 func keypair(file string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -116,38 +89,4 @@ func keypair(file string) error {
 	}
 	block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
 	return os.WriteFile(file, pem.EncodeToMemory(block), 0o600)
-}
-
-// tether passes on the signals that ask a program to stop, and its exit code, so that it is as good as the program.
-func tether(program string, arguments ...string) error {
-	command := exec.Command(program, arguments...)
-	command.Stdout, command.Stderr = os.Stdout, os.Stderr
-	asked := make(chan os.Signal, 8)
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	if err := command.Start(); err != nil {
-		return err
-	}
-	go func() {
-		for each := range asked {
-			_ = command.Process.Signal(each)
-		}
-	}()
-	go func() {
-		awaitEnd()
-		_ = command.Process.Kill()
-	}()
-	return command.Wait()
-}
-
-// sweep tries again for a while, because those who write into the folder see the same end at the same time.
-func sweep(folder string) error {
-	awaitEnd()
-	var err error
-	for range 50 {
-		if err = os.RemoveAll(folder); err == nil {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return err
 }

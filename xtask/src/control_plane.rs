@@ -92,8 +92,8 @@ impl ControlPlane {
         };
         let log = |name: &str| at(&format!("{name}.log"));
 
-        let mut sweep = part("sweep");
-        sweep.arg(folder.path());
+        let mut sweep = Command::new(tools.path("tether"));
+        sweep.arg("sweep").arg(folder.path());
         let mut processes = vec![Process::start("sweep", &mut sweep, log("sweep"))?];
 
         let mut keypair = part("keypair");
@@ -225,13 +225,14 @@ impl ControlPlane {
             log("kube-scheduler"),
         )?);
 
-        let mut command = part("tether");
-        command.arg(tools.path("kwok")).args([
+        let mut command = Command::new(tools.path("tether"));
+        command.arg("run").arg(tools.path("kwok")).args([
             format!("--kubeconfig={}", admin.display()),
             format!("--config={}", source.join("stages.yaml").display()),
             "--manage-all-nodes=true".to_owned(),
             "--node-lease-duration-seconds=0".to_owned(), // nobody watches the node's leases
             "--node-port=0".to_owned(),                   // and nobody asks it for logs
+            "--node-ip=192.0.2.1".to_owned(),
             "--cidr=10.0.0.0/8".to_owned(),
         ]);
         processes.push(Process::start("kwok", &mut command, log("kwok"))?);

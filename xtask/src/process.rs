@@ -1,5 +1,5 @@
 //! A process that cannot be forgotten: in a group of its own, which is killed when its owner lets go of it, be it at the
-//! end, on an error, in a panic or after Ctrl-C. Where this process itself is killed, see `tests/control-plane/main.go`.
+//! end, on an error, in a panic or after Ctrl-C. Where this process itself is killed, see `tests/control-plane/tether`.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -185,9 +185,9 @@ impl Watched<'_> {
 
         let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
         let [port] = free_ports()?;
-        let mut command = Command::new(self.tools.path("control-plane"));
+        let mut command = Command::new(self.tools.path("tether"));
         command
-            .arg("tether")
+            .arg("run")
             .arg(self.repository.join("target/debug/signalbox"))
             .args(["run", "--namespace", NAMESPACE, "--log-format", "json"])
             .args(["--policy-settle", "3s", "--health-grace", "5s"])

@@ -16,7 +16,7 @@ use crate::process::{Process, tail};
 const KWOK: &str = "v0.8.0";
 const HELM: &str = "v4.3.1";
 
-/// The folder with `control-plane`, `kubectl`, `kwok` and `helm`; a value of this type means that they are there.
+/// The folder with `control-plane`, `tether`, `kubectl`, `kwok` and `helm`; a value of this type means that they are there.
 #[derive(Clone)]
 pub struct Tools {
     folder: PathBuf,
@@ -38,8 +38,10 @@ impl Tools {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 eprintln!("Waiting for another build of the control plane…");
-                let waited = lock.try_clone()?;
-                tokio::task::spawn_blocking(move || waited.lock()).await??;
+                // Asked again and again instead of waited for in a thread, which Ctrl-C could not end.
+                while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
             }
             Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
         }
@@ -93,13 +95,17 @@ impl Tools {
                 .env("GOWORK", "off");
             command
         };
-        let output = partial.path().join("control-plane");
         let kwok = format!("sigs.k8s.io/kwok/cmd/kwok@{KWOK}");
         let helm = format!("helm.sh/helm/v4/cmd/helm@{HELM}");
-        let mut build = go(&["build", "-trimpath", "-ldflags", &flags, "-o"]);
-        build.arg(output).arg(".");
         let steps = [
-            ("control-plane", build),
+            (
+                "control-plane",
+                go(&["install", "-trimpath", "-ldflags", &flags, "."]),
+            ),
+            (
+                "tether",
+                go(&["install", "-trimpath", "-ldflags", "-s -w", "./tether"]),
+            ),
             ("kwok", go(&["install", "-trimpath", "-ldflags", "-s -w", &kwok])),
             ("helm", go(&["install", "-trimpath", "-ldflags", "-s -w", &helm])),
         ];
@@ -194,7 +200,7 @@ fn numbers(version: &str) -> Vec<u32> {
 /// Changes with everything that the tools are made of, so that two checkouts share a build or have one each.
 fn fingerprint(source: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    for name in ["go.mod", "go.sum", "main.go"] {
+    for name in ["go.mod", "go.sum", "main.go", "tether/main.go"] {
         let path = source.join(name);
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
     }
