@@ -1,6 +1,99 @@
-//! Development in one place.
-mod crds;
-fn main() -> anyhow::Result<()> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    crds::run(&root, std::env::args().any(|a| a == "--check"))
+//! The command line of `cargo xtask`: parse, dispatch, and end everything when asked to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Development in one place",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Brings up a real control plane and keeps it until Ctrl-C
+    Up(xtask::up::Options),
+    /// Runs every test: the pure ones, then those against a real control plane
+    Test(xtask::test::Options),
+    /// Runs kubectl, of the version the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
+    Kubectl(Passed),
+    /// Runs helm, of the version the tests use
+    Helm(Passed),
+    /// Builds what the control plane needs, unless it is there, and prints the folder
+    Tools,
+}
+
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<ExitCode> {
+    // Two features of the dependency tree would each bring a provider of their own; naming one settles it.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another crypto provider is installed already"))?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut hung_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let Arguments { command } = Arguments::parse();
+    // The command's future is dropped when a signal comes first, and with it every process and folder it owns.
+    tokio::select! {
+        code = dispatch(command) => code,
+        _ = interrupted.recv() => Ok(ExitCode::from(130)),
+        _ = terminated.recv() => Ok(ExitCode::from(143)),
+        _ = hung_up.recv() => Ok(ExitCode::from(129)),
+    }
+}
+
+async fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(options) => xtask::up::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Test(options) => xtask::test::run(options).await,
+        Command::Kubectl(passed) => pass_on("kubectl", passed).await,
+        Command::Helm(passed) => pass_on("helm", passed).await,
+        Command::Tools => {
+            println!("{}", tools().await?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn tools() -> Result<PathBuf> {
+    Ok(xtask::tools::Tools::ready(&xtask::repository()?)
+        .await?
+        .folder()
+        .to_path_buf())
+}
+
+async fn pass_on(tool: &str, passed: Passed) -> Result<ExitCode> {
+    let status = tokio::process::Command::new(tools().await?.join(tool))
+        .args(passed.arguments)
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    Ok(status
+        .code()
+        .map_or(ExitCode::FAILURE, |code| ExitCode::from(code as u8)))
 }

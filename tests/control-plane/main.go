@@ -1,0 +1,92 @@
+// Command control-plane is etcd, the parts of a Kubernetes control plane and kubectl in one program, so that the tests
+// can have a real cluster on a machine with nothing but Go, Rust and git.
+//
+// The first argument says which part to be. Nothing outlives whoever started it: with SIGNALBOX_TETHERED set, the
+// process ends when its standard input reaches its end, which the operating system sees to even where the parent is
+// killed hard. The small program in tether/ lends the same habit to others.
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+)
+
+const usage = `usage: control-plane PART [ARGUMENT…]
+parts: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl: what they are elsewhere
+       keypair FILE: writes a new RSA key, which signs the tokens of service accounts`
+
+func main() {
+	// A link called kubectl is what people, scripts and kubectl's own plugins expect to find on the path.
+	part := filepath.Base(os.Args[0])
+	if part != "kubectl" {
+		part = argument()
+		os.Args = os.Args[1:] // each part reads its own arguments from here
+	}
+
+	if os.Getenv("SIGNALBOX_TETHERED") != "" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+	}
+
+	switch part {
+	case "etcd":
+		etcdmain.Main(os.Args)
+	case "kube-apiserver":
+		run(apiserver.NewAPIServerCommand())
+	case "kube-controller-manager":
+		run(controllers.NewControllerManagerCommand())
+	case "kube-scheduler":
+		run(scheduler.NewSchedulerCommand())
+	case "kubectl":
+		run(kubectl.NewDefaultKubectlCommand())
+	case "keypair":
+		if err := keypair(argument()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	default:
+		fmt.Fprintf(os.Stderr, "there is no part %q\n%s\n", part, usage)
+		os.Exit(2)
+	}
+}
+
+func run(command *cobra.Command) {
+	os.Exit(cli.Run(command))
+}
+
+// argument is the first one after the name, without which nothing can be done.
+func argument() string {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, usage)
+		os.Exit(2)
+	}
+	return os.Args[1]
+}
+
+func keypair(file string) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
+	return os.WriteFile(file, pem.EncodeToMemory(block), 0o600)
+}

@@ -1,0 +1,430 @@
+//! A control plane of one's own for as long as a value lives: etcd, kube-apiserver, kube-controller-manager,
+//! kube-scheduler and a make-believe kubelet, in a folder of their own, on ports of their own, gone when it is dropped.
+//! Or somebody's existing cluster behind the same face.
+
+use std::fs;
+use std::future::Future;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::future::select_all;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::api::{Api, PostParams};
+use kube::{Client, Config};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::kubeconfig::{self, Cluster, private};
+use crate::process::{Process, tail};
+use crate::tools::Tools;
+
+/// The people of the examples and tests. None is born with rights: roles are what the tests are about.
+pub const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "mallory"];
+
+/// The one group that all people are in.
+pub const GROUP: &str = "developers";
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const NODES: usize = 3;
+
+/// A cluster to test on.
+pub struct ControlPlane {
+    // The order is the order in which they go: no process may write into a folder that is being removed.
+    processes: Vec<Process>,
+    admin: PathBuf,
+    config: Config,
+    client: Client,
+    cluster: Cluster,
+    owned: bool,
+    folder: TempDir,
+}
+
+impl ControlPlane {
+    /// Starts a control plane and waits until it schedules pods.
+    pub async fn start(tools: &Tools, repository: &Path) -> Result<Self> {
+        // Another program may take a free port between our look and a component's start; a second look finds another.
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match Self::try_start(tools, repository).await {
+                Err(error) if attempts > 0 && format!("{error:#}").contains("address already in use") => {}
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Uses a cluster that exists. Its pods are real, so an image's name decides nothing there.
+    pub async fn existing(kubeconfig: &Path) -> Result<Self> {
+        let admin = fs::canonicalize(kubeconfig)
+            .with_context(|| format!("there is no kubeconfig {}", kubeconfig.display()))?;
+        let config = kubeconfig::config(&admin).await?;
+        let client = Client::try_from(config.clone())?;
+        client
+            .apiserver_version()
+            .await
+            .context("the cluster does not answer")?;
+        let cluster = Cluster::of(&admin)?;
+        Ok(Self {
+            processes: Vec::new(),
+            admin,
+            config,
+            client,
+            cluster,
+            owned: false,
+            folder: folder()?,
+        })
+    }
+
+    async fn try_start(tools: &Tools, repository: &Path) -> Result<Self> {
+        let folder = folder()?;
+        let at = |name: &str| folder.path().join(name);
+        let text = |name: &str| at(name).display().to_string();
+        let source = repository.join("tests/control-plane");
+        let part = |name: &str| {
+            let mut command = Command::new(tools.path("control-plane"));
+            command.arg(name);
+            command
+        };
+        let log = |name: &str| at(&format!("{name}.log"));
+
+        let mut sweep = Command::new(tools.path("tether"));
+        sweep.arg("sweep").arg(folder.path());
+        let mut processes = vec![Process::start("sweep", &mut sweep, log("sweep"))?];
+
+        let mut keypair = part("keypair");
+        keypair.arg(at("service-accounts.pem"));
+        let written = Process::start("keypair", &mut keypair, log("keypair"))?
+            .ended()
+            .await?;
+        if !written.success() {
+            bail!(
+                "cannot create a key for service accounts\n{}",
+                tail(&log("keypair"), 5)
+            );
+        }
+
+        let [client_port, peer_port, secure_port] = free_ports()?;
+        let etcd = format!("http://127.0.0.1:{client_port}");
+        let peer = format!("http://127.0.0.1:{peer_port}");
+        let server = format!("https://127.0.0.1:{secure_port}");
+        let admin_token = secret()?;
+        let people = PEOPLE
+            .iter()
+            .map(|name| Ok((*name, secret()?)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut tokens = format!("{admin_token},admin,admin,\"system:masters\"\n");
+        for (name, token) in &people {
+            tokens += &format!("{token},{},{name},\"{GROUP}\"\n", username(name));
+        }
+        private(&at("tokens.csv"), &tokens)?;
+
+        let mut command = part("etcd");
+        command.args([
+            "--unsafe-no-fsync".to_owned(), // nothing outlives a loss of power here anyway
+            format!("--data-dir={}", text("etcd")),
+            format!("--listen-client-urls={etcd}"),
+            format!("--advertise-client-urls={etcd}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            "--log-level=warn".to_owned(),
+        ]);
+        processes.push(Process::start("etcd", &mut command, log("etcd"))?);
+
+        let mut command = part("kube-apiserver");
+        command.args([
+            format!("--etcd-servers={etcd}"),
+            format!("--secure-port={secure_port}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(), // nobody reaches it through a Service
+            format!("--cert-dir={}", folder.path().display()),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", text("service-accounts.pem")),
+            format!(
+                "--service-account-signing-key-file={}",
+                text("service-accounts.pem")
+            ),
+            format!("--token-auth-file={}", text("tokens.csv")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--disable-admission-plugins=TaintNodesByCondition".to_owned(), // else a new node stays tainted
+            format!(
+                "--audit-policy-file={}",
+                source.join("audit-policy.yaml").display()
+            ),
+            format!("--audit-log-path={}", text("audit.log")),
+        ]);
+        processes.push(Process::start(
+            "kube-apiserver",
+            &mut command,
+            log("kube-apiserver"),
+        )?);
+
+        // The certificate is there before the port answers, and complete once it can be read as one.
+        let certificate = at("apiserver.crt");
+        let admin = at("admin.kubeconfig");
+        let (config, cluster) = while_all_run(&mut processes, "kube-apiserver to answer", async {
+            loop {
+                if let Ok(authority) = fs::read(&certificate) {
+                    let cluster = Cluster::new(&server, &authority);
+                    cluster.write(&admin, "admin", &admin_token)?;
+                    if let Ok(config) = kubeconfig::config(&admin).await
+                        && ready(&config).await
+                    {
+                        return Ok((config, cluster));
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await?;
+        for (name, token) in &people {
+            cluster.write(&at(&format!("{name}.kubeconfig")), name, token)?;
+        }
+        let client = Client::try_from(config.clone())?;
+
+        let mut command = part("kube-controller-manager");
+        command.args([
+            format!("--kubeconfig={}", admin.display()),
+            "--controllers=*,-node-ipam-controller,-node-lifecycle-controller".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+            format!(
+                "--service-account-private-key-file={}",
+                text("service-accounts.pem")
+            ),
+            // Otherwise garbage collection and the deletion of namespaces would act as admin.
+            "--use-service-account-credentials=true".to_owned(),
+            format!("--root-ca-file={}", certificate.display()),
+            "--kube-api-qps=500".to_owned(),
+            "--kube-api-burst=500".to_owned(),
+        ]);
+        processes.push(Process::start(
+            "kube-controller-manager",
+            &mut command,
+            log("kube-controller-manager"),
+        )?);
+
+        let mut command = part("kube-scheduler");
+        command.args([
+            format!("--kubeconfig={}", admin.display()),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+            "--kube-api-qps=500".to_owned(),
+            "--kube-api-burst=500".to_owned(),
+        ]);
+        processes.push(Process::start(
+            "kube-scheduler",
+            &mut command,
+            log("kube-scheduler"),
+        )?);
+
+        let mut command = Command::new(tools.path("tether"));
+        command.arg("run").arg(tools.path("kwok")).args([
+            format!("--kubeconfig={}", admin.display()),
+            format!("--config={}", source.join("stages.yaml").display()),
+            "--manage-all-nodes=true".to_owned(),
+            "--node-lease-duration-seconds=0".to_owned(), // nobody watches the node's leases
+            "--node-port=0".to_owned(),                   // and nobody asks it for logs
+            "--node-ip=192.0.2.1".to_owned(),
+            "--cidr=10.0.0.0/8".to_owned(),
+        ]);
+        processes.push(Process::start("kwok", &mut command, log("kwok"))?);
+
+        let nodes = Api::<Node>::all(client.clone());
+        let accounts = Api::<ServiceAccount>::default_namespaced(client.clone());
+        while_all_run(&mut processes, "the nodes and the controllers", async {
+            for index in 1..=NODES {
+                nodes.create(&PostParams::default(), &node(index)).await?;
+            }
+            loop {
+                // The controllers work once one of them has made this account, kwok once the nodes are ready.
+                let account = accounts.get_opt("default").await?;
+                let all = nodes.list(&kube::api::ListParams::default()).await?;
+                if account.is_some() && all.iter().all(node_ready) {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await?;
+        Ok(Self {
+            processes,
+            admin,
+            config,
+            client,
+            cluster,
+            owned: true,
+            folder,
+        })
+    }
+
+    /// Waits for the first component that ends, which none should; never returns for an existing cluster.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        any_failed(&mut self.processes).await
+    }
+
+    /// The folder that goes when this value goes: logs, kubeconfigs, and room for what a caller leaves there.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The kubeconfig that may do everything.
+    #[must_use]
+    pub fn admin(&self) -> &Path {
+        &self.admin
+    }
+
+    /// A client that may do everything.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The audit log, where the control plane is ours.
+    #[must_use]
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.owned.then(|| self.folder().join("audit.log"))
+    }
+
+    /// A client that acts as one of the people, by impersonation, which works on every cluster alike.
+    pub fn person(&self, name: &str) -> Result<Client> {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(username(name));
+        config.auth_info.impersonate_groups = Some(vec![GROUP.to_owned()]);
+        Ok(Client::try_from(config)?)
+    }
+
+    /// The kubeconfig of one of the people, where the control plane is ours and knows their tokens.
+    #[must_use]
+    pub fn person_kubeconfig(&self, name: &str) -> Option<PathBuf> {
+        self.owned
+            .then(|| self.folder().join(format!("{name}.kubeconfig")))
+    }
+
+    /// Writes a kubeconfig for a service account, good for a day, and returns its path.
+    pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let token = self.service_account_token(namespace, name).await?;
+        let path = self.folder().join(format!("{namespace}.{name}.kubeconfig"));
+        self.cluster.write(&path, name, &token)?;
+        Ok(path)
+    }
+
+    /// A token for a service account, good for a day.
+    pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(24 * 60 * 60),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        Api::<ServiceAccount>::namespaced(self.client(), namespace)
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("no token for the service account {namespace}/{name}"))?
+            .status
+            .map(|status| status.token)
+            .context("the API server answered without a token")
+    }
+}
+
+/// How the API server knows a person.
+#[must_use]
+pub fn username(name: &str) -> String {
+    format!("{name}@example.com")
+}
+
+/// Waits for a condition, but not past the end of a process that it depends on, nor for ever.
+async fn while_all_run<T>(
+    processes: &mut [Process],
+    what: &str,
+    condition: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let waited = tokio::time::timeout(READY_WITHIN, async {
+        tokio::select! {
+            settled = condition => settled,
+            error = any_failed(processes) => Err(error),
+        }
+    })
+    .await;
+    match waited {
+        Ok(settled) => settled,
+        Err(_) => {
+            let logs = processes.iter().map(Process::told).collect::<String>();
+            bail!("waited {} s for {what}{logs}", READY_WITHIN.as_secs())
+        }
+    }
+}
+
+async fn any_failed(processes: &mut [Process]) -> anyhow::Error {
+    if processes.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(processes.iter_mut().map(|process| Box::pin(process.failed())))
+        .await
+        .0
+}
+
+async fn ready(config: &Config) -> bool {
+    let asked = async {
+        let client = Client::try_from(config.clone())?;
+        let request = http::Request::get("/readyz").body(Vec::new())?;
+        anyhow::Ok(client.request_text(request).await?)
+    };
+    matches!(
+        tokio::time::timeout(Duration::from_secs(2), asked).await,
+        Ok(Ok(_))
+    )
+}
+
+fn node(index: usize) -> Node {
+    let name = format!("node-{index}");
+    let labels = json!({
+        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "topology.kubernetes.io/zone": format!("zone-{index}"),
+    });
+    serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } })).unwrap_or_default()
+}
+
+fn node_ready(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn folder() -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("signalbox-")
+        .tempdir()
+        .context("cannot create a folder for the data")
+}
+
+/// Ports that are free now; all held at once, so that they differ.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let held = (0..COUNT)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut ports = [0; COUNT];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// A token that another user of this machine cannot guess.
+fn secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
