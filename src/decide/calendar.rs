@@ -1,0 +1,388 @@
+//! Windows and forecast: civil time in, instants out (semantics.md, "Time"). Time is an argument; there is no
+//! client and no clock. Intervals are half-open. Schedules are expanded and merged in civil time and their edges
+//! mapped to instants: in a spring gap to the transition, in an autumn fold always to the stricter reading, so
+//! that an Allow whose mapped end is not after its start opens nothing.
+
+mod recurrence;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use recurrence::Recurrence;
+use walk::{Forecast, Walk};
+
+/// How far ahead questions look. What lies further off is answered with `None`.
+const HORIZON_DAYS: i64 = 400;
+
+/// No window allows entry, or none is listed and the default is closed.
+pub const WINDOW_CLOSED: &str = "WindowClosed";
+/// A Deny window is active.
+pub const DENY_WINDOW: &str = "DenyWindow";
+/// It is open, but not long enough any more.
+pub const WINDOW_CLOSING: &str = "WindowClosing";
+/// No opening in sight is longer than what is needed, so waiting does not help.
+pub const WINDOW_TOO_SHORT: &str = "WindowTooShort";
+/// A window cannot be read, and what cannot be read counts as closed.
+pub const WINDOW_INVALID: &str = "WindowInvalid";
+
+const DEFAULT_WINDOW: &str = "defaultWindow";
+
+/// A window as an Environment lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    pub name: String,
+    pub kind: WindowKind,
+    pub when: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// A five-field cron schedule in an IANA time zone. The duration is added to the civil start, so that a
+    /// window from 18:00 for 12h ends at 06:00 by the clock whatever happens overnight.
+    Recurring {
+        schedule: String,
+        duration: SignedDuration,
+        time_zone: String,
+    },
+    /// `[from, to)`.
+    Once { from: Timestamp, to: Timestamp },
+}
+
+/// What holds when no Allow window is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultWindow {
+    Open,
+    Closed,
+}
+
+/// A window that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub window: String,
+    pub sentence: String,
+}
+
+/// The answer at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    Open {
+        /// The window that allows it, or `defaultWindow`.
+        because: String,
+        /// The first instant at which what is needed no longer fits; `None` if not within 400 days.
+        until: Option<Timestamp>,
+    },
+    Closed {
+        /// One of this module's constants.
+        reason: &'static str,
+        /// A sentence for a release manager.
+        message: String,
+        /// When to ask again; `None` if time alone will not change the answer.
+        next: Option<Timestamp>,
+    },
+}
+
+/// What an Environment's status shows, whatever a release needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub open: bool,
+    /// The window that binds, or `defaultWindow`.
+    pub because: String,
+    pub next_open: Option<Timestamp>,
+    pub next_close: Option<Timestamp>,
+}
+
+/// An Environment's windows, parsed once.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    entries: Vec<Entry>,
+    default: DefaultWindow,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    name: String,
+    kind: WindowKind,
+    rule: Rule,
+}
+
+#[derive(Debug, Clone)]
+enum Rule {
+    Recurring(Box<Recurrence>),
+    Once { from: Timestamp, to: Timestamp },
+    Invalid,
+}
+
+impl Calendar {
+    pub fn new(windows: &[Window], default: DefaultWindow) -> Calendar {
+        let mut problems = Vec::new();
+        let mut entries = Vec::with_capacity(windows.len());
+        for Window { name, kind, when } in windows {
+            let rule = parse(when).unwrap_or_else(|why| {
+                let sentence = format!("Window \"{name}\" counts as closed: {why}.");
+                problems.push(Problem {
+                    window: name.clone(),
+                    sentence,
+                });
+                Rule::Invalid
+            });
+            entries.push(Entry {
+                name: name.clone(),
+                kind: *kind,
+                rule,
+            });
+        }
+        Calendar {
+            entries,
+            default,
+            problems,
+        }
+    }
+
+    /// The windows that cannot be used, in the order listed.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Whether a release that needs this long may enter now. It may while now + `needed` lies before the end of
+    /// the open stretch; an opening exactly as long as what is needed has no instant to spare and is too short.
+    pub fn at(&self, now: Timestamp, needed: SignedDuration) -> Opening {
+        let needed = needed.max(SignedDuration::ZERO);
+        let walk = Walk::new(&self.entries, self.default, now);
+        if let Some(deny) = self
+            .entries
+            .iter()
+            .find(|entry| entry.is_invalid(WindowKind::Deny))
+        {
+            return self.invalid(deny, None);
+        }
+        let forecast = walk.clone().forecast(needed);
+        if forecast.entry == Some(now) {
+            let end = walk.clone().closes_by(walk.horizon());
+            let until = end.and_then(|end| end.checked_sub(needed).ok());
+            Opening::Open {
+                because: name_or_default(walk.active(WindowKind::Allow)),
+                until,
+            }
+        } else if forecast.entry.is_none() && forecast.too_short_until.is_some() {
+            self.too_short(&forecast, needed)
+        } else if let Some(deny) = walk.active(WindowKind::Deny) {
+            denied(deny, &walk, &forecast)
+        } else if walk.is_open() {
+            self.closing(&walk, &forecast, needed)
+        } else {
+            self.closed(&walk, &forecast)
+        }
+    }
+
+    /// Whether it is open at all, why, and the next opening and closing.
+    pub fn summary(&self, now: Timestamp) -> Summary {
+        let mut walk = Walk::new(&self.entries, self.default, now);
+        let horizon = walk.horizon();
+        let open = walk.is_open();
+        let binding = walk
+            .active(WindowKind::Deny)
+            .or_else(|| walk.active(WindowKind::Allow));
+        let allow = || self.entries.iter().find(|entry| entry.kind == WindowKind::Allow);
+        let because = name_or_default(binding.or_else(|| walk.next_allow()).or_else(allow));
+        let (next_open, next_close) = if open {
+            let close = walk.closes_by(horizon);
+            (close.and_then(|_| walk.next_open(horizon)), close)
+        } else {
+            let opening = walk.next_open(horizon);
+            (opening, opening.and_then(|_| walk.closes_by(horizon)))
+        };
+        Summary {
+            open,
+            because,
+            next_open,
+            next_close,
+        }
+    }
+
+    /// The earliest instant at or after `from` at which a release that needs this long may enter; `None` if there
+    /// is none within 400 days.
+    pub fn earliest(&self, from: Timestamp, needed: SignedDuration) -> Option<Timestamp> {
+        let needed = needed.max(SignedDuration::ZERO);
+        Walk::new(&self.entries, self.default, from)
+            .forecast(needed)
+            .entry
+    }
+
+    fn closed(&self, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {
+        let mut allows = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == WindowKind::Allow)
+            .peekable();
+        let Some(first) = allows.peek().copied() else {
+            let message = "No Allow window is listed, and defaultWindow is Closed.".to_owned();
+            return Opening::Closed {
+                reason: WINDOW_CLOSED,
+                message,
+                next: walk.next_edge(),
+            };
+        };
+        if allows.all(|allow| allow.is_invalid(WindowKind::Allow)) {
+            return self.invalid(first, walk.next_edge());
+        }
+        let next = walk.next_allow().unwrap_or(first);
+        let message = format!(
+            "Allow window \"{}\" is closed.{}",
+            next.name,
+            entry_sentence(forecast)
+        );
+        Opening::Closed {
+            reason: WINDOW_CLOSED,
+            message,
+            next: walk.next_edge(),
+        }
+    }
+
+    fn closing(&self, walk: &Walk<'_>, forecast: &Forecast<'_>, needed: SignedDuration) -> Opening {
+        let mut there = walk.clone();
+        let end = there.closes_by(walk.horizon());
+        // Of several windows that follow one another, the last is the one that closes.
+        let before = end.and_then(|end| end.checked_sub(SignedDuration::from_nanos(1)).ok());
+        let last = before.and_then(|at| Walk::new(&self.entries, self.default, at).active(WindowKind::Allow));
+        let cause = match (there.active(WindowKind::Deny), last, end) {
+            (Some(deny), _, Some(end)) => {
+                format!("Deny window \"{}\" begins at {}", deny.name, deny.local(end))
+            }
+            (None, Some(allow), Some(end)) => {
+                format!("Allow window \"{}\" closes at {}", allow.name, allow.local(end))
+            }
+            _ => "What is open closes".to_owned(),
+        };
+        let tail = entry_sentence(forecast);
+        let message = format!("{cause}, too soon for the {needed:#} that the release needs.{tail}");
+        Opening::Closed {
+            reason: WINDOW_CLOSING,
+            message,
+            next: end,
+        }
+    }
+
+    fn too_short(&self, forecast: &Forecast<'_>, needed: SignedDuration) -> Opening {
+        let allows: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == WindowKind::Allow)
+            .map(|entry| format!("\"{}\"", entry.name))
+            .collect();
+        let of = if allows.is_empty() {
+            DEFAULT_WINDOW.to_owned()
+        } else {
+            allows.join(", ")
+        };
+        let message = format!(
+            "The release needs {needed:#}, and no opening of {of} in sight is longer than that: \
+             lengthen a window, or shorten expectedDuration or maxDuration."
+        );
+        let next = forecast.gave_up.or(forecast.too_short_until);
+        Opening::Closed {
+            reason: WINDOW_TOO_SHORT,
+            message,
+            next,
+        }
+    }
+
+    fn invalid(&self, entry: &Entry, next: Option<Timestamp>) -> Opening {
+        let problem = self.problems.iter().find(|problem| problem.window == entry.name);
+        let message = problem.map_or_else(String::new, |problem| problem.sentence.clone());
+        Opening::Closed {
+            reason: WINDOW_INVALID,
+            message,
+            next,
+        }
+    }
+}
+
+impl Entry {
+    fn is_invalid(&self, kind: WindowKind) -> bool {
+        self.kind == kind && matches!(self.rule, Rule::Invalid)
+    }
+
+    /// An instant as the people of this window read it.
+    fn local(&self, at: Timestamp) -> String {
+        match &self.rule {
+            Rule::Recurring(recurrence) => local(at, recurrence.zone()),
+            Rule::Once { .. } | Rule::Invalid => local(at, &TimeZone::UTC),
+        }
+    }
+}
+
+fn parse(when: &When) -> Result<Rule, String> {
+    match when {
+        When::Once { from, to } if from < to => Ok(Rule::Once { from: *from, to: *to }),
+        When::Once { from, to } => Err(format!(
+            "it begins at {from}, which is not before its end at {to}"
+        )),
+        When::Recurring {
+            schedule,
+            duration,
+            time_zone,
+        } => Recurrence::parse(schedule, *duration, time_zone)
+            .map(Box::new)
+            .map(Rule::Recurring),
+    }
+}
+
+fn denied(deny: &Entry, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {
+    let until = match walk.until(deny) {
+        Some(until) => format!("until {}", deny.local(until)),
+        None => "with no end in sight".to_owned(),
+    };
+    let message = format!(
+        "Deny window \"{}\" holds {until}.{}",
+        deny.name,
+        entry_sentence(forecast)
+    );
+    Opening::Closed {
+        reason: DENY_WINDOW,
+        message,
+        next: walk.first_deny_changes(),
+    }
+}
+
+fn entry_sentence(forecast: &Forecast<'_>) -> String {
+    match (forecast.entry, forecast.allowed_by) {
+        (Some(entry), Some(window)) => {
+            format!(
+                " Entry is possible from {}, in window \"{}\".",
+                window.local(entry),
+                window.name
+            )
+        }
+        (Some(entry), None) => format!(" Entry is possible from {}.", local(entry, &TimeZone::UTC)),
+        (None, _) => format!(" No opening is in sight within {HORIZON_DAYS} days."),
+    }
+}
+
+/// Minutes are what people plan in; the abbreviation tells the two passes of a repeated hour apart.
+fn local(at: Timestamp, zone: &TimeZone) -> String {
+    let shown = at.to_zoned(zone.clone());
+    let format = if shown.second() == 0 {
+        "%Y-%m-%d %H:%M %Z"
+    } else {
+        "%Y-%m-%d %H:%M:%S %Z"
+    };
+    match zone.iana_name() {
+        Some(name) if name != "UTC" => format!("{} ({name})", shown.strftime(format)),
+        _ => shown.strftime(format).to_string(),
+    }
+}
+
+fn name_or_default(entry: Option<&Entry>) -> String {
+    entry.map_or(DEFAULT_WINDOW, |entry| &entry.name).to_owned()
+}
