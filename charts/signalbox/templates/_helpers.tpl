@@ -1,0 +1,48 @@
+{{/* Names are fixed, so that another helm release name can take the objects over. */}}
+{{- define "signalbox.name" -}}signalbox{{- end }}
+
+{{- define "signalbox.username" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "signalbox.name" . }}
+{{- end }}
+
+{{/* A Deployment's selector cannot be changed, so it does not contain the helm release's name either. */}}
+{{- define "signalbox.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "signalbox.name" . }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "signalbox.labels" -}}
+app.kubernetes.io/name: {{ include "signalbox.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "signalbox.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "signalbox.subject" -}}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "signalbox.name" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* What readiness is judged on: read, never written. */}}
+{{- define "signalbox.workloadRules" -}}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get, list, watch]
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end }}
