@@ -1,1 +1,3 @@
+//! Signalbox promotes Releases through Environments.
 
+pub mod decide;

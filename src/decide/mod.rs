@@ -1,0 +1,3 @@
+//! What to do, decided without a client, a clock or a runtime: facts go in, verdicts come out.
+
+pub mod version;
