@@ -1,3 +1,4 @@
 //! What to do, decided without a client, a clock or a runtime: facts go in, verdicts come out.
 
+pub mod paths;
 pub mod version;
