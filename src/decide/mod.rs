@@ -2,4 +2,5 @@
 
 pub mod patches;
 pub mod paths;
+pub mod readiness;
 pub mod version;
