@@ -54,8 +54,8 @@ pub fn overlay(base: Option<&Value>, over: Option<&Value>) -> Option<Value> {
     }
 }
 
-/// The strategic merge patch that brings an existing target forward. It carries the resourceVersion it was computed
-/// from, and nothing for a removal that has already happened. The error is a sentence.
+/// The strategic merge patch that brings an existing target forward. It carries the resourceVersion it was
+/// computed from, and nothing for a removal that has already happened. The error is a sentence.
 pub fn forward(
     target: &Target<'_>,
     live: &Value,
@@ -230,7 +230,8 @@ fn set_image(
         Some(element) => element["image"] = json!(image),
         None => list.push(json!({"name": container, "image": image})),
     }
-    // A strategic merge takes over the order in which the patch lists elements; another one would be a change.
+    // A strategic merge takes over the order in which the patch lists elements; another one would be a
+    // change.
     list.sort_by_key(|element| order.iter().position(|name| *name == text(element, "name")));
     Ok(())
 }

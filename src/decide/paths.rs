@@ -1,5 +1,5 @@
-//! What a release changes on a target, as paths through maps. A list is always one whole value: only then does
-//! restoring it give back its order and its duplicates, which a strategic merge does not.
+//! What a release changes on a target, as paths through maps. A list is always one whole value: only then
+//! does restoring it give back its order and its duplicates, which a strategic merge does not.
 
 use std::collections::BTreeSet;
 
@@ -101,8 +101,8 @@ fn none_of(paths: Vec<String>) -> Result<(), Vec<String>> {
     if paths.is_empty() { Ok(()) } else { Err(paths) }
 }
 
-/// The JSON Patch (RFC 6902) that puts every path back to what it held before; empty where nothing is left to do.
-/// Its first operation makes a stale `resource_version` a 409.
+/// The JSON Patch (RFC 6902) that puts every path back to what it held before; empty where nothing is left to
+/// do. Its first operation makes a stale `resource_version` a 409.
 pub fn restoration(changes: &[Change], live: &Value, resource_version: &str) -> Vec<Value> {
     let mut operations = Vec::new();
     // The object as the operations so far leave it: a parent that one of them created is not created again.

@@ -9,7 +9,8 @@ const MOST_PARTS: usize = 6;
 const MOST_DIGITS: usize = 9;
 const LONGEST_PRE_RELEASE: usize = 64;
 
-/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`; `Display` gives back what was written.
+/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`; `Display` gives back what was
+/// written.
 #[derive(Clone, Debug)]
 pub struct Version {
     written: String,

@@ -1,5 +1,5 @@
-//! What a component's `patch` and `remove` may say, as sentences that each name the place (contract.md, Release).
-//! CEL cannot look inside a patch, hence these; what needs live facts is judged by checks.
+//! What a component's `patch` and `remove` may say, as sentences that each name the place (contract.md,
+//! Release). CEL cannot look inside a patch, hence these; what needs live facts is judged by checks.
 
 use serde_json::{Number, Value};
 

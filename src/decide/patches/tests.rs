@@ -314,7 +314,10 @@ fn a_cronjob_s_containers_are_found_in_its_template() {
         kind: "CronJob",
         name: "nightly",
     };
-    let at = |image: &str| json!({"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "j", "image": image}]}}}}});
+    let at = |image: &str| {
+        let containers = json!([{"name": "j", "image": image}]);
+        json!({"jobTemplate": {"spec": {"template": {"spec": {"containers": containers}}}}})
+    };
     let live = json!({"metadata": {"resourceVersion": "1"}, "spec": at("j:1")});
     let sent = forward(&cronjob, &live, None, &pairs(&[("j", "j:2")]), &[], None);
     assert_eq!(

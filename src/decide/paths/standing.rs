@@ -1,11 +1,12 @@
-//! Whether what a release set still stands on the live object, judged finer than whole lists: somebody who edits
-//! another container's environment has not touched the fields of this release.
+//! Whether what a release set still stands on the live object, judged finer than whole lists: somebody who
+//! edits another container's environment has not touched the fields of this release.
 
 use serde_json::Value;
 
 use super::{Change, below, child, get, keys, none_of};
 
-/// The keys by which Kubernetes merges the lists of its own kinds, the most telling first. `protocol` defaults to TCP.
+/// The keys by which Kubernetes merges the lists of its own kinds, the most telling first. `protocol`
+/// defaults to TCP.
 const MERGE_KEYS: [&[&str]; 5] = [
     &["name"],
     &["containerPort", "protocol"],
@@ -56,10 +57,12 @@ fn compare(
     }
 }
 
-/// An absent map counts as an empty one: a neighbour's key in a map that we brought or took away is not our field.
+/// An absent map counts as an empty one: a neighbour's key in a map that we brought or took away is not our
+/// field.
 fn maps(before: Option<&Value>, after: Option<&Value>, live: Option<&Value>) -> bool {
     let map_or_absent = |side: Option<&Value>| side.is_none_or(Value::is_object);
-    // What we turned from something else into a map is ours in all its keys, hence `before` may be anything then.
+    // What we turned from something else into a map is ours in all its keys, hence `before` may be anything
+    // then.
     let ours =
         after.is_some_and(Value::is_object) || (after.is_none() && before.is_some_and(Value::is_object));
     ours && map_or_absent(live)
