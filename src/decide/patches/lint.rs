@@ -1,0 +1,187 @@
+//! What a component's `patch` and `remove` may say, as sentences that each name the place (contract.md,
+//! Release). CEL cannot look inside a patch, hence these; what needs live facts is judged by checks.
+
+use serde_json::{Number, Value};
+
+use super::CONTAINER_LISTS;
+use crate::decide::paths::{below, get, tokens};
+
+const OURS: &str = "signalbox.dev/";
+/// The API server reads numbers as doubles, which round integers beyond this one.
+const GREATEST_INTEGER: u64 = 1 << 53;
+const REMOVABLE: [&str; 5] = [
+    "/spec",
+    "/data",
+    "/binaryData",
+    "/metadata/labels",
+    "/metadata/annotations",
+];
+
+/// Everything that a stated patch says and may not say, each as a sentence.
+pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Value) -> Vec<String> {
+    let Value::Object(map) = patch else {
+        return vec!["patch is not a map".to_owned()];
+    };
+    let mut findings = Vec::new();
+    for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
+        differs(&format!("/{key}"), map.get(key), wanted, &mut findings);
+    }
+    if map.contains_key("status") {
+        findings.push("patch /status is what the cluster reports, and cannot be stated".to_owned());
+    }
+    match map.get("metadata") {
+        None => {}
+        Some(Value::Object(metadata)) => {
+            for key in metadata
+                .keys()
+                .filter(|key| !["labels", "annotations", "name"].contains(&key.as_str()))
+            {
+                let at = below("/metadata", key);
+                findings.push(format!(
+                    "patch {at} is not allowed: of metadata only labels, annotations and name are"
+                ));
+            }
+            differs("/metadata/name", metadata.get("name"), target_name, &mut findings);
+        }
+        Some(_) => findings.push("patch /metadata is not a map".to_owned()),
+    }
+    walk("", patch, &mut findings);
+    findings
+}
+
+fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<String>) {
+    if let Some(stated) = stated
+        && stated.as_str() != Some(wanted)
+    {
+        findings.push(format!("patch {at} is {stated}, but the target's is {wanted:?}"));
+    }
+}
+
+/// What is allowed nowhere, however deep.
+fn walk(at: &str, value: &Value, findings: &mut Vec<String>) {
+    match value {
+        Value::Null => findings.push(format!("patch {at} is null; use remove to remove a field")),
+        Value::Number(number) if beyond(number) => findings.push(format!(
+            "patch {at} is {number}, which the API server would round: integers end at 2^53; use a string"
+        )),
+        Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                walk(&format!("{at}/{index}"), element, findings);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                let at = below(at, key);
+                key_alone(&at, key, value, findings);
+                walk(&at, value, findings);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<String>) {
+    if key.starts_with('$') {
+        findings.push(format!(
+            "patch {at} is a directive; a patch states maps and values only"
+        ));
+    }
+    if ["labels", "annotations"].contains(&key) {
+        for name in value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+            .filter(|n| n.starts_with(OURS))
+        {
+            findings.push(format!("patch {} is Signalbox's own to set", below(at, name)));
+        }
+    }
+    // An image volume brings an image in just as a container does.
+    if CONTAINER_LISTS.contains(&key) || key == "volumes" {
+        for (index, element) in value.as_array().into_iter().flatten().enumerate() {
+            if element.get("image").is_some() {
+                findings.push(format!(
+                    "patch {at}/{index}/image is not allowed: images are set by images only"
+                ));
+            }
+        }
+    }
+}
+
+fn beyond(number: &Number) -> bool {
+    match (number.as_i64(), number.as_f64()) {
+        (Some(integer), _) => integer.unsigned_abs() > GREATEST_INTEGER,
+        // Above that every double is an integer, also one that was written with a point or an exponent.
+        (None, Some(double)) => double.abs() > GREATEST_INTEGER as f64,
+        (None, None) => true,
+    }
+}
+
+/// Everything that is wrong with the pointers of `remove`, each as a sentence.
+pub fn lint_remove(pointers: &[String]) -> Vec<String> {
+    let mut findings: Vec<_> = pointers.iter().filter_map(|pointer| refused(pointer)).collect();
+    for (index, pointer) in pointers.iter().enumerate() {
+        for (other_index, other) in pointers.iter().enumerate() {
+            if pointer == other && index < other_index {
+                findings.push(format!("remove {pointer} is listed twice"));
+            } else if other.starts_with(&format!("{pointer}/")) {
+                findings.push(format!(
+                    "remove {other} lies within {pointer}, which is removed as a whole"
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn refused(pointer: &str) -> Option<String> {
+    if !is_pointer(pointer) {
+        return Some(format!(
+            "remove {pointer:?} is not a JSON pointer (RFC 6901), such as /spec/minReadySeconds"
+        ));
+    }
+    if !REMOVABLE.iter().any(|root| {
+        pointer
+            .strip_prefix(root)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }) {
+        let allowed = REMOVABLE.join(", ");
+        return Some(format!(
+            "remove {pointer} is not allowed: only what lies below {allowed} is"
+        ));
+    }
+    let keys: Vec<_> = tokens(pointer).collect();
+    if keys.iter().any(|key| key.is_empty() || key.starts_with('$')) {
+        return Some(format!("remove {pointer} names an empty key or a directive"));
+    }
+    let ours = keys
+        .windows(2)
+        .any(|pair| ["labels", "annotations"].contains(&pair[0].as_str()) && pair[1].starts_with(OURS));
+    ours.then(|| format!("remove {pointer} is Signalbox's own to set"))
+}
+
+/// RFC 6901, 3: a tilde is followed by 0 or 1.
+fn is_pointer(pointer: &str) -> bool {
+    pointer.starts_with('/')
+        && pointer
+            .split('~')
+            .skip(1)
+            .all(|rest| rest.starts_with(['0', '1']))
+}
+
+/// What `remove` takes away although `patch` sets it, or something above or below it, each as a sentence.
+pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<String> {
+    let sets = |pointer: &&String| {
+        let ends = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);
+        let scalar_above = ends
+            .into_iter()
+            .any(|above| get(patch, above).is_some_and(|value| !value.is_object()));
+        scalar_above || get(patch, pointer).is_some()
+    };
+    remove
+        .iter()
+        .filter(sets)
+        .map(|pointer| format!("remove {pointer} takes away what patch sets"))
+        .collect()
+}
