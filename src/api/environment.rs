@@ -37,9 +37,9 @@ use super::{Condition, GoDuration, LabelSelector, Time};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = Rule::new("self.namespace.contains('{namespace}') || has(self.releaseNamespaces)")
+    validation = Rule::new("self.__namespace__.contains('{namespace}') || has(self.releaseNamespaces)")
         .message("releaseNamespaces is required where namespace is a literal: say whose Releases may ask ({} is everybody)"),
-    validation = Rule::new("self.namespace.matches('^[a-z0-9-]*([{]namespace[}])?[a-z0-9-]*$') && !self.namespace.startsWith('-') && !self.namespace.endsWith('-')")
+    validation = Rule::new("self.__namespace__.matches('^[a-z0-9-]*([{]namespace[}])?[a-z0-9-]*$') && !self.__namespace__.startsWith('-') && !self.__namespace__.endsWith('-')")
         .message("namespace must be a DNS label, or one {namespace} with letters, digits and dashes around it")
         .field_path(".namespace")
 )]

@@ -84,5 +84,8 @@ reasons! {
 /// Whether an Event with this reason is a warning.
 #[must_use]
 pub fn is_warning(reason: &str) -> bool {
-    matches!(reason, FAILED | AWAITING_DECISION | BACKING_OUT | BACKED_OUT | DRIFT | CYCLE)
+    matches!(
+        reason,
+        FAILED | AWAITING_DECISION | BACKING_OUT | BACKED_OUT | DRIFT | CYCLE
+    )
 }

@@ -23,7 +23,11 @@ impl Accepted {
     /// All sentences, joined.
     #[must_use]
     pub fn message(&self) -> String {
-        self.problems.iter().map(|(_, sentence)| sentence.as_str()).collect::<Vec<_>>().join(" ")
+        self.problems
+            .iter()
+            .map(|(_, sentence)| sentence.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -53,13 +57,16 @@ fn name(o: &Observed, problems: &mut Problems) {
 
 fn versions(o: &Observed, problems: &mut Problems) {
     let spec = &o.release.spec;
-    let Some(version) = Version::parse(&spec.version) else {
-        problems.push((reasons::INVALID, format!("spec.version {:?} is not a version.", spec.version)));
+    let Ok(version) = spec.version.parse::<Version>() else {
+        problems.push((
+            reasons::INVALID,
+            format!("spec.version {:?} is not a version.", spec.version),
+        ));
         return;
     };
     let rank = |r: &crate::api::Release| (r.metadata.creation_timestamp.clone(), r.metadata.uid.clone());
     for other in &o.siblings {
-        if Version::parse(&other.spec.version).as_ref() == Some(&version) && rank(other) < rank(&o.release) {
+        if other.spec.version.parse::<Version>().as_ref() == Ok(&version) && rank(other) < rank(&o.release) {
             let sentence = format!(
                 "Release {} already is version {} of {} on line {}: a version is released once, raise spec.version.",
                 other.metadata.name.as_deref().unwrap_or_default(),
@@ -85,15 +92,25 @@ fn environments(o: &Observed, problems: &mut Problems) {
             }
             continue;
         };
-        let Some(from) = &environment.spec.promotes_from else { continue };
-        let missing: Vec<&str> =
-            from.environments.iter().map(String::as_str).filter(|n| !listed.contains(n)).collect();
+        let Some(from) = &environment.spec.promotes_from else {
+            continue;
+        };
+        let missing: Vec<&str> = from
+            .environments
+            .iter()
+            .map(String::as_str)
+            .filter(|n| !listed.contains(n))
+            .collect();
         let lacking = match from.require {
             Require::All => !missing.is_empty(),
             Require::Any => missing.len() == from.environments.len(),
         };
         if lacking {
-            let word = if from.require == Require::All { "all" } else { "at least one" };
+            let word = if from.require == Require::All {
+                "all"
+            } else {
+                "at least one"
+            };
             let sentence = format!(
                 "Environment {name} promotes from {} and requires {word} of them: add {} to spec.environments.",
                 from.environments.join(", "),
@@ -113,7 +130,12 @@ fn environments(o: &Observed, problems: &mut Problems) {
 
 /// A circle among the listed environments, in the order in which each promotes from the next.
 fn cycle(o: &Observed) -> Option<Vec<String>> {
-    fn visit(o: &Observed, name: &str, path: &mut Vec<String>, done: &mut BTreeSet<String>) -> Option<Vec<String>> {
+    fn visit(
+        o: &Observed,
+        name: &str,
+        path: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+    ) -> Option<Vec<String>> {
         if let Some(at) = path.iter().position(|p| p == name) {
             let mut circle = path[at..].to_vec();
             circle.push(name.to_owned());
@@ -133,7 +155,11 @@ fn cycle(o: &Observed) -> Option<Vec<String>> {
         None
     }
     let mut done = BTreeSet::new();
-    o.release.spec.environments.iter().find_map(|name| visit(o, name, &mut Vec::new(), &mut done))
+    o.release
+        .spec
+        .environments
+        .iter()
+        .find_map(|name| visit(o, name, &mut Vec::new(), &mut done))
 }
 
 fn components(o: &Observed, problems: &mut Problems) {
@@ -149,7 +175,8 @@ fn components(o: &Observed, problems: &mut Problems) {
             problems.push((reasons::KIND_UNSUPPORTED, sentence));
         }
         if !targets.insert(target) {
-            let sentence = format!("Component {name} targets {target} again: put both changes into one component.");
+            let sentence =
+                format!("Component {name} targets {target} again: put both changes into one component.");
             problems.push((reasons::INVALID, sentence));
         }
         for other in component.after.iter().chain(&component.restart_on) {
@@ -165,9 +192,18 @@ fn components(o: &Observed, problems: &mut Problems) {
         let sentences = stated
             .chain(component.overrides.iter().map(|o| &o.patch))
             .flat_map(|patch| patches::lint_patch(&target.api_version, &target.kind, &target.name, patch))
-            .chain(patches::lint_remove(&component.remove));
+            .chain(patches::lint_remove(&component.remove))
+            .chain(
+                component
+                    .patch
+                    .iter()
+                    .flat_map(|p| patches::lint_both(p, &component.remove)),
+            );
         for sentence in sentences {
-            problems.push((reasons::PATCH_NOT_ALLOWED, format!("Component {name}: {sentence}")));
+            problems.push((
+                reasons::PATCH_NOT_ALLOWED,
+                format!("Component {name}: {sentence}"),
+            ));
         }
     }
 }

@@ -20,7 +20,11 @@ pub fn plan(o: &Observed, promotions: &[Promotion]) -> Option<ArmedPlan> {
     let plan = o.release.spec.backout_plan.as_ref()?;
     let armed = promotions.iter().any(|p| p.backout.is_some());
     Some(ArmedPlan {
-        state: if armed { PlanState::Armed } else { PlanState::Documented },
+        state: if armed {
+            PlanState::Armed
+        } else {
+            PlanState::Documented
+        },
         summary: plan.summary.clone(),
         strategy: plan.strategy,
         trigger: plan.trigger,
@@ -30,7 +34,9 @@ pub fn plan(o: &Observed, promotions: &[Promotion]) -> Option<ArmedPlan> {
 }
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (Some(entered), Some(place)) = (&p.entered, promotion::place(o, p)) else { return Move::Rest(None) };
+    let (Some(entered), Some(place)) = (&p.entered, promotion::place(o, p)) else {
+        return Move::Rest(None);
+    };
     if own_claim(o, p, place).is_none() {
         return match &place.claim {
             None => Move::Do(vec![Action::Claim {
@@ -48,7 +54,15 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         let sentence = "the pre-state is missing, so that nothing can be restored: put it back by hand, then Accept or Abandon";
         return failed(p, reasons::PRE_STATE_MISSING, sentence, now);
     };
-    Restoring { o, p, place, pre_state: &kept.content, namespace: &entered.target_namespace, now }.step()
+    Restoring {
+        o,
+        p,
+        place,
+        pre_state: &kept.content,
+        namespace: &entered.target_namespace,
+        now,
+    }
+    .step()
 }
 
 struct Restoring<'a> {
@@ -79,13 +93,20 @@ impl Restoring<'_> {
         let mut unfinished: Vec<&str> = Vec::new();
         for component in self.o.release.spec.components.iter().rev() {
             let name = component.name.as_str();
-            let (Some(captured), Some(live)) =
-                (self.pre_state.component(name), self.place.components.iter().find(|c| c.name == name))
-            else {
+            let (Some(captured), Some(live)) = (
+                self.pre_state.component(name),
+                self.place.components.iter().find(|c| c.name == name),
+            ) else {
                 continue;
             };
             // What came after this one goes back before it.
-            let later = self.o.release.spec.components.iter().filter(|c| c.after.iter().any(|a| a == name));
+            let later = self
+                .o
+                .release
+                .spec
+                .components
+                .iter()
+                .filter(|c| c.after.iter().any(|a| a == name));
             let blocked = later.map(|c| c.name.as_str()).any(|l| unfinished.contains(&l));
             match self.back(captured, live) {
                 Back::Done => continue,
@@ -95,7 +116,9 @@ impl Restoring<'_> {
                     waiting_for.push(why);
                     until = earliest(until, again);
                 }
-                Back::Act(_) if blocked => waiting_for.push(format!("{} waits for its turn", captured.target)),
+                Back::Act(_) if blocked => {
+                    waiting_for.push(format!("{} waits for its turn", captured.target))
+                }
                 Back::Act(change) => actions.push(Action::Change {
                     environment: self.p.name.clone(),
                     namespace: self.namespace.to_owned(),
@@ -111,15 +134,28 @@ impl Restoring<'_> {
         }
         let deadline = self.deadline();
         if self.now >= deadline {
-            let what = if waiting_for.is_empty() { "not everything is put back".to_owned() } else { waiting_for.join("; ") };
+            let what = if waiting_for.is_empty() {
+                "not everything is put back".to_owned()
+            } else {
+                waiting_for.join("; ")
+            };
             let sentence = format!("not restored in time: {what}");
             return failed(self.p, reasons::FAILED, &sentence, self.now);
         }
-        if actions.is_empty() { Move::Rest(earliest(until, Some(deadline))) } else { Move::Do(actions) }
+        if actions.is_empty() {
+            Move::Rest(earliest(until, Some(deadline)))
+        } else {
+            Move::Do(actions)
+        }
     }
 
     fn deadline(&self) -> Timestamp {
-        let started = self.p.backout.as_ref().and_then(|b| b.started_at.as_ref()).map_or(self.now, |t| t.0);
+        let started = self
+            .p
+            .backout
+            .as_ref()
+            .and_then(|b| b.started_at.as_ref())
+            .map_or(self.now, |t| t.0);
         let most = self.o.release.spec.backout_plan.as_ref();
         let most = most.map_or(jiff::SignedDuration::from_mins(15), |b| b.max_duration.get());
         whole_second_after(started + most)
@@ -140,14 +176,21 @@ impl Restoring<'_> {
             }
         }
         match &live.object {
-            Live::Unread => Back::Trouble(format!("{target} could not be read"), live.trouble.as_ref().map(|t| t.again_at)),
+            Live::Unread => Back::Trouble(
+                format!("{target} could not be read"),
+                live.trouble.as_ref().map(|t| t.again_at),
+            ),
             Live::Absent if captured.created() => Back::Done,
-            Live::Absent => Back::Ask(reasons::TARGET_GONE, format!("{target} has been deleted: there is nothing to restore")),
+            Live::Absent => Back::Ask(
+                reasons::TARGET_GONE,
+                format!("{target} has been deleted: there is nothing to restore"),
+            ),
             Live::Present(object) if captured.created() => self.uncreate(captured, object),
             Live::Present(object) => {
                 let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
                 if uid != captured.uid.as_deref() {
-                    let sentence = format!("{target} has been deleted and created again: it is not what was captured");
+                    let sentence =
+                        format!("{target} has been deleted and created again: it is not what was captured");
                     return Back::Ask(reasons::TARGET_GONE, sentence);
                 }
                 self.restore(captured, live, object)
@@ -157,7 +200,9 @@ impl Restoring<'_> {
 
     fn is_back(&self, captured: &Captured, live: &LiveComponent) -> bool {
         match &live.object {
-            Live::Present(object) => !captured.created() && paths::untouched(&captured.changes, object).is_ok(),
+            Live::Present(object) => {
+                !captured.created() && paths::untouched(&captured.changes, object).is_ok()
+            }
             Live::Absent => captured.created(),
             Live::Unread => false,
         }
@@ -174,9 +219,22 @@ impl Restoring<'_> {
         if object.pointer("/metadata/deletionTimestamp").is_some() {
             return Back::Settling(format!("{target} is being deleted"));
         }
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (api_version, kind, name) = (target.api_version.clone(), target.kind.clone(), target.name.clone());
-        Back::Act(Change::Delete { api_version, kind, name, uid })
+        let uid = object
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let (api_version, kind, name) = (
+            target.api_version.clone(),
+            target.kind.clone(),
+            target.name.clone(),
+        );
+        Back::Act(Change::Delete {
+            api_version,
+            kind,
+            name,
+            uid,
+        })
     }
 
     fn restore(&self, captured: &Captured, live: &LiveComponent, object: &Value) -> Back {
@@ -197,10 +255,22 @@ impl Restoring<'_> {
             );
             return Back::Ask(reasons::FIELDS_CHANGED, sentence);
         }
-        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+        let version = object
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let operations = json!(paths::restoration(&captured.changes, object, version));
-        let (api_version, kind, name) = (target.api_version.clone(), target.kind.clone(), target.name.clone());
-        Back::Act(Change::Restore { api_version, kind, name, operations })
+        let (api_version, kind, name) = (
+            target.api_version.clone(),
+            target.kind.clone(),
+            target.name.clone(),
+        );
+        Back::Act(Change::Restore {
+            api_version,
+            kind,
+            name,
+            operations,
+        })
     }
 
     /// Paths that are neither as captured nor as applied. A person who decided on the backout overwrites single
@@ -212,7 +282,10 @@ impl Restoring<'_> {
             .filter(|c| {
                 let live = object.pointer(&c.path);
                 let known = live == c.before.as_ref() || live == c.after.as_ref();
-                let list = [live, c.before.as_ref()].into_iter().flatten().any(Value::is_array);
+                let list = [live, c.before.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(Value::is_array);
                 !known && (list || !self.by_decision())
             })
             .map(|c| c.path.clone())
@@ -222,8 +295,15 @@ impl Restoring<'_> {
     /// Everything that was changed is as it was, compared path by path, and ready.
     fn verified(&self) -> Move {
         let mut next = moved(self.p, State::BackedOut, self.now);
-        let why = self.p.backout.as_ref().and_then(|b| b.reason.clone()).unwrap_or_default();
-        next.message = Some(cut(format!("backed out and compared equal to what ran before; {why}")));
+        let why = self
+            .p
+            .backout
+            .as_ref()
+            .and_then(|b| b.reason.clone())
+            .unwrap_or_default();
+        next.message = Some(cut(format!(
+            "backed out and compared equal to what ran before; {why}"
+        )));
         next.finished_at = Some(time(self.now));
         if let Some(backout) = &mut next.backout {
             backout.state = BackoutState::Verified;
@@ -246,5 +326,8 @@ fn failed(p: &Promotion, reason: &'static str, sentence: &str, now: Timestamp) -
         backout.state = BackoutState::Failed;
         backout.finished_at = Some(time(now));
     }
-    to(next, announce(reasons::FAILED, format!("{}: backout failed: {sentence}", p.name)))
+    to(
+        next,
+        announce(reasons::FAILED, format!("{}: backout failed: {sentence}", p.name)),
+    )
 }

@@ -1,7 +1,6 @@
 //! Pending, Waiting and Queued: checks, the claim, the pre-state, and the entry that is the only licence to touch a
 //! target.
 
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use super::checks::{self, Subject};
 use super::facts::{Claim, Inspected, Inspection, Observed, Place, Setting};
 use super::paths::{self, Change};
 use super::prestate::{Captured, PreState};
-use super::promotion::{self, await_decision, give_back, moved, own_claim, to};
+use super::promotion::{self, await_decision, give_back, moved, to};
 use super::{Action, Move, announce, cut, decisions, earliest, forecast, plan};
 use crate::api::environment::Require;
 use crate::api::release::{
@@ -25,13 +24,25 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
         let reason = withdrawn.reason.as_deref().unwrap_or("no reason given");
         next.message = Some(cut(format!("withdrawn before it entered: {reason}")));
         next.finished_at = Some(time(now));
-        return to(next, announce(reasons::WITHDRAWN, format!("{}: {reason}", p.name)));
+        return to(
+            next,
+            announce(reasons::WITHDRAWN, format!("{}: {reason}", p.name)),
+        );
     }
     if let Some(newer) = promotion::newer_succeeded(o, &p.name).filter(|_| p.attempt == 1) {
         let mut next = moved(p, State::Superseded, now);
-        next.message = Some(format!("{} Succeeded here before this one entered", newer.spec.version));
+        next.message = Some(format!(
+            "{} Succeeded here before this one entered",
+            newer.spec.version
+        ));
         next.finished_at = Some(time(now));
-        return to(next, announce(reasons::SUPERSEDED, format!("{}: by {}", p.name, newer.spec.version)));
+        return to(
+            next,
+            announce(
+                reasons::SUPERSEDED,
+                format!("{}: by {}", p.name, newer.spec.version),
+            ),
+        );
     }
     match ready_for_checks(o, p, accepted) {
         Err(why) => pending(o, p, why),
@@ -59,14 +70,31 @@ fn ready_for_checks<'a>(o: &'a Observed, p: &Promotion, accepted: &Accepted) -> 
 /// # Errors
 /// A sentence that says what is waited for.
 pub fn upstream_done(o: &Observed, environment: &Environment) -> Result<(), String> {
-    let Some(from) = &environment.spec.promotes_from else { return Ok(()) };
-    let done = |name: &&String| o.release.promotion(name).is_some_and(|p| p.state == State::Succeeded);
-    let missing: Vec<&str> = from.environments.iter().filter(|n| !done(n)).map(String::as_str).collect();
+    let Some(from) = &environment.spec.promotes_from else {
+        return Ok(());
+    };
+    let done = |name: &&String| {
+        o.release
+            .promotion(name)
+            .is_some_and(|p| p.state == State::Succeeded)
+    };
+    let missing: Vec<&str> = from
+        .environments
+        .iter()
+        .filter(|n| !done(n))
+        .map(String::as_str)
+        .collect();
     match from.require {
         Require::All if missing.is_empty() => Ok(()),
         Require::Any if missing.len() < from.environments.len() => Ok(()),
-        Require::All => Err(format!("waits until this release has succeeded in {}", missing.join(" and "))),
-        Require::Any => Err(format!("waits until this release has succeeded in {}", missing.join(" or "))),
+        Require::All => Err(format!(
+            "waits until this release has succeeded in {}",
+            missing.join(" and ")
+        )),
+        Require::Any => Err(format!(
+            "waits until this release has succeeded in {}",
+            missing.join(" or ")
+        )),
     }
 }
 
@@ -88,7 +116,9 @@ fn pending(o: &Observed, p: &Promotion, why: String) -> Move {
 /// # Errors
 /// A sentence that names both.
 pub fn may_ask(environment: &Environment, o: &Observed) -> Result<(), String> {
-    let Some(selector) = &environment.spec.release_namespaces else { return Ok(()) };
+    let Some(selector) = &environment.spec.release_namespaces else {
+        return Ok(());
+    };
     if selects(selector, o) {
         return Ok(());
     }
@@ -101,7 +131,11 @@ pub fn may_ask(environment: &Environment, o: &Observed) -> Result<(), String> {
 
 fn selects(selector: &LabelSelector, o: &Observed) -> bool {
     let labels = &o.namespace_labels;
-    let all_labels = selector.match_labels.iter().flatten().all(|(k, v)| labels.get(k) == Some(v));
+    let all_labels = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(k, v)| labels.get(k) == Some(v));
     all_labels
         && selector.match_expressions.iter().flatten().all(|e| {
             let value = labels.get(&e.key);
@@ -136,8 +170,10 @@ fn way(o: &Observed, p: &Promotion, place: &Place) -> Way {
         if claim.holder.as_ref() == Some(&mine) {
             return Way::Mine;
         }
-        let earlier_attempt =
-            claim.holder.as_ref().is_some_and(|h| h.release_uid == mine.release_uid && h.environment == mine.environment);
+        let earlier_attempt = claim
+            .holder
+            .as_ref()
+            .is_some_and(|h| h.release_uid == mine.release_uid && h.environment == mine.environment);
         if earlier_attempt {
             return Way::TakeOver(Box::new(claim.clone()));
         }
@@ -154,7 +190,9 @@ fn way(o: &Observed, p: &Promotion, place: &Place) -> Way {
         ));
     }
     match place.rivals.first() {
-        Some(first) if *first < rank(o, &p.name) => Way::Occupied(format!("{} is first in line", first.release)),
+        Some(first) if *first < rank(o, &p.name) => {
+            Way::Occupied(format!("{} is first in line", first.release))
+        }
         _ => Way::Free,
     }
 }
@@ -169,8 +207,15 @@ impl super::facts::Rival {
     /// The place in the queue of `release` for `environment`.
     #[must_use]
     pub fn of(release: &crate::api::Release, environment: &str) -> Self {
-        let planned = release.planned(environment).and_then(|p| p.start.as_ref()).map(|t| t.0);
-        let created = release.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |t| t.0);
+        let planned = release
+            .planned(environment)
+            .and_then(|p| p.start.as_ref())
+            .map(|t| t.0);
+        let created = release
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::MAX, |t| t.0);
         Self {
             planned: (planned.is_none(), planned.unwrap_or(Timestamp::MAX)),
             created,
@@ -188,8 +233,16 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     if let Some(retry) = retry_after_failed_job(o, p, now) {
         return retry;
     }
-    let subject =
-        Subject { observed: o, setting, promotion: p, place, now, gate: None, prior: None, probing: false };
+    let subject = Subject {
+        observed: o,
+        setting,
+        promotion: p,
+        place,
+        now,
+        gate: None,
+        prior: None,
+        probing: false,
+    };
     let verdicts = checks::evaluate(&subject);
     let held = o.release.spec.hold.as_ref();
     let go = verdicts.hold() && held.is_none();
@@ -204,7 +257,10 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
         State::Waiting
     };
     next.message = match (held, &way) {
-        (Some(hold), _) => Some(format!("held: {}", hold.reason.as_deref().unwrap_or("no reason given"))),
+        (Some(hold), _) => Some(format!(
+            "held: {}",
+            hold.reason.as_deref().unwrap_or("no reason given")
+        )),
         (None, Way::Unsettled(sentence)) => Some(sentence.clone()),
         // Whoever is ahead changes often in a long queue; only the first is worth a write.
         (None, Way::Occupied(_)) if p.state == State::Queued && go => p.message.clone(),
@@ -234,8 +290,16 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     let environment = p.name.clone();
     match way {
         Way::Occupied(_) | Way::Unsettled(_) => Move::Rest(verdicts.until()),
-        Way::Free => Move::Do(vec![Action::Claim { environment, namespace: subject.target_namespace(), holder }]),
-        Way::TakeOver(claim) => Move::Do(vec![Action::TakeOver { environment, claim: *claim, holder }]),
+        Way::Free => Move::Do(vec![Action::Claim {
+            environment,
+            namespace: subject.target_namespace(),
+            holder,
+        }]),
+        Way::TakeOver(claim) => Move::Do(vec![Action::TakeOver {
+            environment,
+            claim: *claim,
+            holder,
+        }]),
         Way::Mine => enter(o, p, setting, place, now),
     }
 }
@@ -246,7 +310,8 @@ fn again(place: &Place) -> Option<Timestamp> {
         super::facts::JobState::Trouble(t) => Some(t.again_at),
         _ => None,
     });
-    jobs.chain(place.inspection.as_ref().and_then(|i| i.again_at)).min()
+    jobs.chain(place.inspection.as_ref().and_then(|i| i.again_at))
+        .min()
 }
 
 /// Decisions on this environment, other than answers to gates, that do not count, with the reason.
@@ -264,7 +329,7 @@ fn retry_after_failed_job(o: &Observed, p: &Promotion, now: Timestamp) -> Option
         return None;
     }
     let (retry, _) = decisions::pending(o, p, &[Act::Retry]);
-    Some(decisions::retry(p, &retry?, now))
+    retry.map(|retry| decisions::retry(p, &retry, now))
 }
 
 /// Everything holds and the claim is ours: keep the pre-state, then enter.
@@ -276,20 +341,37 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
     let captured = capture(o, p, setting, place, inspection);
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     match &place.pre_state {
-        None => {
-            Move::Do(vec![Action::Capture { environment: p.name.clone(), name, pre_state: Box::new(captured) }])
-        }
-        Some(kept) if kept.content.components.len() == captured.components.len()
-            && kept.content.components.iter().zip(&captured.components).all(|(k, c)| k.same_content(c)) =>
+        None => Move::Do(vec![Action::Capture {
+            environment: p.name.clone(),
+            name,
+            pre_state: Box::new(captured),
+        }]),
+        Some(kept)
+            if kept.content.components.len() == captured.components.len()
+                && kept
+                    .content
+                    .components
+                    .iter()
+                    .zip(&captured.components)
+                    .all(|(k, c)| k.same_content(c)) =>
         {
             entry(o, p, setting, inspection, &kept.content, name, now)
         }
-        Some(kept) => Move::Do(vec![Action::DeletePreState { name: kept.name.clone(), uid: kept.uid.clone() }]),
+        Some(kept) => Move::Do(vec![Action::DeletePreState {
+            name: kept.name.clone(),
+            uid: kept.uid.clone(),
+        }]),
     }
 }
 
 /// What stands on the targets now; for a Retry, what stood there before the attempt that failed.
-fn capture(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, inspection: &Inspection) -> PreState {
+fn capture(
+    o: &Observed,
+    p: &Promotion,
+    setting: &Setting,
+    place: &Place,
+    inspection: &Inspection,
+) -> PreState {
     let components = o.release.spec.components.iter().zip(&inspection.components);
     PreState {
         version: 1,
@@ -309,7 +391,11 @@ fn capture(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, inspec
                     restarted_for: inspected.restarted_for.clone(),
                     changes: inspected.changes.clone(),
                 };
-                match place.predecessor.as_ref().and_then(|pre| pre.component(&component.name)) {
+                match place
+                    .predecessor
+                    .as_ref()
+                    .and_then(|pre| pre.component(&component.name))
+                {
                     Some(before) => inherit(fresh, before, inspected),
                     None => fresh,
                 }
@@ -325,18 +411,28 @@ fn inherit(fresh: Captured, before: &Captured, inspected: &Inspected) -> Capture
     let mut changes: Vec<Change> = before
         .changes
         .iter()
-        .map(|c| Change { path: c.path.clone(), before: c.before.clone(), after: result.pointer(&c.path).cloned() })
+        .map(|c| Change {
+            path: c.path.clone(),
+            before: c.before.clone(),
+            after: result.pointer(&c.path).cloned(),
+        })
         .collect();
     let covered = |path: &str| {
         before.changes.iter().any(|c| {
-            path == c.path || path.starts_with(&format!("{}/", c.path)) || c.path.starts_with(&format!("{path}/"))
+            path == c.path
+                || path.starts_with(&format!("{}/", c.path))
+                || c.path.starts_with(&format!("{path}/"))
         })
     };
     changes.extend(fresh.changes.iter().filter(|c| !covered(&c.path)).cloned());
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     // What the failed attempt created did not exist before it: restoring still deletes it.
     let uid = if before.created() { None } else { fresh.uid.clone() };
-    Captured { uid, changes, ..fresh }
+    Captured {
+        uid,
+        changes,
+        ..fresh
+    }
 }
 
 fn entry(
@@ -351,8 +447,15 @@ fn entry(
     let environment = &setting.environment;
     let namespace = environment.spec.target_namespace(o.namespace());
     // The plan was hashed with this namespace; anything else would be a promotion nobody approved.
-    if plan::hash(&o.release, &p.name, Some(&namespace), p.attempt) != p.plan_hash || pre_state.namespace != namespace {
-        return await_decision(p, reasons::CONFLICT, "the plan changed while it was entering", now);
+    if plan::hash(&o.release, &p.name, Some(&namespace), p.attempt) != p.plan_hash
+        || pre_state.namespace != namespace
+    {
+        return await_decision(
+            p,
+            reasons::CONFLICT,
+            "the plan changed while it was entering",
+            now,
+        );
     }
     let mut next = moved(p, State::Deploying, now);
     next.entered = Some(Entered {
@@ -376,7 +479,10 @@ fn entry(
     });
     next.started_at = Some(time(now));
     (next.deployed_at, next.verified_at, next.finished_at) = (None, None, None);
-    let note = format!("{}: entered {namespace}, attempt {}, backout armed", p.name, p.attempt);
+    let note = format!(
+        "{}: entered {namespace}, attempt {}, backout armed",
+        p.name, p.attempt
+    );
     to(next, announce(reasons::ENTERED, note))
 }
 
@@ -400,7 +506,10 @@ fn components(o: &Observed, inspection: &Inspection) -> Vec<ComponentStatus> {
 /// Bytes that the pre-state of `components` takes.
 #[must_use]
 pub fn size(components: &[Inspected]) -> usize {
-    components.iter().map(|c| json!(c.changes).to_string().len() + 256).sum()
+    components
+        .iter()
+        .map(|c| json!(c.changes).to_string().len() + 256)
+        .sum()
 }
 
 /// The changes of a target that does not exist yet: all of it.
@@ -408,4 +517,3 @@ pub fn size(components: &[Inspected]) -> usize {
 pub fn creation_changes(result: &Value) -> Vec<Change> {
     paths::difference(&json!({}), result)
 }
-

@@ -39,11 +39,19 @@ pub fn derive(
     let write = |kind: &str, holds: bool, reason: &str, message: String| {
         condition(was, kind, holds, reason, message, generation, now)
     };
-    let accepted_reason = accepted.problems.first().map_or(reasons::ACCEPTED, |(reason, _)| reason);
-    let accepted_message =
-        if accepted.holds() { "the manifest makes sense".to_owned() } else { accepted.message() };
+    let accepted_reason = accepted
+        .problems
+        .first()
+        .map_or(reasons::ACCEPTED, |(reason, _)| reason);
+    let accepted_message = if accepted.holds() {
+        "the manifest makes sense".to_owned()
+    } else {
+        accepted.message()
+    };
 
-    let worst = WORST_FIRST.iter().find_map(|s| promotions.iter().find(|p| p.state == *s));
+    let worst = WORST_FIRST
+        .iter()
+        .find_map(|s| promotions.iter().find(|p| p.state == *s));
     let all_done = promotions.iter().all(|p| p.state == State::Succeeded) && !promotions.is_empty();
     let (ready_reason, ready_message) = match worst {
         _ if all_done => (reasons::SUCCEEDED, format!("succeeded in {}", names(promotions))),
@@ -51,14 +59,23 @@ pub fn derive(
         Some(p) => (p.state.as_str(), said(p)),
         None => (reasons::PENDING, String::new()),
     };
-    let working = promotions.iter().find(|p| p.state.under_way() && p.state != State::AwaitingDecision);
-    let stuck = promotions
+    let working = promotions
         .iter()
-        .find(|p| matches!(p.state, State::Failed | State::BackedOut | State::AwaitingDecision));
+        .find(|p| p.state.under_way() && p.state != State::AwaitingDecision);
+    let stuck = promotions.iter().find(|p| {
+        matches!(
+            p.state,
+            State::Failed | State::BackedOut | State::AwaitingDecision
+        )
+    });
     let (stalled, stalled_reason, stalled_message) = match (accepted.holds(), stuck) {
         (false, _) => (true, accepted_reason, accepted.message()),
         (true, Some(p)) => (true, p.state.as_str(), said(p)),
-        (true, None) => (false, reasons::ACCEPTED, "nothing stands in the way but time, people or work".to_owned()),
+        (true, None) => (
+            false,
+            reasons::ACCEPTED,
+            "nothing stands in the way but time, people or work".to_owned(),
+        ),
     };
     vec![
         write("Accepted", accepted.holds(), accepted_reason, accepted_message),
@@ -67,14 +84,21 @@ pub fn derive(
             "Reconciling",
             working.is_some(),
             working.map_or("Idle", |p| p.state.as_str()),
-            working.map_or_else(|| "no target is being changed".to_owned(), |p| format!("{} is under way", p.name)),
+            working.map_or_else(
+                || "no target is being changed".to_owned(),
+                |p| format!("{} is under way", p.name),
+            ),
         ),
         write("Stalled", stalled, stalled_reason, stalled_message),
     ]
 }
 
 fn names(promotions: &[Promotion]) -> String {
-    promotions.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
+    promotions
+        .iter()
+        .map(|p| p.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What the promotion says, or what holds it.
@@ -91,7 +115,11 @@ fn said(p: &Promotion) -> String {
         .filter(|c| p.state.before_entry() && !c.advisory && c.state != CheckState::Satisfied)
         .map(|c| format!("{}: {}", c.name, c.message))
         .collect();
-    if blockers.is_empty() { format!("{}: {}", p.name, p.state.as_str()) } else { format!("{}: {}", p.name, blockers.join("; ")) }
+    if blockers.is_empty() {
+        format!("{}: {}", p.name, p.state.as_str())
+    } else {
+        format!("{}: {}", p.name, blockers.join("; "))
+    }
 }
 
 /// One condition, with the time of its last change of status.

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::deploying::succeed;
 use super::facts::{Observed, Trust};
-use super::promotion::{self, give_back, moved, newer_succeeded, own_claim, release_claims, to, to_backing_out};
+use super::promotion::{
+    self, give_back, moved, newer_succeeded, own_claim, release_claims, to, to_backing_out,
+};
 use super::{Action, Move, announce, cut, plan};
 use crate::api::release::{BackoutState, Decided, Promotion, State};
 use crate::api::{Action as Act, Decision, reasons, time};
@@ -26,7 +28,12 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
             ))
         }
         Trust::Vouched { requests_since, .. } => {
-            let release = o.release.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+            let release = o
+                .release
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::MIN, |t| t.0);
             if created < release {
                 return Some("it is older than the Release".to_owned());
             }
@@ -54,17 +61,28 @@ pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decis
         }
         match doubt(o, p, decision, lawful) {
             None => counting.push(decision),
-            Some(why) => ignored.push(format!("{} by {} does not count: {why}", spec.action.as_str(), spec.by)),
+            Some(why) => ignored.push(format!(
+                "{} by {} does not count: {why}",
+                spec.action.as_str(),
+                spec.by
+            )),
         }
     }
-    let order = |act: Act| [Act::BackOut, Act::Abandon, Act::Retry, Act::Accept].iter().position(|a| *a == act);
+    let order = |act: Act| {
+        [Act::BackOut, Act::Abandon, Act::Retry, Act::Accept]
+            .iter()
+            .position(|a| *a == act)
+    };
     counting.sort_by_key(|d| (d.metadata.creation_timestamp.clone(), order(d.spec.action)));
     (counting.first().map(|d| Arc::clone(d)), ignored)
 }
 
 /// It has been acted on, or belongs to an attempt or state that is over.
 fn acted_on(p: &Promotion, decision: &Decision) -> bool {
-    let used = p.decided.as_ref().is_some_and(|d| Some(&d.uid) == decision.metadata.uid.as_ref());
+    let used = p
+        .decided
+        .as_ref()
+        .is_some_and(|d| Some(&d.uid) == decision.metadata.uid.as_ref());
     used || decision.spec.attempt.is_some_and(|a| a < p.attempt)
 }
 
@@ -74,16 +92,26 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
     }
     let spec = &decision.spec;
     if spec.attempt != Some(p.attempt) {
-        return Some(format!("it names attempt {}, this is attempt {}", spec.attempt.unwrap_or(0), p.attempt));
+        return Some(format!(
+            "it names attempt {}, this is attempt {}",
+            spec.attempt.unwrap_or(0),
+            p.attempt
+        ));
     }
     if !lawful.contains(&spec.action) {
-        return Some(format!("{} has no meaning while {}", spec.action.as_str(), p.state.as_str()));
+        return Some(format!(
+            "{} has no meaning while {}",
+            spec.action.as_str(),
+            p.state.as_str()
+        ));
     }
     let created = decision.metadata.creation_timestamp.as_ref()?.0;
     let since = p.since.as_ref()?.0;
     // A BackOut in mid-flight acts on the attempt, not on the state that it happens to be in.
-    let acts_on_attempt = spec.action == Act::BackOut && !matches!(p.state, State::AwaitingDecision | State::Failed);
-    (!acts_on_attempt && created < since).then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
+    let acts_on_attempt =
+        spec.action == Act::BackOut && !matches!(p.state, State::AwaitingDecision | State::Failed);
+    (!acts_on_attempt && created < since)
+        .then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
 }
 
 fn decided(p: &mut Promotion, decision: &Decision) {
@@ -102,7 +130,9 @@ pub(crate) fn adoptions(o: &Observed) -> Vec<Action> {
     o.decisions
         .iter()
         .filter(|d| d.metadata.owner_references.as_ref().is_none_or(Vec::is_empty))
-        .filter(|d| d.metadata.deletion_timestamp.is_none() && d.metadata.creation_timestamp.as_ref() >= created)
+        .filter(|d| {
+            d.metadata.deletion_timestamp.is_none() && d.metadata.creation_timestamp.as_ref() >= created
+        })
         .map(|d| Action::Adopt {
             decision: d.metadata.name.clone().unwrap_or_default(),
             uid: d.metadata.uid.clone().unwrap_or_default(),
@@ -114,8 +144,18 @@ pub(crate) fn back_out(p: &Promotion, decision: &Decision, now: Timestamp) -> Mo
     let mut p = p.clone();
     decided(&mut p, decision);
     let name = decision.metadata.name.clone().unwrap_or_default();
-    let why = decision.spec.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-    to_backing_out(&p, &format!("Decision {name}"), Some(&decision.spec.by), &format!("{}: {why}", decision.spec.by), now)
+    let why = decision
+        .spec
+        .reason
+        .clone()
+        .unwrap_or_else(|| "no reason given".to_owned());
+    to_backing_out(
+        &p,
+        &format!("Decision {name}"),
+        Some(&decision.spec.by),
+        &format!("{}: {why}", decision.spec.by),
+        now,
+    )
 }
 
 /// The next attempt: checks, approvals and pre-state anew.
@@ -127,9 +167,18 @@ pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move 
     next.checks.clear();
     next.verification.clear();
     next.components.clear();
-    (next.started_at, next.deployed_at, next.verified_at, next.finished_at) = (None, None, None, None);
+    (
+        next.started_at,
+        next.deployed_at,
+        next.verified_at,
+        next.finished_at,
+    ) = (None, None, None, None);
     // What failed is still restorable; what was put back has nothing left to inherit.
-    if next.backout.as_ref().is_some_and(|b| b.state == BackoutState::Verified) {
+    if next
+        .backout
+        .as_ref()
+        .is_some_and(|b| b.state == BackoutState::Verified)
+    {
         next.backout = None;
     }
     let note = format!("{}: attempt {} by {}", p.name, next.attempt, decision.spec.by);
@@ -147,9 +196,18 @@ fn abandon(p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut next = moved(p, State::Failed, now);
     decided(&mut next, decision);
     let why = decision.spec.reason.as_deref().unwrap_or("no reason given");
-    next.message = Some(cut(format!("abandoned by {}: {why}; the target is Unsettled", decision.spec.by)));
+    next.message = Some(cut(format!(
+        "abandoned by {}: {why}; the target is Unsettled",
+        decision.spec.by
+    )));
     next.finished_at = Some(time(now));
-    to(next, announce(reasons::FAILED, format!("{}: abandoned by {}", p.name, decision.spec.by)))
+    to(
+        next,
+        announce(
+            reasons::FAILED,
+            format!("{}: abandoned by {}", p.name, decision.spec.by),
+        ),
+    )
 }
 
 /// Words behind which the Decisions that do not count are named.
@@ -159,7 +217,11 @@ const NOT_COUNTED: &str = " — Not counted: ";
 fn name_ignored(p: &Promotion, ignored: &[String]) -> Option<Move> {
     let says = p.message.clone().unwrap_or_default();
     let base = says.split(NOT_COUNTED).next().unwrap_or_default().to_owned();
-    let text = if ignored.is_empty() { base } else { cut(format!("{base}{NOT_COUNTED}{}", ignored.join("; "))) };
+    let text = if ignored.is_empty() {
+        base
+    } else {
+        cut(format!("{base}{NOT_COUNTED}{}", ignored.join("; ")))
+    };
     if text == says {
         return None;
     }
@@ -189,8 +251,11 @@ pub(crate) fn awaiting(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 /// BackedOut and Failed: over, until somebody retries; a failure may also be backed out or accepted.
 pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let failed = p.state == State::Failed;
-    let lawful: &[Act] =
-        if failed { &[Act::BackOut, Act::Accept, Act::Abandon, Act::Retry] } else { &[Act::Retry] };
+    let lawful: &[Act] = if failed {
+        &[Act::BackOut, Act::Accept, Act::Abandon, Act::Retry]
+    } else {
+        &[Act::Retry]
+    };
     let (decision, ignored) = pending(o, p, lawful);
     if let Some(decision) = decision {
         return obey(o, p, &decision, now);
@@ -207,10 +272,16 @@ pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 /// The claim's Lease stays, to say that a decision is owed.
 pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
     let own = o.own_claims.iter().find(|c| {
-        c.holder.as_ref().is_some_and(|h| h.environment == p.name && h.attempt == p.attempt) && !c.unsettled
+        c.holder
+            .as_ref()
+            .is_some_and(|h| h.environment == p.name && h.attempt == p.attempt)
+            && !c.unsettled
     });
     match own {
-        Some(claim) => Move::Do(vec![Action::MarkUnsettled { environment: p.name.clone(), claim: claim.clone() }]),
+        Some(claim) => Move::Do(vec![Action::MarkUnsettled {
+            environment: p.name.clone(),
+            claim: claim.clone(),
+        }]),
         None => Move::Rest(None),
     }
 }
@@ -223,17 +294,30 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             return named;
         }
         let actions = release_claims(o, p);
-        return if actions.is_empty() { Move::Rest(None) } else { Move::Do(actions) };
+        return if actions.is_empty() {
+            Move::Rest(None)
+        } else {
+            Move::Do(actions)
+        };
     };
     if let Some(newer) = newer_succeeded(o, &p.name) {
         let name = newer.metadata.name.as_deref().unwrap_or_default();
-        ignored.push(format!("BackOut by {} does not count: {name} has Succeeded here since; back that one out", decision.spec.by));
+        ignored.push(format!(
+            "BackOut by {} does not count: {name} has Succeeded here since; back that one out",
+            decision.spec.by
+        ));
         return name_ignored(p, &ignored).unwrap_or_else(|| {
             let actions = release_claims(o, p);
-            if actions.is_empty() { Move::Rest(None) } else { Move::Do(actions) }
+            if actions.is_empty() {
+                Move::Rest(None)
+            } else {
+                Move::Do(actions)
+            }
         });
     }
-    let Some(place) = promotion::place(o, p) else { return Move::Rest(None) };
+    let Some(place) = promotion::place(o, p) else {
+        return Move::Rest(None);
+    };
     if own_claim(o, p, place).is_some() {
         return back_out(p, &decision, now);
     }
@@ -251,5 +335,8 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 #[must_use]
 pub fn predecessor(o: &Observed, p: &Promotion) -> Option<String> {
     let own = plan::pre_state_name(o.uid(), &p.name, p.attempt);
-    p.backout.as_ref().map(|b| b.pre_state.clone()).filter(|name| *name != own && p.attempt > 1)
+    p.backout
+        .as_ref()
+        .map(|b| b.pre_state.clone())
+        .filter(|name| *name != own && p.attempt > 1)
 }

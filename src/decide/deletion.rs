@@ -16,9 +16,16 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
                 return to_backing_out(p, "Deletion", None, "the Release is being deleted", now);
             }
             let mut next = moved(p, State::Failed, now);
-            next.message = Some("abandoned because the Release was deleted; the target is Unsettled".to_owned());
+            next.message =
+                Some("abandoned because the Release was deleted; the target is Unsettled".to_owned());
             next.finished_at = Some(time(now));
-            to(next, announce(reasons::FAILED, format!("{}: abandoned because the Release was deleted", p.name)))
+            to(
+                next,
+                announce(
+                    reasons::FAILED,
+                    format!("{}: abandoned because the Release was deleted", p.name),
+                ),
+            )
         }
         // Half restored is the worst of all: it goes on to its end, which maxDuration bounds.
         State::BackingOut => backout::step(o, p, now),
@@ -29,7 +36,9 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 
 fn backs_out(o: &Observed) -> bool {
     let annotations = o.release.metadata.annotations.as_ref();
-    annotations.and_then(|a| a.get(ON_DELETE)).is_some_and(|v| v == "BackOut")
+    annotations
+        .and_then(|a| a.get(ON_DELETE))
+        .is_some_and(|v| v == "BackOut")
 }
 
 /// Nothing is under way any more: pre-states go, then the Release.
@@ -39,8 +48,12 @@ pub(crate) fn let_go(o: &Observed) -> Vec<Action> {
         return vec![];
     }
     let own = o.pre_states.iter().filter(|s| s.release_uid == o.uid());
-    let mut actions: Vec<Action> =
-        own.map(|s| Action::DeletePreState { name: s.name.clone(), uid: s.uid.clone() }).collect();
+    let mut actions: Vec<Action> = own
+        .map(|s| Action::DeletePreState {
+            name: s.name.clone(),
+            uid: s.uid.clone(),
+        })
+        .collect();
     actions.push(Action::RemoveFinalizer);
     actions
 }

@@ -9,9 +9,7 @@ use super::checks::{job_verdict, persisted};
 use super::facts::{Live, LiveComponent, Observed, Place};
 use super::paths;
 use super::prestate::{Captured, PreState};
-use super::promotion::{
-    self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after,
-};
+use super::promotion::{self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after};
 use super::readiness::{self, Readiness};
 use super::{Action, Change, Move, announce, cut, decisions, earliest, patches};
 use crate::api::release::{CheckState, Component, ComponentState, Entered, Promotion, State};
@@ -42,7 +40,9 @@ pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, liv
         Live::Absent if created => Standing::Untouched,
         Live::Absent => Standing::Gone(format!("{target} has been deleted")),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
-            Standing::Changed(vec![format!("{target}, which somebody else has created meanwhile")])
+            Standing::Changed(vec![format!(
+                "{target}, which somebody else has created meanwhile"
+            )])
         }
         Live::Present(object) => {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
@@ -51,8 +51,12 @@ pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, liv
             }
             match paths::stands(&captured.changes, object) {
                 Ok(()) => Standing::Applied,
-                Err(_) if !created && paths::untouched(&captured.changes, object).is_ok() => Standing::Untouched,
-                Err(fields) => Standing::Changed(fields.into_iter().map(|f| format!("{target} {f}")).collect()),
+                Err(_) if !created && paths::untouched(&captured.changes, object).is_ok() => {
+                    Standing::Untouched
+                }
+                Err(fields) => {
+                    Standing::Changed(fields.into_iter().map(|f| format!("{target} {f}")).collect())
+                }
             }
         }
     }
@@ -61,7 +65,10 @@ pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, liv
 /// Whether we created this object for this promotion, whichever attempt.
 pub(crate) fn is_ours(o: &Observed, environment: &str, object: &Value) -> bool {
     let label = |name: &str| {
-        object.pointer("/metadata/labels").and_then(|l| l.get(name)).and_then(Value::as_str)
+        object
+            .pointer("/metadata/labels")
+            .and_then(|l| l.get(name))
+            .and_then(Value::as_str)
     };
     label(LABEL_RELEASE) == Some(o.name()) && label(LABEL_ENVIRONMENT) == Some(environment)
 }
@@ -79,7 +86,9 @@ fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<
         let sentence = "status says that it has entered, but not where: somebody else has written it";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     };
-    let Some(place) = promotion::place(o, p) else { return Err(Move::Rest(None)) };
+    let Some(place) = promotion::place(o, p) else {
+        return Err(Move::Rest(None));
+    };
     if own_claim(o, p, place).is_none() {
         return Err(match &place.claim {
             None => Move::Do(vec![Action::Claim {
@@ -94,9 +103,17 @@ fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<
         });
     }
     match &place.pre_state {
-        Some(kept) => Ok(Entry { entered, place, pre_state: &kept.content }),
+        Some(kept) => Ok(Entry {
+            entered,
+            place,
+            pre_state: &kept.content,
+        }),
         None => {
-            let name = p.backout.as_ref().map(|b| b.pre_state.as_str()).unwrap_or_default();
+            let name = p
+                .backout
+                .as_ref()
+                .map(|b| b.pre_state.as_str())
+                .unwrap_or_default();
             let sentence = format!(
                 "the pre-state {name} in {} is missing: without it nothing can be restored",
                 o.settings.operator_namespace
@@ -109,7 +126,7 @@ fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<
 /// A BackOut by an entitled person, from any state that can be backed out.
 fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
     let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
-    Some(decisions::back_out(p, &decision?, now))
+    decision.map(|decision| decisions::back_out(p, &decision, now))
 }
 
 pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
@@ -168,15 +185,23 @@ impl Deploy<'_> {
         if all_ready {
             return self.deployed();
         }
-        let (other, edge) =
-            inconclusive(self.o, self.p, trouble.as_ref().map(|(r, m)| (*r, m.as_str())), self.now);
+        let (other, edge) = inconclusive(
+            self.o,
+            self.p,
+            trouble.as_ref().map(|(r, m)| (*r, m.as_str())),
+            self.now,
+        );
         if let Some(other) = other {
             return other;
         }
         if ready.iter().any(|name| self.somebody_waits_for(name)) {
             return to(self.latched(&ready), vec![]);
         }
-        if actions.is_empty() { Move::Rest(earliest(until, edge)) } else { Move::Do(actions) }
+        if actions.is_empty() {
+            Move::Rest(earliest(until, edge))
+        } else {
+            Move::Do(actions)
+        }
     }
 
     fn state_of(&self, name: &str) -> Option<ComponentState> {
@@ -191,7 +216,11 @@ impl Deploy<'_> {
 
     fn latched(&self, ready: &[&str]) -> Promotion {
         let mut next = self.p.clone();
-        for status in next.components.iter_mut().filter(|c| ready.contains(&c.name.as_str())) {
+        for status in next
+            .components
+            .iter_mut()
+            .filter(|c| ready.contains(&c.name.as_str()))
+        {
             if status.state != ComponentState::Ready {
                 status.state = ComponentState::Ready;
                 status.ready_at = Some(time(self.now));
@@ -237,12 +266,22 @@ impl Deploy<'_> {
             return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
         }
         if self.anything_applied() {
-            let sentence = format!("somebody changed {fields}{} before it was this component's turn", writer(live));
-            return Need::Move(await_decision(self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
+            let sentence = format!(
+                "somebody changed {fields}{} before it was this component's turn",
+                writer(live)
+            );
+            return Need::Move(await_decision(
+                self.p,
+                reasons::FIELDS_CHANGED,
+                &sentence,
+                self.now,
+            ));
         }
         // Nothing is touched: what was captured is thrown away and everything is asked again.
         let mut next = moved(self.p, State::Waiting, self.now);
-        next.message = Some(cut(format!("somebody changed {fields} between capture and change: captured again")));
+        next.message = Some(cut(format!(
+            "somebody changed {fields} between capture and change: captured again"
+        )));
         next.backout = None;
         Need::Move(to(next, vec![]))
     }
@@ -259,13 +298,24 @@ impl Deploy<'_> {
     }
 
     fn untouched(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
-        if component.after.iter().any(|a| self.state_of(a) != Some(ComponentState::Ready)) {
+        if component
+            .after
+            .iter()
+            .any(|a| self.state_of(a) != Some(ComponentState::Ready))
+        {
             return Need::Wait(None);
         }
         if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
             return Need::Trouble(t.reason, t.message.clone(), t.again_at);
         }
-        match forward(self.o, &self.p.name, self.p.attempt, component, captured, &live.object) {
+        match forward(
+            self.o,
+            &self.p.name,
+            self.p.attempt,
+            component,
+            captured,
+            &live.object,
+        ) {
             Ok(change) => Need::Act(Action::Change {
                 environment: self.p.name.clone(),
                 namespace: self.entry.entered.target_namespace.clone(),
@@ -278,7 +328,9 @@ impl Deploy<'_> {
     }
 
     fn applied(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
-        let Live::Present(object) = &live.object else { return Need::Wait(None) };
+        let Live::Present(object) = &live.object else {
+            return Need::Wait(None);
+        };
         let deadline = whole_second_after(self.turn(component) + component.ready_within.get());
         match readiness::judge(object, &live.pods, live.floor) {
             Readiness::Ready => Need::Latch,
@@ -287,8 +339,10 @@ impl Deploy<'_> {
                 Need::Move(fail(self.o, self.p, reasons::FAILED, &sentence, self.now))
             }
             Readiness::Progressing { message, .. } if self.now >= deadline => {
-                let sentence =
-                    format!("{} is not ready within {}: {message}", captured.target, component.ready_within);
+                let sentence = format!(
+                    "{} is not ready within {}: {message}",
+                    captured.target, component.ready_within
+                );
                 Need::Move(fail(self.o, self.p, reasons::READY_TOO_LATE, &sentence, self.now))
             }
             Readiness::Progressing { .. } => {
@@ -302,8 +356,15 @@ impl Deploy<'_> {
     /// When this component's turn came: at entry, or when the last of those it waits for was ready.
     fn turn(&self, component: &Component) -> Timestamp {
         let entry = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
-        let awaited = self.p.components.iter().filter(|c| component.after.contains(&c.name));
-        awaited.filter_map(|c| c.ready_at.as_ref()).map(|t| t.0).fold(entry, Timestamp::max)
+        let awaited = self
+            .p
+            .components
+            .iter()
+            .filter(|c| component.after.contains(&c.name));
+        awaited
+            .filter_map(|c| c.ready_at.as_ref())
+            .map(|t| t.0)
+            .fold(entry, Timestamp::max)
     }
 
     fn deployed(&self) -> Move {
@@ -314,20 +375,34 @@ impl Deploy<'_> {
         if self.entry.entered.verification.is_empty() {
             return verified(self.o, next, self.entry.entered, self.now);
         }
-        let next = Promotion { verification: vec![], ..moved(&next, State::Verifying, self.now) };
+        let next = Promotion {
+            verification: vec![],
+            ..moved(&next, State::Verifying, self.now)
+        };
         to(next, vec![])
     }
 }
 
 /// Who wrote last, for messages.
 fn writer(live: &LiveComponent) -> String {
-    let Live::Present(object) = &live.object else { return String::new() };
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let Live::Present(object) = &live.object else {
+        return String::new();
+    };
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
     let last = entries
         .into_iter()
         .flatten()
-        .filter(|e| e.get("subresource").is_none() && e.get("manager").and_then(Value::as_str) != Some("signalbox"))
-        .max_by_key(|e| e.get("time").and_then(Value::as_str).unwrap_or_default().to_owned());
+        .filter(|e| {
+            e.get("subresource").is_none() && e.get("manager").and_then(Value::as_str) != Some("signalbox")
+        })
+        .max_by_key(|e| {
+            e.get("time")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        });
     match last.and_then(|e| e.get("manager")).and_then(Value::as_str) {
         Some(manager) => format!(" (last written by {manager})"),
         None => String::new(),
@@ -348,11 +423,11 @@ pub(crate) fn forward(
 ) -> Result<Change, String> {
     let target = &component.target;
     let stated = patches::overlay(component.patch.as_ref(), component.override_for(environment));
+    let stated_target = patches::Target::from(&component.target);
     match live {
         Live::Present(object) => {
             let patch = patches::forward(
-                &target.api_version,
-                &target.kind,
+                &stated_target,
                 object,
                 stated.as_ref(),
                 &component.image_pairs(),
@@ -370,9 +445,7 @@ pub(crate) fn forward(
             let labels = labels(o, environment, attempt, &component.name);
             let stated = stated.unwrap_or_else(|| json!({}));
             let object = patches::creation(
-                &target.api_version,
-                &target.kind,
-                &target.name,
+                &stated_target,
                 &stated,
                 &component.image_pairs(),
                 captured.restarted_for.as_deref(),
@@ -405,7 +478,13 @@ pub(crate) fn labels(
 fn verified(o: &Observed, p: Promotion, entered: &Entered, now: Timestamp) -> Move {
     let verified_at = (!entered.verification.is_empty()).then(|| time(now));
     if entered.observation.is_some() {
-        return to(Promotion { verified_at, ..moved(&p, State::Observing, now) }, vec![]);
+        return to(
+            Promotion {
+                verified_at,
+                ..moved(&p, State::Observing, now)
+            },
+            vec![],
+        );
     }
     succeed(o, &Promotion { verified_at, ..p }, "", now)
 }
@@ -414,8 +493,15 @@ pub(crate) fn succeed(_: &Observed, p: &Promotion, how: &str, now: Timestamp) ->
     let mut next = moved(p, State::Succeeded, now);
     next.finished_at = Some(time(now));
     next.message = (!how.is_empty()).then(|| cut(how.to_owned()));
-    let took = p.started_at.as_ref().map_or(0, |s| now.duration_since(s.0).as_secs());
-    let note = format!("{}: succeeded after {took} s{}{how}", p.name, if how.is_empty() { "" } else { "; " });
+    let took = p
+        .started_at
+        .as_ref()
+        .map_or(0, |s| now.duration_since(s.0).as_secs());
+    let note = format!(
+        "{}: succeeded after {took} s{}{how}",
+        p.name,
+        if how.is_empty() { "" } else { "; " }
+    );
     to(next, announce(reasons::SUCCEEDED, note))
 }
 
@@ -444,9 +530,17 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             }
             (None, _) => match entry.place.expressions.get(&key) {
                 Some(Ok(true)) => (CheckState::Satisfied, reasons::SATISFIED, "holds".to_owned()),
-                Some(Ok(false)) => (CheckState::Failed, reasons::EXPRESSION_FALSE, "does not hold".to_owned()),
+                Some(Ok(false)) => (
+                    CheckState::Failed,
+                    reasons::EXPRESSION_FALSE,
+                    "does not hold".to_owned(),
+                ),
                 Some(Err(why)) => (CheckState::Unknown, reasons::EXPRESSION_UNKNOWN, why.clone()),
-                None => (CheckState::Unknown, reasons::NOT_READ_YET, "has not been evaluated".to_owned()),
+                None => (
+                    CheckState::Unknown,
+                    reasons::NOT_READ_YET,
+                    "has not been evaluated".to_owned(),
+                ),
             },
         };
         match state {
@@ -454,24 +548,38 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
                 let sentence = format!("{}: {message}", item.name);
                 let mut failed = p.clone();
                 failed.verification.retain(|c| c.name != item.name);
-                failed.verification.push(persisted(&item.name, prior, false, state, reason, message, None, now));
+                failed.verification.push(persisted(
+                    &item.name, prior, false, state, reason, message, None, now,
+                ));
                 return fail(o, &failed, reasons::VERIFICATION_FAILED, &sentence, now);
             }
             CheckState::Unknown => {
                 trouble.get_or_insert((reason, format!("verification {}: {message}", item.name)));
             }
             CheckState::Satisfied => {
-                checks.push(persisted(&item.name, prior, false, state, reason, message, None, now));
+                checks.push(persisted(
+                    &item.name, prior, false, state, reason, message, None, now,
+                ));
             }
             CheckState::Waiting => {}
         }
     }
     if checks.len() == entry.entered.verification.len() {
-        let done = Promotion { verification: checks, inconclusive: None, ..p.clone() };
+        let done = Promotion {
+            verification: checks,
+            inconclusive: None,
+            ..p.clone()
+        };
         return verified(o, done, entry.entered, now);
     }
     if checks != p.verification {
-        return to(Promotion { verification: checks, ..p.clone() }, vec![]);
+        return to(
+            Promotion {
+                verification: checks,
+                ..p.clone()
+            },
+            vec![],
+        );
     }
     let (other, edge) = inconclusive(o, p, trouble.as_ref().map(|(r, m)| (*r, m.as_str())), now);
     if let Some(other) = other {
@@ -482,7 +590,11 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         _ => None,
     });
     let until = [edge, again.min()].into_iter().fold(until, earliest);
-    if actions.is_empty() { Move::Rest(until) } else { Move::Do(actions) }
+    if actions.is_empty() {
+        Move::Rest(until)
+    } else {
+        Move::Do(actions)
+    }
 }
 
 pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
@@ -496,10 +608,23 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     if let Some(lost) = drift_or_loss(o, p, &entry, now) {
         return lost;
     }
-    let start = p.verified_at.as_ref().or(p.deployed_at.as_ref()).map_or(now, |t| t.0);
-    let observation = entry.entered.observation.as_ref().map_or(jiff::SignedDuration::ZERO, |d| d.get());
+    let start = p
+        .verified_at
+        .as_ref()
+        .or(p.deployed_at.as_ref())
+        .map_or(now, |t| t.0);
+    let observation = entry
+        .entered
+        .observation
+        .as_ref()
+        .map_or(jiff::SignedDuration::ZERO, |d| d.get());
     let over = whole_second_after(start + observation);
-    let suspicious = entry.place.components.iter().filter_map(|c| c.unhealthy_since).min();
+    let suspicious = entry
+        .place
+        .components
+        .iter()
+        .filter_map(|c| c.unhealthy_since)
+        .min();
     if now < over {
         let grace = suspicious.map(|s| whole_second_after(s + o.settings.health_grace));
         return Move::Rest(earliest(Some(over), grace));
@@ -515,18 +640,29 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 fn drift_or_loss(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> Option<Move> {
     let mut drifted: BTreeMap<&str, String> = BTreeMap::new();
     for live in &entry.place.components {
-        let Some(captured) = entry.pre_state.component(&live.name) else { continue };
-        if let Some(since) = live.unhealthy_since.filter(|s| now.duration_since(*s) >= o.settings.health_grace) {
+        let Some(captured) = entry.pre_state.component(&live.name) else {
+            continue;
+        };
+        if let Some(since) = live
+            .unhealthy_since
+            .filter(|s| now.duration_since(*s) >= o.settings.health_grace)
+        {
             let sentence = format!("{} is unhealthy since {since}", captured.target);
             return Some(fail(o, p, reasons::HEALTH_LOST, &sentence, now));
         }
         match standing(o, &p.name, captured, &live.object) {
             Standing::Gone(sentence) => return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now)),
             Standing::Changed(fields) => {
-                drifted.insert(&live.name, format!("drift: {}{}", fields.join(", "), writer(live)));
+                drifted.insert(
+                    &live.name,
+                    format!("drift: {}{}", fields.join(", "), writer(live)),
+                );
             }
             Standing::Untouched if !captured.changes.is_empty() => {
-                drifted.insert(&live.name, format!("drift: {} was put back{}", captured.target, writer(live)));
+                drifted.insert(
+                    &live.name,
+                    format!("drift: {} was put back{}", captured.target, writer(live)),
+                );
             }
             _ => {}
         }

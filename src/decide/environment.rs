@@ -52,13 +52,20 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     if going && !held {
         return EnvironmentStep::Wait(None);
     }
-    let edge = [status.window.as_ref().and_then(|w| w.next_open.as_ref()), status.window.as_ref().and_then(|w| w.next_close.as_ref())]
-        .into_iter()
-        .flatten()
-        .map(|t| t.0)
-        .filter(|t| *t > now)
-        .min();
-    if status == was { EnvironmentStep::Wait(edge) } else { EnvironmentStep::Write(Box::new(status)) }
+    let edge = [
+        status.window.as_ref().and_then(|w| w.next_open.as_ref()),
+        status.window.as_ref().and_then(|w| w.next_close.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|t| t.0)
+    .filter(|t| *t > now)
+    .min();
+    if status == was {
+        EnvironmentStep::Wait(edge)
+    } else {
+        EnvironmentStep::Write(Box::new(status))
+    }
 }
 
 fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> EnvironmentStatus {
@@ -80,15 +87,25 @@ fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> Environme
         .map(|p| format!("window {}: {}", p.window, p.sentence))
         .chain(seen.expression_problems.iter().cloned())
         .collect();
-    let reason = match (seen.setting.calendar.problems().is_empty(), seen.expression_problems.is_empty()) {
+    let reason = match (
+        seen.setting.calendar.problems().is_empty(),
+        seen.expression_problems.is_empty(),
+    ) {
         (true, true) => reasons::READY,
         (false, _) => reasons::WINDOW_INVALID,
         (true, false) => reasons::EXPRESSION_INVALID,
     };
-    let message = if problems.is_empty() { "everything can be evaluated".to_owned() } else { problems.join("; ") };
+    let message = if problems.is_empty() {
+        "everything can be evaluated".to_owned()
+    } else {
+        problems.join("; ")
+    };
     let going = environment.metadata.deletion_timestamp.is_some();
     let (available_reason, available_message) = if going {
-        (reasons::ENVIRONMENT_DELETED, format!("being deleted; {occupants_total} promotions are still under way"))
+        (
+            reasons::ENVIRONMENT_DELETED,
+            format!("being deleted; {occupants_total} promotions are still under way"),
+        )
     } else {
         (reasons::AVAILABLE, "releases may ask to enter".to_owned())
     };
@@ -97,16 +114,36 @@ fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> Environme
         window: Some(WindowStatus {
             open: summary.open,
             because: summary.because.chars().take(63).collect(),
-            next_open: summary.next_open.map(|t| time(super::promotion::whole_second_after(t))),
-            next_close: summary.next_close.map(|t| time(super::promotion::whole_second_after(t))),
+            next_open: summary
+                .next_open
+                .map(|t| time(super::promotion::whole_second_after(t))),
+            next_close: summary
+                .next_close
+                .map(|t| time(super::promotion::whole_second_after(t))),
         }),
         occupants,
         occupants_total,
         inventory,
         inventory_total,
         conditions: vec![
-            condition(&was.conditions, "Ready", problems.is_empty(), reason, message, generation, now),
-            condition(&was.conditions, "Available", !going, available_reason, available_message, generation, now),
+            condition(
+                &was.conditions,
+                "Ready",
+                problems.is_empty(),
+                reason,
+                message,
+                generation,
+                now,
+            ),
+            condition(
+                &was.conditions,
+                "Available",
+                !going,
+                available_reason,
+                available_message,
+                generation,
+                now,
+            ),
         ],
     }
 }
@@ -118,8 +155,13 @@ fn count(n: usize) -> i64 {
 fn occupants(seen: &Seen<'_>, environment: &str) -> Vec<Occupant> {
     let mut occupants = Vec::new();
     for claim in seen.claims {
-        let Some(holder) = claim.holder.as_ref().filter(|h| h.environment == environment) else { continue };
-        let release = seen.releases.iter().find(|r| r.metadata.uid.as_ref() == Some(&holder.release_uid));
+        let Some(holder) = claim.holder.as_ref().filter(|h| h.environment == environment) else {
+            continue;
+        };
+        let release = seen
+            .releases
+            .iter()
+            .find(|r| r.metadata.uid.as_ref() == Some(&holder.release_uid));
         let promotion = release.and_then(|r| r.promotion(environment));
         let state = match promotion {
             _ if claim.unsettled => reasons::UNSETTLED,
@@ -146,11 +188,23 @@ fn inventory(seen: &Seen<'_>, environment: &str) -> Vec<InventoryItem> {
     let mut stands: Vec<(&Arc<Release>, &crate::api::release::Promotion)> = seen
         .releases
         .iter()
-        .filter_map(|r| r.promotion(environment).filter(|p| p.state == State::Succeeded).map(|p| (r, p)))
+        .filter_map(|r| {
+            r.promotion(environment)
+                .filter(|p| p.state == State::Succeeded)
+                .map(|p| (r, p))
+        })
         .collect();
     stands.sort_by(|(a, pa), (b, pb)| {
-        let key = |r: &Release| (r.metadata.namespace.clone(), r.spec.product.clone(), r.spec.line.clone());
-        key(a).cmp(&key(b)).then_with(|| pb.finished_at.cmp(&pa.finished_at))
+        let key = |r: &Release| {
+            (
+                r.metadata.namespace.clone(),
+                r.spec.product.clone(),
+                r.spec.line.clone(),
+            )
+        };
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| pb.finished_at.cmp(&pa.finished_at))
     });
     stands.dedup_by(|(later, _), (kept, _)| {
         later.metadata.namespace == kept.metadata.namespace

@@ -243,7 +243,9 @@ pub struct Trouble {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobState {
     Absent,
-    Running { started: Option<Timestamp> },
+    Running {
+        started: Option<Timestamp>,
+    },
     Succeeded,
     Failed(String),
     /// It could not be created.
@@ -279,6 +281,10 @@ impl Observed {
 
     #[must_use]
     pub fn holder(&self, environment: &str, attempt: i64) -> Holder {
-        Holder { release_uid: self.uid().to_owned(), environment: environment.to_owned(), attempt }
+        Holder {
+            release_uid: self.uid().to_owned(),
+            environment: environment.to_owned(),
+            attempt,
+        }
     }
 }

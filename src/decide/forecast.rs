@@ -24,12 +24,20 @@ pub(crate) fn of(s: &Subject<'_>) -> Option<Forecast> {
     };
     for gate in &spec.gates {
         let Some(soak) = &gate.soak else { continue };
-        let there = s.observed.release.promotion(&soak.environment).filter(|p| p.state == State::Succeeded);
+        let there = s
+            .observed
+            .release
+            .promotion(&soak.environment)
+            .filter(|p| p.state == State::Succeeded);
         let finished = there.and_then(|p| p.finished_at.as_ref());
         later(finished.map(|f| f.0 + soak.duration.get()), &gate.name);
     }
     if spec.enforcement(ControlName::WindowOpen) == Enforcement::Required {
-        let planned = s.observed.release.planned(s.environment_name()).and_then(|p| p.start.as_ref());
+        let planned = s
+            .observed
+            .release
+            .planned(s.environment_name())
+            .and_then(|p| p.start.as_ref());
         let from = later(planned.map(|t| t.0), "schedule");
         let needed = super::checks::window_needed(s.observed);
         match s.setting.calendar.earliest(from, needed) {
@@ -37,9 +45,15 @@ pub(crate) fn of(s: &Subject<'_>) -> Option<Forecast> {
                 later(Some(open), "WindowOpen");
             }
             None => {
-                return Some(Forecast { earliest: None, because: "WindowOpen: no opening is in sight".to_owned() });
+                return Some(Forecast {
+                    earliest: None,
+                    because: "WindowOpen: no opening is in sight".to_owned(),
+                });
             }
         }
     }
-    Some(Forecast { earliest: Some(time(whole_second_after(at))), because: because? })
+    Some(Forecast {
+        earliest: Some(time(whole_second_after(at))),
+        because: because?,
+    })
 }

@@ -70,32 +70,87 @@ pub enum Action {
     /// The Release is let go.
     RemoveFinalizer,
     /// Create the Lease of the target namespace; somebody else's is left alone.
-    Claim { environment: String, namespace: String, holder: Holder },
+    Claim {
+        environment: String,
+        namespace: String,
+        holder: Holder,
+    },
     /// Update a Lease that is ours by decision, with its resourceVersion.
-    TakeOver { environment: String, claim: Claim, holder: Holder },
-    MarkUnsettled { environment: String, claim: Claim },
+    TakeOver {
+        environment: String,
+        claim: Claim,
+        holder: Holder,
+    },
+    MarkUnsettled {
+        environment: String,
+        claim: Claim,
+    },
     /// Delete the Lease by uid and resourceVersion.
-    ReleaseClaim { environment: String, claim: Claim },
+    ReleaseClaim {
+        environment: String,
+        claim: Claim,
+    },
     /// Create-only.
-    Capture { environment: String, name: String, pre_state: Box<PreState> },
-    DeletePreState { name: String, uid: String },
+    Capture {
+        environment: String,
+        name: String,
+        pre_state: Box<PreState>,
+    },
+    DeletePreState {
+        name: String,
+        uid: String,
+    },
     /// Change one target, forward or back, as the deployer.
-    Change { environment: String, namespace: String, attempt: i64, component: String, change: Change },
+    Change {
+        environment: String,
+        namespace: String,
+        attempt: i64,
+        component: String,
+        change: Change,
+    },
     /// Create a Job from the suspended CronJob `template`, as the deployer.
-    StartJob { environment: String, namespace: String, attempt: i64, check: String, name: String, template: String, timeout_seconds: i64 },
+    StartJob {
+        environment: String,
+        namespace: String,
+        attempt: i64,
+        check: String,
+        name: String,
+        template: String,
+        timeout_seconds: i64,
+    },
     /// Make the Release the owner of this Decision.
-    Adopt { decision: String, uid: String },
+    Adopt {
+        decision: String,
+        uid: String,
+    },
 }
 
 /// How a target is changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A patch that carries the observed resourceVersion.
-    Patch { api_version: String, kind: String, name: String, patch: Value },
-    Create { object: Value },
+    Patch {
+        api_version: String,
+        kind: String,
+        name: String,
+        patch: Value,
+    },
+    Create {
+        object: Value,
+    },
     /// JSON Patch whose first operation is the resourceVersion as precondition.
-    Restore { api_version: String, kind: String, name: String, operations: Value },
-    Delete { api_version: String, kind: String, name: String, uid: String },
+    Restore {
+        api_version: String,
+        kind: String,
+        name: String,
+        operations: Value,
+    },
+    Delete {
+        api_version: String,
+        kind: String,
+        name: String,
+        uid: String,
+    },
 }
 
 /// What one promotion wants. [`decide`] unites them.
@@ -112,11 +167,20 @@ pub(crate) enum Move {
 #[must_use]
 pub fn decide(observed: &Observed, now: Timestamp) -> Step {
     let release = &observed.release;
-    if release.status.as_ref().and_then(|s| s.state_version).is_some_and(|v| v > STATE_VERSION) {
+    if release
+        .status
+        .as_ref()
+        .and_then(|s| s.state_version)
+        .is_some_and(|v| v > STATE_VERSION)
+    {
         return Step::Wait(Wait { until: None });
     }
     let going = release.metadata.deletion_timestamp.is_some();
-    let has_finalizer = release.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == RELEASE_FINALIZER));
+    let has_finalizer = release
+        .metadata
+        .finalizers
+        .as_ref()
+        .is_some_and(|f| f.iter().any(|f| f == RELEASE_FINALIZER));
     if going && !has_finalizer {
         return Step::Wait(Wait { until: None });
     }
@@ -164,7 +228,13 @@ impl Outcome {
         }
     }
 
-    fn finish(mut self, observed: &Observed, accepted: &accepted::Accepted, going: bool, now: Timestamp) -> Step {
+    fn finish(
+        mut self,
+        observed: &Observed,
+        accepted: &accepted::Accepted,
+        going: bool,
+        now: Timestamp,
+    ) -> Step {
         let was = observed.release.status.clone().unwrap_or_default();
         let (review, review_edge) = review::derive(observed, &self.promotions, was.review.as_ref(), now);
         let (rag, rag_edge) = rag::derive(observed, &self.promotions, &review, accepted, now);
@@ -179,7 +249,10 @@ impl Outcome {
             environments: self.promotions,
         };
         if status != was {
-            return Step::Transition(Box::new(Transition { status, announcements: self.announcements }));
+            return Step::Transition(Box::new(Transition {
+                status,
+                announcements: self.announcements,
+            }));
         }
         self.actions.extend(decisions::adoptions(observed));
         if going && self.actions.is_empty() {
@@ -219,5 +292,9 @@ pub fn cut(mut message: String) -> String {
 }
 
 pub(crate) fn announce(reason: &'static str, note: String) -> Vec<Announcement> {
-    vec![Announcement { warning: reasons::is_warning(reason), reason, note: cut(note) }]
+    vec![Announcement {
+        warning: reasons::is_warning(reason),
+        reason,
+        note: cut(note),
+    }]
 }

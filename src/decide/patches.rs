@@ -25,6 +25,16 @@ pub struct Target<'a> {
     pub name: &'a str,
 }
 
+impl<'a> From<&'a crate::api::release::Target> for Target<'a> {
+    fn from(target: &'a crate::api::release::Target) -> Self {
+        Self {
+            api_version: &target.api_version,
+            kind: &target.kind,
+            name: &target.name,
+        }
+    }
+}
+
 /// Where a kind keeps its pod template; `None` for kinds without one.
 pub fn pod_template_pointer(kind: &str) -> Option<&'static str> {
     match kind {

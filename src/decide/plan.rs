@@ -10,7 +10,10 @@ use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image}
 /// Hex of the SHA-256 of `text`, cut to `digits`.
 #[must_use]
 pub fn hex(text: &str, digits: usize) -> String {
-    let mut hex: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let mut hex: String = Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     hex.truncate(digits);
     hex
 }
@@ -28,8 +31,16 @@ pub fn hash(release: &Release, environment: &str, namespace: Option<&str>, attem
 
 fn projection(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> Value {
     let spec = &release.spec;
-    let Change { model, reference, reason } = &spec.change;
-    let components: Vec<Value> = spec.components.iter().map(|c| component(c, environment)).collect();
+    let Change {
+        model,
+        reference,
+        reason,
+    } = &spec.change;
+    let components: Vec<Value> = spec
+        .components
+        .iter()
+        .map(|c| component(c, environment))
+        .collect();
     json!({
         "product": spec.product,
         "version": spec.version,
@@ -47,9 +58,21 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
 
 fn component(component: &Component, environment: &str) -> Value {
     // Destructured, so that a new field does not compile until somebody has decided whether it is approved.
-    let Component { name, target, patch, remove, images, overrides: _, after, restart_on, ready_within } = component;
-    let images: Vec<Value> =
-        images.iter().map(|Image { container, image }| json!({ "container": container, "image": image })).collect();
+    let Component {
+        name,
+        target,
+        patch,
+        remove,
+        images,
+        overrides: _,
+        after,
+        restart_on,
+        ready_within,
+    } = component;
+    let images: Vec<Value> = images
+        .iter()
+        .map(|Image { container, image }| json!({ "container": container, "image": image }))
+        .collect();
     json!({
         "name": name,
         "target": target,
@@ -63,13 +86,26 @@ fn component(component: &Component, environment: &str) -> Value {
 }
 
 fn deployment_plan(plan: &DeploymentPlan) -> Value {
-    let DeploymentPlan { summary, document_url, owner, expected_duration } = plan;
+    let DeploymentPlan {
+        summary,
+        document_url,
+        owner,
+        expected_duration,
+    } = plan;
     json!({ "summary": summary, "documentURL": document_url, "owner": owner,
             "expectedDuration": expected_duration.get().as_secs() })
 }
 
 fn backout_plan(plan: &BackoutPlan) -> Value {
-    let BackoutPlan { summary, document_url, strategy, trigger, owner, max_duration, data_reversible } = plan;
+    let BackoutPlan {
+        summary,
+        document_url,
+        strategy,
+        trigger,
+        owner,
+        max_duration,
+        data_reversible,
+    } = plan;
     json!({ "summary": summary, "documentURL": document_url, "strategy": strategy, "trigger": trigger,
             "owner": owner, "maxDuration": max_duration.get().as_secs(), "dataReversible": data_reversible })
 }
@@ -124,5 +160,8 @@ pub fn claim_name(namespace: &str) -> String {
 /// The name of the Job of a gate or verification: what it is for, hashed, so that it exists once.
 #[must_use]
 pub fn job_name(uid: &str, environment: &str, attempt: i64, check: &str, plan_hash: &str) -> String {
-    format!("signalbox-{}", hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16))
+    format!(
+        "signalbox-{}",
+        hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16)
+    )
 }

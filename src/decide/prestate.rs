@@ -57,8 +57,21 @@ impl Captured {
     /// Same target, same content; the resourceVersion may have moved on.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {
-        let Self { name, target, uid, resource_version: _, restarted_for, changes } = self;
+        let Self {
+            name,
+            target,
+            uid,
+            resource_version: _,
+            restarted_for,
+            changes,
+        } = self;
         (name, target, uid, restarted_for, changes)
-            == (&other.name, &other.target, &other.uid, &other.restarted_for, &other.changes)
+            == (
+                &other.name,
+                &other.target,
+                &other.uid,
+                &other.restarted_for,
+                &other.changes,
+            )
     }
 }

@@ -15,9 +15,10 @@ use crate::api::{Release, reasons, time};
 #[must_use]
 pub fn listed(o: &Observed) -> Vec<Promotion> {
     let status = o.release.status.as_ref();
-    let gone = status.into_iter().flat_map(|s| &s.environments).filter(|p| {
-        p.entered.is_some() && !o.release.spec.environments.contains(&p.name)
-    });
+    let gone = status
+        .into_iter()
+        .flat_map(|s| &s.environments)
+        .filter(|p| p.entered.is_some() && !o.release.spec.environments.contains(&p.name));
     let mut names: Vec<String> = in_order(o);
     names.extend(gone.map(|p| p.name.clone()));
     names.into_iter().map(|name| current(o, name)).collect()
@@ -45,7 +46,9 @@ fn current(o: &Observed, name: String) -> Promotion {
         ..Promotion::default()
     });
     if promotion.state.before_entry() {
-        let namespace = o.environment(&name).map(|e| e.spec.target_namespace(o.namespace()));
+        let namespace = o
+            .environment(&name)
+            .map(|e| e.spec.target_namespace(o.namespace()));
         let hash = plan::hash(&o.release, &name, namespace.as_deref(), promotion.attempt);
         if hash != promotion.plan_hash {
             // What a Job said was said of another plan.
@@ -74,22 +77,32 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
 /// The last listed environment in order that Succeeded.
 #[must_use]
 pub fn furthest(_: &Observed, promotions: &[Promotion]) -> Option<String> {
-    promotions.iter().rev().find(|p| p.state == State::Succeeded).map(|p| p.name.clone())
+    promotions
+        .iter()
+        .rev()
+        .find(|p| p.state == State::Succeeded)
+        .map(|p| p.name.clone())
 }
 
 /// A newer version of the same product and line that Succeeded in `environment`.
 #[must_use]
 pub fn newer_succeeded<'a>(o: &'a Observed, environment: &str) -> Option<&'a Arc<Release>> {
-    let ours = Version::parse(&o.release.spec.version)?;
+    let ours: Version = o.release.spec.version.parse().ok()?;
     o.siblings.iter().find(|other| {
-        other.promotion(environment).is_some_and(|p| p.state == State::Succeeded)
-            && Version::parse(&other.spec.version).is_some_and(|v| v > ours)
+        other
+            .promotion(environment)
+            .is_some_and(|p| p.state == State::Succeeded)
+            && other.spec.version.parse::<Version>().is_ok_and(|v| v > ours)
     })
 }
 
 /// Pre-states that nobody can restore any more, because this Release Succeeded in their environment.
 pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
-    let succeeded = |environment: &str| o.release.promotion(environment).filter(|p| p.state == State::Succeeded);
+    let succeeded = |environment: &str| {
+        o.release
+            .promotion(environment)
+            .filter(|p| p.state == State::Succeeded)
+    };
     o.pre_states
         .iter()
         .filter(|stored| {
@@ -97,7 +110,10 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
                 stored.release_uid != o.uid() || p.backout.as_ref().is_none_or(|b| b.pre_state != stored.name)
             })
         })
-        .map(|stored| Action::DeletePreState { name: stored.name.clone(), uid: stored.uid.clone() })
+        .map(|stored| Action::DeletePreState {
+            name: stored.name.clone(),
+            uid: stored.uid.clone(),
+        })
         .collect()
 }
 
@@ -115,18 +131,31 @@ pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Op
 pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
     let mut actions = Vec::new();
     if p.state != State::Succeeded && p.state != State::BackedOut {
-        let unused = o.pre_states.iter().filter(|s| s.release_uid == o.uid() && s.environment == p.name);
-        actions.extend(unused.map(|s| Action::DeletePreState { name: s.name.clone(), uid: s.uid.clone() }));
+        let unused = o
+            .pre_states
+            .iter()
+            .filter(|s| s.release_uid == o.uid() && s.environment == p.name);
+        actions.extend(unused.map(|s| Action::DeletePreState {
+            name: s.name.clone(),
+            uid: s.uid.clone(),
+        }));
     }
     actions.extend(release_claims(o, p));
-    if actions.is_empty() { Move::Rest(None) } else { Move::Do(actions) }
+    if actions.is_empty() {
+        Move::Rest(None)
+    } else {
+        Move::Do(actions)
+    }
 }
 
 pub(crate) fn release_claims(o: &Observed, p: &Promotion) -> Vec<Action> {
     o.own_claims
         .iter()
         .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == p.name))
-        .map(|c| Action::ReleaseClaim { environment: p.name.clone(), claim: c.clone() })
+        .map(|c| Action::ReleaseClaim {
+            environment: p.name.clone(),
+            claim: c.clone(),
+        })
         .collect()
 }
 
@@ -146,7 +175,13 @@ pub(crate) fn to(p: Promotion, announcements: Vec<Announcement>) -> Move {
 }
 
 /// Something failed for certain: back out where the plan says so by itself, else ask people.
-pub(crate) fn fail(o: &Observed, p: &Promotion, reason: &'static str, sentence: &str, now: Timestamp) -> Move {
+pub(crate) fn fail(
+    o: &Observed,
+    p: &Promotion,
+    reason: &'static str,
+    sentence: &str,
+    now: Timestamp,
+) -> Move {
     let plan = o.release.spec.backout_plan.as_ref();
     let automatic = plan.is_some_and(|b| {
         b.trigger == Trigger::Automatic && b.strategy == Strategy::Restore && b.data_reversible
@@ -154,13 +189,20 @@ pub(crate) fn fail(o: &Observed, p: &Promotion, reason: &'static str, sentence: 
     if automatic {
         return to_backing_out(p, "Automatic", None, &format!("{reason}: {sentence}"), now);
     }
-    let owner = plan.and_then(|b| b.owner.as_deref()).unwrap_or("the owner of the release");
+    let owner = plan
+        .and_then(|b| b.owner.as_deref())
+        .unwrap_or("the owner of the release");
     let why = match plan {
         None => "there is no backout plan".to_owned(),
         Some(b) if !b.data_reversible => "the backout plan says that data cannot be put back".to_owned(),
         Some(_) => "the backout plan waits for a decision".to_owned(),
     };
-    await_decision(p, reason, &format!("{sentence}; {why}: {owner} has to decide (BackOut, Accept or Abandon)"), now)
+    await_decision(
+        p,
+        reason,
+        &format!("{sentence}; {why}: {owner} has to decide (BackOut, Accept or Abandon)"),
+        now,
+    )
 }
 
 pub(crate) fn await_decision(p: &Promotion, reason: &str, sentence: &str, now: Timestamp) -> Move {
@@ -170,10 +212,20 @@ pub(crate) fn await_decision(p: &Promotion, reason: &str, sentence: &str, now: T
     to(next, announce(reasons::AWAITING_DECISION, note))
 }
 
-pub(crate) fn to_backing_out(p: &Promotion, trigger: &str, by: Option<&str>, why: &str, now: Timestamp) -> Move {
+pub(crate) fn to_backing_out(
+    p: &Promotion,
+    trigger: &str,
+    by: Option<&str>,
+    why: &str,
+    now: Timestamp,
+) -> Move {
     let mut next = moved(p, State::BackingOut, now);
     next.message = Some(cut(why.to_owned()));
-    let pre_state = p.backout.as_ref().map(|b| b.pre_state.clone()).unwrap_or_default();
+    let pre_state = p
+        .backout
+        .as_ref()
+        .map(|b| b.pre_state.clone())
+        .unwrap_or_default();
     next.backout = Some(Backout {
         state: BackoutState::InProgress,
         pre_state,
@@ -205,7 +257,10 @@ pub(crate) fn inconclusive(
             let since = known.as_ref().map_or(now, |k| k.since.0);
             let over = since + o.settings.inconclusive_after;
             if now >= over {
-                let sentence = format!("{message} (for {})", crate::api::GoDuration::from_secs(now.duration_since(since).as_secs()));
+                let sentence = format!(
+                    "{message} (for {})",
+                    crate::api::GoDuration::from_secs(now.duration_since(since).as_secs())
+                );
                 return (Some(await_decision(p, reason, &sentence, now)), None);
             }
             // Rewritten only when the reason changes: a message that counts tries would be a write a try.
@@ -213,8 +268,11 @@ pub(crate) fn inconclusive(
                 return (None, Some(whole_second_after(over)));
             }
             let mut next = p.clone();
-            next.inconclusive =
-                Some(Inconclusive { since: time(since), reason: reason.to_owned(), message: cut(message.to_owned()) });
+            next.inconclusive = Some(Inconclusive {
+                since: time(since),
+                reason: reason.to_owned(),
+                message: cut(message.to_owned()),
+            });
             (Some(to(next, vec![])), None)
         }
     }
@@ -224,5 +282,9 @@ pub(crate) fn inconclusive(
 #[must_use]
 pub fn whole_second_after(t: Timestamp) -> Timestamp {
     let cut = Timestamp::from_second(t.as_second()).unwrap_or(t);
-    if cut < t { cut + SignedDuration::from_secs(1) } else { cut }
+    if cut < t {
+        cut + SignedDuration::from_secs(1)
+    } else {
+        cut
+    }
 }

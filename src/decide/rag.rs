@@ -33,14 +33,20 @@ pub fn derive(
         schedule(o, p, now, &mut found, &mut edge);
     }
     if review.overdue {
-        found.push((Colour::Red, "the post-implementation review is overdue".to_owned()));
+        found.push((
+            Colour::Red,
+            "the post-implementation review is overdue".to_owned(),
+        ));
     }
     let colour = found.iter().map(|(c, _)| *c).max().unwrap_or_else(|| {
         let begun = promotions.iter().any(|p| p.state != State::Pending);
         if begun { Colour::Green } else { Colour::Grey }
     });
-    let mut reasons: Vec<String> =
-        found.into_iter().filter(|(c, _)| *c == colour).map(|(_, reason)| cut(reason)).collect();
+    let mut reasons: Vec<String> = found
+        .into_iter()
+        .filter(|(c, _)| *c == colour)
+        .map(|(_, reason)| cut(reason))
+        .collect();
     if reasons.is_empty() {
         reasons = quiet(promotions);
     }
@@ -52,7 +58,10 @@ fn state(p: &Promotion, found: &mut Vec<(Colour, String)>) {
     let message = p.message.as_deref().unwrap_or_default();
     match p.state {
         State::Failed | State::AwaitingDecision | State::BackedOut | State::BackingOut => {
-            found.push((Colour::Red, format!("{}: {}: {message}", p.name, p.state.as_str())));
+            found.push((
+                Colour::Red,
+                format!("{}: {}: {message}", p.name, p.state.as_str()),
+            ));
         }
         _ => {}
     }
@@ -81,12 +90,25 @@ fn schedule(
     edge: &mut Option<Timestamp>,
 ) {
     let open = p.state.before_entry() || p.state.under_way();
-    let Some(end) = o.release.planned(&p.name).and_then(|s| s.end.as_ref()).filter(|_| open) else { return };
+    let Some(end) = o
+        .release
+        .planned(&p.name)
+        .and_then(|s| s.end.as_ref())
+        .filter(|_| open)
+    else {
+        return;
+    };
     let forecast = p.forecast.as_ref().and_then(|f| f.earliest.as_ref());
     if now >= end.0 {
-        found.push((Colour::Red, format!("{}: its planned end {} has passed", p.name, end.0)));
+        found.push((
+            Colour::Red,
+            format!("{}: its planned end {} has passed", p.name, end.0),
+        ));
     } else if forecast.is_some_and(|f| f.0 >= end.0) {
-        found.push((Colour::Red, format!("{}: is forecast to miss its planned end {}", p.name, end.0)));
+        found.push((
+            Colour::Red,
+            format!("{}: is forecast to miss its planned end {}", p.name, end.0),
+        ));
     } else {
         *edge = earliest(*edge, Some(end.0));
     }
@@ -97,9 +119,15 @@ fn quiet(promotions: &[Promotion]) -> Vec<String> {
     promotions
         .iter()
         .filter(|p| !matches!(p.state, State::Pending | State::Succeeded))
-        .map(|p| match p.forecast.as_ref().and_then(|f| f.earliest.as_ref().map(|e| (e, &f.because))) {
-            Some((earliest, because)) => format!("{}: not before {} ({because})", p.name, earliest.0),
-            None => format!("{}: {}", p.name, p.state.as_str()),
+        .map(|p| {
+            match p
+                .forecast
+                .as_ref()
+                .and_then(|f| f.earliest.as_ref().map(|e| (e, &f.because)))
+            {
+                Some((earliest, because)) => format!("{}: not before {} ({because})", p.name, earliest.0),
+                None => format!("{}: {}", p.name, p.state.as_str()),
+            }
         })
         .collect()
 }

@@ -22,9 +22,18 @@ pub fn derive(
         }
     }
     let plan = &o.release.spec.review;
-    let over = !promotions.is_empty() && promotions.iter().all(|p| !p.state.before_entry() && !p.state.under_way());
-    let last_end = promotions.iter().filter_map(|p| p.finished_at.as_ref()).map(|t| t.0).max();
-    let due = last_end.filter(|_| over && !because.is_empty()).map(|end| end + plan.due_within.get());
+    let over = !promotions.is_empty()
+        && promotions
+            .iter()
+            .all(|p| !p.state.before_entry() && !p.state.under_way());
+    let last_end = promotions
+        .iter()
+        .filter_map(|p| p.finished_at.as_ref())
+        .map(|t| t.0)
+        .max();
+    let due = last_end
+        .filter(|_| over && !because.is_empty())
+        .map(|end| end + plan.due_within.get());
 
     let (review, message) = counting(o);
     let open_actions = review.map(|r| r.spec.actions.iter().filter(|a| !a.done).count());
@@ -38,7 +47,10 @@ pub fn derive(
             Some(_) => ReviewState::Completed,
         }
     };
-    let done = matches!(state, ReviewState::Completed | ReviewState::Closed | ReviewState::NotRequired);
+    let done = matches!(
+        state,
+        ReviewState::Completed | ReviewState::Closed | ReviewState::NotRequired
+    );
     let overdue = !done && due.is_some_and(|d| now >= d);
     let edge = due.filter(|_| !done && !overdue);
     let status = ReviewStatus {
@@ -57,17 +69,39 @@ pub fn derive(
 fn owed_because(o: &Observed, promotions: &[Promotion]) -> Vec<&'static str> {
     let any = |test: &dyn Fn(&Promotion) -> bool| promotions.iter().any(test);
     let first_of_product = !o.siblings.iter().any(|s| {
-        s.status.iter().flat_map(|s| &s.environments).any(|p| p.state == State::Succeeded)
+        s.status
+            .iter()
+            .flat_map(|s| &s.environments)
+            .any(|p| p.state == State::Succeeded)
     });
     let entered = any(&|p| p.entered.is_some());
     [
-        ("Always", o.release.spec.review.required == ReviewRequired::Always && entered),
-        ("BackedOut", any(&|p| p.backout.as_ref().is_some_and(|b| b.state != BackoutState::Armed))),
+        (
+            "Always",
+            o.release.spec.review.required == ReviewRequired::Always && entered,
+        ),
+        (
+            "BackedOut",
+            any(&|p| p.backout.as_ref().is_some_and(|b| b.state != BackoutState::Armed)),
+        ),
         ("Failed", any(&|p| p.state == State::Failed)),
-        ("Accepted", any(&|p| p.decided.as_ref().is_some_and(|d| d.action == Action::Accept))),
+        (
+            "Accepted",
+            any(&|p| p.decided.as_ref().is_some_and(|d| d.action == Action::Accept)),
+        ),
         ("Overran", any(&overran)),
-        ("Drift", any(&|p| p.components.iter().any(|c| c.message.as_ref().is_some_and(|m| m.starts_with("drift"))))),
-        ("FirstRelease", first_of_product && any(&|p| p.state == State::Succeeded)),
+        (
+            "Drift",
+            any(&|p| {
+                p.components
+                    .iter()
+                    .any(|c| c.message.as_ref().is_some_and(|m| m.starts_with("drift")))
+            }),
+        ),
+        (
+            "FirstRelease",
+            first_of_product && any(&|p| p.state == State::Succeeded),
+        ),
     ]
     .into_iter()
     .filter_map(|(reason, owed)| owed.then_some(reason))
@@ -85,10 +119,15 @@ fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
     let mut ignored = None;
     for review in &o.reviews {
         let reviewer = &review.spec.reviewer;
-        let approved = o.decisions.iter().any(|d| d.spec.action == Action::Approve && d.spec.by == *reviewer);
+        let approved = o
+            .decisions
+            .iter()
+            .any(|d| d.spec.action == Action::Approve && d.spec.by == *reviewer);
         if *reviewer == o.release.spec.requested_by || approved {
             let role = if approved { "approved" } else { "requested" };
-            ignored = Some(format!("the review by {reviewer} does not count: {reviewer} {role} this release"));
+            ignored = Some(format!(
+                "the review by {reviewer} does not count: {reviewer} {role} this release"
+            ));
         } else {
             return (Some(review), ignored);
         }

@@ -1,7 +1,9 @@
 //! Development in one place: `cargo xtask up | test …`, and the real control plane that they share.
 //! Nothing of this is shipped.
 
+pub mod chart;
 pub mod control_plane;
+pub mod crds;
 pub mod kubeconfig;
 pub mod process;
 pub mod test;

@@ -30,6 +30,13 @@ enum Command {
     Helm(Passed),
     /// Builds what the control plane needs, unless it is there, and prints the folder
     Tools,
+    /// Writes the kinds' definitions into crds/ and into the chart; with --check compares only
+    Crds {
+        #[arg(long)]
+        check: bool,
+    },
+    /// Lints the chart and renders it at every values file in charts/signalbox/ci
+    Chart,
 }
 
 #[derive(clap::Args)]
@@ -73,6 +80,8 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(options) => xtask::test::run(options).await,
         Command::Kubectl(passed) => pass_on("kubectl", passed).await,
         Command::Helm(passed) => pass_on("helm", passed).await,
+        Command::Crds { check } => xtask::crds::run(&xtask::repository()?, check).map(|()| ExitCode::SUCCESS),
+        Command::Chart => xtask::chart::run().await.map(|()| ExitCode::SUCCESS),
         Command::Tools => {
             println!("{}", tools().await?.display());
             Ok(ExitCode::SUCCESS)

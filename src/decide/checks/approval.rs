@@ -18,9 +18,18 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("no Decision counts: {why}"));
     }
     let mut tally = Tally::default();
-    for decision in s.observed.decisions.iter().filter(|d| answers(d, s.environment_name(), &gate.name)) {
+    for decision in s
+        .observed
+        .decisions
+        .iter()
+        .filter(|d| answers(d, s.environment_name(), &gate.name))
+    {
         match doubt(s, approval, decision) {
-            Some(why) => tally.discounted.push(format!("{} by {} does not count: {why}", decision.spec.action.as_str(), decision.spec.by)),
+            Some(why) => tally.discounted.push(format!(
+                "{} by {} does not count: {why}",
+                decision.spec.action.as_str(),
+                decision.spec.by
+            )),
             None => tally.count(decision, approval),
         }
     }
@@ -40,7 +49,11 @@ fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<St
         return Some(why);
     }
     if decision.spec.role.as_deref() != Some(&approval.role) {
-        return Some(format!("it was given as {}, not as {}", decision.spec.role.as_deref().unwrap_or("nobody"), approval.role));
+        return Some(format!(
+            "it was given as {}, not as {}",
+            decision.spec.role.as_deref().unwrap_or("nobody"),
+            approval.role
+        ));
     }
     if decision.spec.plan_hash.as_deref() != Some(&s.promotion.plan_hash) {
         return Some("it was given for another plan; the plan has changed since".to_owned());
@@ -55,7 +68,9 @@ fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<St
         return Some("service accounts do not count here".to_owned());
     }
     if let Some(role) = fills_another_role(s, decision) {
-        return Some(format!("one person fills one role, and {by} already approved as {role}"));
+        return Some(format!(
+            "one person fills one role, and {by} already approved as {role}"
+        ));
     }
     let expiry = expires(approval, decision)?;
     (s.now >= expiry).then(|| format!("it expired at {expiry}"))
@@ -63,7 +78,11 @@ fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<St
 
 /// The role in which this person already approved this plan, if it is another one.
 fn fills_another_role(s: &Subject<'_>, decision: &Decision) -> Option<String> {
-    let earlier = s.observed.decisions.iter().take_while(|d| d.metadata.uid != decision.metadata.uid);
+    let earlier = s
+        .observed
+        .decisions
+        .iter()
+        .take_while(|d| d.metadata.uid != decision.metadata.uid);
     let other = earlier.filter(|d| {
         d.spec.action == Action::Approve
             && d.spec.by == decision.spec.by
@@ -93,30 +112,45 @@ impl Tally {
         let by = decision.spec.by.clone();
         if decision.spec.action == Action::Reject {
             let reason = decision.spec.reason.as_deref().unwrap_or("without a reason");
-            self.rejected.get_or_insert(format!("{by} rejected this plan: {reason}"));
+            self.rejected
+                .get_or_insert(format!("{by} rejected this plan: {reason}"));
         } else {
             self.approved.insert(by, expires(approval, decision));
         }
     }
 
     fn verdict(self, s: &Subject<'_>, approval: &Approval) -> Verdict {
-        let discounted =
-            if self.discounted.is_empty() { String::new() } else { format!(" ({})", self.discounted.join("; ")) };
+        let discounted = if self.discounted.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.discounted.join("; "))
+        };
         if let Some(rejected) = self.rejected {
             let sentence = format!("{rejected}; only a new plan can go in{discounted}");
             return Verdict::failed(reasons::REJECTED, sentence);
         }
         let people: Vec<&str> = self.approved.keys().map(String::as_str).collect();
-        let (have, need) = (self.approved.len(), usize::try_from(approval.minimum).unwrap_or(usize::MAX));
+        let (have, need) = (
+            self.approved.len(),
+            usize::try_from(approval.minimum).unwrap_or(usize::MAX),
+        );
         // The verdict changes when so many have expired that too few are left.
         let mut expiries: Vec<Timestamp> = self.approved.values().flatten().copied().collect();
         expiries.sort();
         if have >= need {
             let until = expiries.get(have - need).copied();
-            return Verdict::satisfied(format!("approved as {} by {}{discounted}", approval.role, people.join(", ")))
-                .until(until);
+            return Verdict::satisfied(format!(
+                "approved as {} by {}{discounted}",
+                approval.role,
+                people.join(", ")
+            ))
+            .until(until);
         }
-        let so_far = if people.is_empty() { String::new() } else { format!(", given by {}", people.join(", ")) };
+        let so_far = if people.is_empty() {
+            String::new()
+        } else {
+            format!(", given by {}", people.join(", "))
+        };
         let sentence = format!(
             "{have} of {need} approvals by {}{so_far}: create a Decision with action Approve, subject {}, role {} and planHash {}{discounted}",
             approval.role,

@@ -14,9 +14,15 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         .filter_map(|(name, given)| (!given).then_some(name))
         .collect();
     if missing.is_empty() {
-        let sentence = format!("{:?} by {:?}, within {}", plan.strategy, plan.trigger, plan.max_duration);
+        let sentence = format!(
+            "{:?} by {:?}, within {}",
+            plan.strategy, plan.trigger, plan.max_duration
+        );
         Verdict::satisfied(sentence)
     } else {
-        Verdict::failed(reasons::PLAN_INCOMPLETE, format!("spec.backoutPlan must give {}", missing.join(", ")))
+        Verdict::failed(
+            reasons::PLAN_INCOMPLETE,
+            format!("spec.backoutPlan must give {}", missing.join(", ")),
+        )
     }
 }

@@ -6,7 +6,8 @@ use crate::api::reasons;
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let plan = s.observed.release.spec.deployment_plan.as_ref();
     let given = |field: fn(&crate::api::release::DeploymentPlan) -> &Option<String>| {
-        plan.and_then(|p| field(p).as_deref()).is_some_and(|text| !text.trim().is_empty())
+        plan.and_then(|p| field(p).as_deref())
+            .is_some_and(|text| !text.trim().is_empty())
     };
     let missing: Vec<&str> = [
         ("summary", given(|p| &p.summary)),
@@ -19,6 +20,9 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     if missing.is_empty() {
         Verdict::satisfied("the deployment plan has summary, owner and document")
     } else {
-        Verdict::failed(reasons::PLAN_INCOMPLETE, format!("spec.deploymentPlan must give {}", missing.join(", ")))
+        Verdict::failed(
+            reasons::PLAN_INCOMPLETE,
+            format!("spec.deploymentPlan must give {}", missing.join(", ")),
+        )
     }
 }

@@ -6,15 +6,25 @@ use crate::decide::patches;
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some(inspection) = s.place.inspection.as_ref().filter(|i| i.refusal.is_none()) else {
-        return Verdict::unknown(reasons::NOT_READ_YET, "the images are not known before the targets can be read");
+        return Verdict::unknown(
+            reasons::NOT_READ_YET,
+            "the images are not known before the targets can be read",
+        );
     };
     if inspection.components.iter().any(|c| c.refusal.is_some()) {
-        return Verdict::unknown(reasons::NOT_READ_YET, "the images are not known before the targets can be read");
+        return Verdict::unknown(
+            reasons::NOT_READ_YET,
+            "the images are not known before the targets can be read",
+        );
     }
     let loose: Vec<String> = inspection
         .components
         .iter()
-        .flat_map(|c| c.images_after.iter().map(move |(container, image)| (&c.name, container, image)))
+        .flat_map(|c| {
+            c.images_after
+                .iter()
+                .map(move |(container, image)| (&c.name, container, image))
+        })
         .filter(|(_, _, image)| !patches::pinned(image))
         .map(|(component, container, image)| format!("{component}/{container} would run {image}"))
         .collect();

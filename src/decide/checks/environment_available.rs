@@ -7,7 +7,10 @@ use crate::decide::facts::NamespaceState;
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let namespace = s.target_namespace();
     if s.setting.environment.metadata.deletion_timestamp.is_some() {
-        let sentence = format!("Environment {} is being deleted: nothing enters any more", s.environment_name());
+        let sentence = format!(
+            "Environment {} is being deleted: nothing enters any more",
+            s.environment_name()
+        );
         return Verdict::failed(reasons::ENVIRONMENT_DELETED, sentence);
     }
     if namespace.len() > 63 {
@@ -20,7 +23,10 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     }
     match s.place.namespace {
         NamespaceState::Missing => {
-            let sentence = format!("the target namespace {namespace} does not exist; ask {} to create it", s.owner());
+            let sentence = format!(
+                "the target namespace {namespace} does not exist; ask {} to create it",
+                s.owner()
+            );
             return Verdict::failed(reasons::NAMESPACE_MISSING, sentence);
         }
         NamespaceState::Terminating => {
@@ -31,9 +37,13 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     }
     // A retry mends what is broken: it cannot be asked to find it whole.
     if s.promotion.attempt == 1 && !s.place.unhealthy.is_empty() {
-        let sentence =
-            format!("not healthy before anything is changed: {}; mend it first", s.place.unhealthy.join("; "));
+        let sentence = format!(
+            "not healthy before anything is changed: {}; mend it first",
+            s.place.unhealthy.join("; ")
+        );
         return Verdict::waiting(reasons::TARGET_UNHEALTHY, sentence);
     }
-    Verdict::satisfied(format!("namespace {namespace} is there and its targets are healthy"))
+    Verdict::satisfied(format!(
+        "namespace {namespace} is there and its targets are healthy"
+    ))
 }

@@ -16,9 +16,21 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     };
     let namespace = s.target_namespace();
     if !s.probing && s.prior.is_none_or(|p| p.reason == reasons::JOB_PENDING) {
-        return Verdict::waiting(reasons::JOB_PENDING, format!("job {} runs once everything else holds", template.template));
+        return Verdict::waiting(
+            reasons::JOB_PENDING,
+            format!("job {} runs once everything else holds", template.template),
+        );
     }
-    verdict(s.observed, s.promotion, s.place, &namespace, &gate.name, template, s.prior, s.now)
+    verdict(
+        s.observed,
+        s.promotion,
+        s.place,
+        &namespace,
+        &gate.name,
+        template,
+        s.prior,
+        s.now,
+    )
 }
 
 /// The verdict on one Job, of a gate or of verification.
@@ -35,13 +47,23 @@ pub(crate) fn verdict(
 ) -> Verdict {
     // Latched: what a Job once said for this plan stands.
     if let Some(prior) = prior {
-        for reason in [reasons::JOB_SUCCEEDED, reasons::JOB_FAILED, reasons::JOB_TIMED_OUT] {
+        for reason in [
+            reasons::JOB_SUCCEEDED,
+            reasons::JOB_FAILED,
+            reasons::JOB_TIMED_OUT,
+        ] {
             if prior.reason == reason {
                 return Verdict::new(prior.state, reason, prior.message.clone());
             }
         }
     }
-    let job = plan::job_name(observed.uid(), &promotion.name, promotion.attempt, name, &promotion.plan_hash);
+    let job = plan::job_name(
+        observed.uid(),
+        &promotion.name,
+        promotion.attempt,
+        name,
+        &promotion.plan_hash,
+    );
     let start = || Action::StartJob {
         environment: promotion.name.clone(),
         namespace: namespace.to_owned(),
@@ -64,15 +86,22 @@ pub(crate) fn verdict(
             }
             Verdict::waiting(reasons::JOB_RUNNING, format!("job {namespace}/{job} runs")).until(deadline)
         }
-        JobState::Succeeded => {
-            Verdict::new(CheckState::Satisfied, reasons::JOB_SUCCEEDED, format!("job {namespace}/{job} succeeded"))
-        }
-        JobState::Failed(why) => {
-            Verdict::failed(reasons::JOB_FAILED, format!("job {namespace}/{job} failed: {why}"))
-        }
+        JobState::Succeeded => Verdict::new(
+            CheckState::Satisfied,
+            reasons::JOB_SUCCEEDED,
+            format!("job {namespace}/{job} succeeded"),
+        ),
+        JobState::Failed(why) => Verdict::failed(
+            reasons::JOB_FAILED,
+            format!("job {namespace}/{job} failed: {why}"),
+        ),
         JobState::Trouble(trouble) => {
             let verdict = Verdict::unknown(reasons::JOB_TROUBLE, trouble.message.clone());
-            if now >= trouble.again_at { verdict.doing(start()) } else { verdict }
+            if now >= trouble.again_at {
+                verdict.doing(start())
+            } else {
+                verdict
+            }
         }
     }
 }

@@ -70,7 +70,10 @@ const CONTROLS: [(ControlName, CheckFn); 8] = [
     (ControlName::SameArtifact, same_artifact::check),
     (ControlName::NoDowngrade, no_downgrade::check),
     // then what people have written down,
-    (ControlName::DeploymentPlanDocumented, deployment_plan_documented::check),
+    (
+        ControlName::DeploymentPlanDocumented,
+        deployment_plan_documented::check,
+    ),
     (ControlName::BackoutPlanDocumented, backout_plan_documented::check),
     // and last the clock.
     (ControlName::WindowOpen, window_open::check),
@@ -111,13 +114,19 @@ impl Verdicts {
     /// Every Required check is Satisfied.
     #[must_use]
     pub fn hold(&self) -> bool {
-        self.checks.iter().all(|c| c.advisory || c.state == CheckState::Satisfied)
+        self.checks
+            .iter()
+            .all(|c| c.advisory || c.state == CheckState::Satisfied)
     }
 
     /// The earliest instant at which time alone changes one.
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
-        self.checks.iter().filter_map(|c| c.until.as_ref()).map(|t| t.0).min()
+        self.checks
+            .iter()
+            .filter_map(|c| c.until.as_ref())
+            .map(|t| t.0)
+            .min()
     }
 
     /// What holds the release, in words.
@@ -154,12 +163,33 @@ pub fn evaluate(subject: &Subject<'_>) -> Verdicts {
 }
 
 impl Verdicts {
-    fn add(&mut self, subject: &Subject<'_>, name: &str, gate: Option<&Gate>, advisory: bool, check: CheckFn) {
+    fn add(
+        &mut self,
+        subject: &Subject<'_>,
+        name: &str,
+        gate: Option<&Gate>,
+        advisory: bool,
+        check: CheckFn,
+    ) {
         let prior = subject.promotion.checks.iter().find(|c| c.name == name);
         let probing = self.hold();
-        let verdict = check(&Subject { gate, prior, probing, ..*subject });
+        let verdict = check(&Subject {
+            gate,
+            prior,
+            probing,
+            ..*subject
+        });
         self.actions.extend(verdict.action);
-        self.checks.push(persisted(name, prior, advisory, verdict.state, verdict.reason, verdict.message, verdict.until, subject.now));
+        self.checks.push(persisted(
+            name,
+            prior,
+            advisory,
+            verdict.state,
+            verdict.reason,
+            verdict.message,
+            verdict.until,
+            subject.now,
+        ));
     }
 }
 
@@ -207,7 +237,13 @@ impl Verdict {
     }
 
     pub(crate) fn new(state: CheckState, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { state, reason, message: message.into(), until: None, action: None }
+        Self {
+            state,
+            reason,
+            message: message.into(),
+            until: None,
+            action: None,
+        }
     }
 
     pub(crate) fn until(mut self, until: Option<Timestamp>) -> Self {
@@ -238,6 +274,9 @@ impl Subject<'_> {
     }
 
     pub(crate) fn target_namespace(&self) -> String {
-        self.setting.environment.spec.target_namespace(self.observed.namespace())
+        self.setting
+            .environment
+            .spec
+            .target_namespace(self.observed.namespace())
     }
 }

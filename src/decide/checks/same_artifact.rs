@@ -10,19 +10,32 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         return Verdict::satisfied("an entry point: there is no upstream");
     };
     let Some(inspection) = &s.place.inspection else {
-        return Verdict::unknown(reasons::NOT_READ_YET, "the images are not known before the targets can be read");
+        return Verdict::unknown(
+            reasons::NOT_READ_YET,
+            "the images are not known before the targets can be read",
+        );
     };
     let mut compared = Vec::new();
     for upstream in &from.environments {
-        let Some(promotion) = s.observed.release.promotion(upstream).filter(|p| p.state == State::Succeeded) else {
+        let Some(promotion) = s
+            .observed
+            .release
+            .promotion(upstream)
+            .filter(|p| p.state == State::Succeeded)
+        else {
             if from.require == Require::All {
-                let sentence = format!("{upstream} has not Succeeded, so that there is nothing to compare with");
+                let sentence =
+                    format!("{upstream} has not Succeeded, so that there is nothing to compare with");
                 return Verdict::unknown(reasons::NOT_READ_YET, sentence);
             }
             continue;
         };
         for component in &inspection.components {
-            let there = promotion.components.iter().find(|c| c.name == component.name).and_then(|c| c.to.as_deref());
+            let there = promotion
+                .components
+                .iter()
+                .find(|c| c.name == component.name)
+                .and_then(|c| c.to.as_deref());
             let here = images_text(&component.images_after, &s.stated(&component.name));
             if here.as_deref() != there {
                 let sentence = format!(
@@ -43,8 +56,16 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
 impl Subject<'_> {
     /// Containers whose image this component states.
     fn stated(&self, component: &str) -> Vec<String> {
-        let found = self.observed.release.spec.components.iter().find(|c| c.name == component);
-        found.map(|c| c.images.iter().map(|i| i.container.clone()).collect()).unwrap_or_default()
+        let found = self
+            .observed
+            .release
+            .spec
+            .components
+            .iter()
+            .find(|c| c.name == component);
+        found
+            .map(|c| c.images.iter().map(|i| i.container.clone()).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -55,8 +76,16 @@ pub(crate) fn images_text(images: &[(String, String)], stated: &[String]) -> Opt
         [] => None,
         [(_, image)] => Some(image.clone()),
         several => {
-            let text = several.iter().map(|(c, i)| format!("{c}={i}")).collect::<Vec<_>>().join(",");
-            if text.len() <= 512 { Some(text) } else { Some(format!("sha256:{}", crate::decide::plan::hex(&text, 64))) }
+            let text = several
+                .iter()
+                .map(|(c, i)| format!("{c}={i}"))
+                .collect::<Vec<_>>()
+                .join(",");
+            if text.len() <= 512 {
+                Some(text)
+            } else {
+                Some(format!("sha256:{}", crate::decide::plan::hex(&text, 64)))
+            }
         }
     }
 }

@@ -10,7 +10,10 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     };
     let there = &soak.environment;
     if !s.observed.release.spec.environments.contains(there) {
-        let sentence = format!("must stand in {there} for {} first: add {there} to spec.environments", soak.duration);
+        let sentence = format!(
+            "must stand in {there} for {} first: add {there} to spec.environments",
+            soak.duration
+        );
         return Verdict::failed(reasons::SOAK_NOT_POSSIBLE, sentence);
     }
     let finished = s
@@ -20,7 +23,10 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         .filter(|p| p.state == State::Succeeded)
         .and_then(|p| p.finished_at.as_ref());
     let Some(finished) = finished else {
-        let sentence = format!("must stand in {there} for {} first; it has not Succeeded there", soak.duration);
+        let sentence = format!(
+            "must stand in {there} for {} first; it has not Succeeded there",
+            soak.duration
+        );
         return Verdict::waiting(reasons::SOAKING, sentence);
     };
     let over = finished.0 + soak.duration.get();

@@ -13,7 +13,11 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     }
     for component in &s.observed.release.spec.components {
         let target = &component.target;
-        if !spec.allowed_kinds.iter().any(|k| k.api_version == target.api_version && k.kind == target.kind) {
+        if !spec
+            .allowed_kinds
+            .iter()
+            .any(|k| k.api_version == target.api_version && k.kind == target.kind)
+        {
             let sentence = format!(
                 "component {} targets a {} {}, which {} does not list in allowedKinds; ask {}",
                 component.name,
@@ -28,10 +32,17 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some(inspection) = &s.place.inspection else {
         return Verdict::unknown(reasons::NOT_READ_YET, "the targets have not been read yet");
     };
-    let refusals = inspection.refusal.iter().chain(inspection.components.iter().filter_map(|c| c.refusal.as_ref()));
+    let refusals = inspection
+        .refusal
+        .iter()
+        .chain(inspection.components.iter().filter_map(|c| c.refusal.as_ref()));
     let refusals: Vec<_> = refusals.collect();
     if let Some(first) = refusals.first() {
-        let message = refusals.iter().map(|r| r.message.as_str()).collect::<Vec<_>>().join("; ");
+        let message = refusals
+            .iter()
+            .map(|r| r.message.as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
         return if refusals.iter().all(|r| r.unknown) {
             Verdict::unknown(first.reason, message)
         } else {

@@ -8,13 +8,23 @@ use crate::decide::calendar::Opening;
 use crate::decide::facts::Observed;
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
-    let planned = s.observed.release.planned(s.environment_name()).and_then(|p| p.start.as_ref()).map(|t| t.0);
+    let planned = s
+        .observed
+        .release
+        .planned(s.environment_name())
+        .and_then(|p| p.start.as_ref())
+        .map(|t| t.0);
     if let Some(start) = planned.filter(|start| s.now < *start) {
-        return Verdict::waiting(reasons::NOT_BEFORE, format!("planned to start at {start}")).until(Some(start));
+        return Verdict::waiting(reasons::NOT_BEFORE, format!("planned to start at {start}"))
+            .until(Some(start));
     }
     match s.setting.calendar.at(s.now, needed(s.observed)) {
         Opening::Open { because, until } => Verdict::satisfied(format!("open: {because}")).until(until),
-        Opening::Closed { reason, message, next } => Verdict::waiting(reason, message).until(next),
+        Opening::Closed {
+            reason,
+            message,
+            next,
+        } => Verdict::waiting(reason, message).until(next),
     }
 }
 
@@ -22,7 +32,13 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
 pub(crate) fn needed(observed: &Observed) -> SignedDuration {
     let spec = &observed.release.spec;
     let minutes = SignedDuration::from_mins;
-    let deploy = spec.deployment_plan.as_ref().map_or(minutes(10), |p| p.expected_duration.get());
-    let back = spec.backout_plan.as_ref().map_or(minutes(15), |p| p.max_duration.get());
+    let deploy = spec
+        .deployment_plan
+        .as_ref()
+        .map_or(minutes(10), |p| p.expected_duration.get());
+    let back = spec
+        .backout_plan
+        .as_ref()
+        .map_or(minutes(15), |p| p.max_duration.get());
     deploy + back
 }
