@@ -8,7 +8,14 @@
 //!                └───────────────── watch events ───────────────────┘
 //! ```
 //!
-//! [`api`] knows nobody; [`decide`] knows `api`.
+//! The arrows run one way: [`api`] knows nobody; [`decide`] knows `api`; [`observe`] and [`apply`] know both and speak
+//! through [`cluster`]; [`operator`] ties them; [`cli`] stands on top.
 
 pub mod api;
+pub mod apply;
+pub mod cli;
+pub mod cluster;
 pub mod decide;
+pub mod expressions;
+pub mod observe;
+pub mod operator;

@@ -1,0 +1,155 @@
+//! Requests as the deployer of a target namespace. There is no fallback to the operator's own rights: RBAC in the
+//! target namespace bounds what any Release can do, and the audit log names the promotion.
+
+use http::Request;
+use http::header::{HeaderName, HeaderValue};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{Trouble, collection, group, plural};
+use crate::api::FIELD_MANAGER;
+
+/// Header of the user extra `signalbox.dev/promotion`; a slash cannot stand in a header's name.
+const EXTRA_HEADER: HeaderName = HeaderName::from_static("impersonate-extra-signalbox.dev%2fpromotion");
+const USER_HEADER: HeaderName = HeaderName::from_static("impersonate-user");
+
+/// The deployer of one target namespace, on behalf of one promotion.
+#[derive(Clone)]
+pub struct Deployer {
+    client: Client,
+    namespace: String,
+    user: String,
+    promotion: String,
+}
+
+/// An object in the target namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    pub api_version: &'a str,
+    pub kind: &'a str,
+    pub name: &'a str,
+}
+
+/// Whether a request is carried out or only tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Real,
+    DryRun,
+}
+
+/// How a patch is to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    StrategicMerge,
+    JsonPatch,
+}
+
+impl Deployer {
+    /// `promotion` is `namespace/release/environment/attempt`.
+    #[must_use]
+    pub fn new(client: Client, name: &str, namespace: &str, promotion: &str) -> Self {
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+            promotion: promotion.to_owned(),
+        }
+    }
+
+    /// The object, or [`Trouble::NotFound`].
+    pub async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
+        self.send("GET", &self.path(object)?, None, "application/json")
+            .await
+    }
+
+    pub async fn patch(
+        &self,
+        object: Object<'_>,
+        form: Form,
+        patch: &Value,
+        mode: Mode,
+    ) -> Result<Value, Trouble> {
+        let media = match form {
+            Form::StrategicMerge => "application/strategic-merge-patch+json",
+            Form::JsonPatch => "application/json-patch+json",
+        };
+        let path = format!("{}?{}", self.path(object)?, Self::parameters(mode));
+        self.send("PATCH", &path, Some(patch), media).await
+    }
+
+    pub async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, Trouble> {
+        let plural = known(object)?;
+        let collection = collection(object.api_version, plural, &self.namespace);
+        let path = format!("{collection}?{}", Self::parameters(mode));
+        self.send("POST", &path, Some(body), "application/json").await
+    }
+
+    /// Deletes by uid; its dependents go with it in the background.
+    pub async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), Trouble> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": { "uid": uid }, "propagationPolicy": "Background"
+        });
+        self.send("DELETE", &self.path(object)?, Some(&options), "application/json")
+            .await
+            .map(|_: Value| ())
+    }
+
+    /// Whether the deployer may do `verb` on the kind, asked of the API server.
+    pub async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, Trouble> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "namespace": self.namespace, "verb": verb,
+                "group": group(object.api_version), "resource": known(object)?, "name": object.name
+            } }
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self.send("POST", path, Some(&review), "application/json").await?;
+        Ok(answer
+            .pointer("/status/allowed")
+            .and_then(Value::as_bool)
+            .unwrap_or(false))
+    }
+
+    fn path(&self, object: Object<'_>) -> Result<String, Trouble> {
+        Ok(format!(
+            "{}/{}",
+            collection(object.api_version, known(object)?, &self.namespace),
+            object.name
+        ))
+    }
+
+    fn parameters(mode: Mode) -> String {
+        let dry = if mode == Mode::DryRun { "&dryRun=All" } else { "" };
+        format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict{dry}")
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        media: &str,
+    ) -> Result<Value, Trouble> {
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| Trouble::Invalid(e.to_string()));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, media)
+            .header(USER_HEADER, value(&self.user)?)
+            .header(EXTRA_HEADER, value(&self.promotion)?)
+            .body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default())
+            .map_err(|e| Trouble::Invalid(e.to_string()))?;
+        Ok(self.client.request::<Value>(request).await?)
+    }
+}
+
+fn known(object: Object<'_>) -> Result<&'static str, Trouble> {
+    plural(object.api_version, object.kind).ok_or_else(|| {
+        Trouble::Invalid(format!(
+            "{} {} is not a kind that is changed",
+            object.api_version, object.kind
+        ))
+    })
+}

@@ -1,0 +1,730 @@
+//! What the watches have shown, as one plain synchronous index: events go in, the keys that they concern come out.
+//! No client and no clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::claims;
+use crate::api::release::{Promotion, State};
+use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
+use crate::decide::calendar::Calendar;
+use crate::decide::facts::{Claim, Setting, StoredPreState};
+
+/// What is reconciled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    Release { namespace: String, name: String },
+    Environment { name: String },
+}
+
+impl Key {
+    #[must_use]
+    pub fn release(namespace: &str, name: &str) -> Self {
+        Self::Release {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[must_use]
+    pub fn of(release: &Release) -> Self {
+        Self::release(
+            release.metadata.namespace.as_deref().unwrap_or_default(),
+            release.metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+
+    #[must_use]
+    pub fn environment(name: &str) -> Self {
+        Self::Environment {
+            name: name.to_owned(),
+        }
+    }
+
+    /// For metrics: never an object's name.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Release { .. } => "Release",
+            Self::Environment { .. } => "Environment",
+        }
+    }
+}
+
+/// A custom resource that does not fit its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreadable {
+    pub generation: Option<i64>,
+    pub error: String,
+}
+
+/// A namespace as decisions need it.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {
+    pub labels: BTreeMap<String, String>,
+    pub terminating: bool,
+}
+
+type Names = (String, String);
+
+/// Everything watched.
+#[derive(Default)]
+pub struct Index {
+    releases: HashMap<Names, Arc<Release>>,
+    unreadable: HashMap<Names, Unreadable>,
+    by_product: HashMap<(String, String, String), BTreeSet<String>>,
+    /// Releases that have something to do, or to wait for, in a target namespace.
+    active: HashMap<String, HashSet<Key>>,
+    /// The namespaces under which a Release stands in `active`.
+    busy_in: HashMap<Key, Vec<String>>,
+    environments: Arc<BTreeMap<String, Setting>>,
+    decisions: HashMap<Names, BTreeMap<String, Arc<Decision>>>,
+    reviews: HashMap<Names, BTreeMap<String, Arc<ReleaseReview>>>,
+    claims: HashMap<String, Claim>,
+    pre_states: HashMap<String, StoredPreState>,
+    workloads: HashMap<(&'static str, String, String), Arc<Value>>,
+    pods: HashMap<String, HashMap<String, Arc<Value>>>,
+    jobs: HashMap<Names, Arc<Value>>,
+    namespaces: HashMap<String, Namespace>,
+    policies: BTreeMap<(&'static str, String), Arc<Value>>,
+}
+
+type Keys = Vec<Key>;
+
+impl Index {
+    // ---- Releases -------------------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn release(&self, namespace: &str, name: &str) -> Option<&Arc<Release>> {
+        self.releases.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    #[must_use]
+    pub fn unreadable(&self, namespace: &str, name: &str) -> Option<&Unreadable> {
+        self.unreadable.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
+        self.releases.values()
+    }
+
+    /// Others of the same namespace, product and line.
+    #[must_use]
+    pub fn siblings(&self, release: &Release) -> Vec<Arc<Release>> {
+        let (namespace, name) = names(release);
+        let product = (
+            namespace.clone(),
+            release.spec.product.clone(),
+            release.spec.line.clone(),
+        );
+        let siblings = self
+            .by_product
+            .get(&product)
+            .into_iter()
+            .flatten()
+            .filter(|other| **other != name);
+        siblings
+            .filter_map(|other| self.releases.get(&(namespace.clone(), other.clone())))
+            .cloned()
+            .collect()
+    }
+
+    pub fn put_release(&mut self, release: Arc<Release>) -> Keys {
+        let names = names(&release);
+        if self.releases.get(&names).is_some_and(|known| {
+            seen(
+                &known.metadata.resource_version,
+                &release.metadata.resource_version,
+            )
+        }) {
+            return vec![];
+        }
+        self.unreadable.remove(&names);
+        let product = (
+            names.0.clone(),
+            release.spec.product.clone(),
+            release.spec.line.clone(),
+        );
+        self.by_product
+            .entry(product)
+            .or_default()
+            .insert(names.1.clone());
+        let before = self.releases.insert(names, Arc::clone(&release));
+        self.activate(&release);
+        let mut keys = vec![Key::of(&release)];
+        let changed = |p: &Promotion| {
+            before
+                .as_ref()
+                .and_then(|b| b.promotion(&p.name))
+                .map(|b| b.state)
+                != Some(p.state)
+        };
+        let moved: Vec<&Promotion> = release
+            .status
+            .iter()
+            .flat_map(|s| &s.environments)
+            .filter(|p| changed(p))
+            .collect();
+        if !moved.is_empty() || before.is_none() {
+            // Supersede, NoDowngrade and the queue look at what others have reached.
+            keys.extend(
+                self.siblings(&release)
+                    .iter()
+                    .filter(|s| unsettled(s))
+                    .map(|s| Key::of(s)),
+            );
+        }
+        for promotion in moved {
+            keys.push(Key::environment(&promotion.name));
+            if let Some(namespace) = self.target_namespace(&release, promotion) {
+                keys.extend(self.queued_in(&namespace));
+            }
+        }
+        keys
+    }
+
+    pub fn remove_release(&mut self, namespace: &str, name: &str) -> Keys {
+        let names = (namespace.to_owned(), name.to_owned());
+        self.unreadable.remove(&names);
+        let Some(release) = self.releases.remove(&names) else {
+            return vec![];
+        };
+        let product = (names.0, release.spec.product.clone(), release.spec.line.clone());
+        if let Some(all) = self.by_product.get_mut(&product) {
+            all.remove(&names.1);
+            if all.is_empty() {
+                self.by_product.remove(&product);
+            }
+        }
+        self.deactivate(&Key::of(&release));
+        let mut keys: Keys = self.siblings(&release).iter().map(|s| Key::of(s)).collect();
+        keys.extend(release.spec.environments.iter().map(|e| Key::environment(e)));
+        for claim in self.claims.values() {
+            if claim
+                .holder
+                .as_ref()
+                .is_some_and(|h| Some(&h.release_uid) == release.metadata.uid.as_ref())
+            {
+                keys.extend(self.active_in(&claim.namespace));
+            }
+        }
+        keys
+    }
+
+    pub fn put_unreadable(&mut self, namespace: &str, name: &str, unreadable: Unreadable) -> Keys {
+        self.unreadable
+            .insert((namespace.to_owned(), name.to_owned()), unreadable);
+        vec![Key::release(namespace, name)]
+    }
+
+    fn target_namespace(&self, release: &Release, promotion: &Promotion) -> Option<String> {
+        if let Some(entered) = promotion
+            .entered
+            .as_ref()
+            .filter(|_| !promotion.state.before_entry())
+        {
+            return Some(entered.target_namespace.clone());
+        }
+        let setting = self.environments.get(&promotion.name)?;
+        Some(
+            setting
+                .environment
+                .spec
+                .target_namespace(release.metadata.namespace.as_deref().unwrap_or_default()),
+        )
+    }
+
+    fn activate(&mut self, release: &Release) {
+        let key = Key::of(release);
+        self.deactivate(&key);
+        let listed = release.spec.environments.iter().map(|name| {
+            release.promotion(name).cloned().unwrap_or_else(|| Promotion {
+                name: name.clone(),
+                ..Promotion::default()
+            })
+        });
+        let busy: Vec<String> = listed
+            .filter(|p| {
+                p.state.before_entry()
+                    || p.state.under_way()
+                    || p.state == State::Failed
+                    || self.backout_asked(release, p)
+            })
+            .filter_map(|p| self.target_namespace(release, &p))
+            .collect();
+        for namespace in &busy {
+            self.active
+                .entry(namespace.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        if !busy.is_empty() {
+            self.busy_in.insert(key, busy);
+        }
+    }
+
+    fn deactivate(&mut self, key: &Key) {
+        for namespace in self.busy_in.remove(key).into_iter().flatten() {
+            if let Some(keys) = self.active.get_mut(&namespace) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.active.remove(&namespace);
+                }
+            }
+        }
+    }
+
+    fn backout_asked(&self, release: &Release, promotion: &Promotion) -> bool {
+        let decisions = self
+            .decisions
+            .get(&names(release))
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        promotion.state == State::Succeeded
+            && decisions
+                .into_iter()
+                .any(|d| d.spec.environment == promotion.name && d.spec.action == Action::BackOut)
+    }
+
+    #[must_use]
+    pub fn active_in(&self, namespace: &str) -> Keys {
+        self.active
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn queued_in(&self, namespace: &str) -> Keys {
+        let queued = |key: &&Key| match key {
+            Key::Release { namespace, name } => self.release(namespace, name).is_some_and(|r| {
+                r.status
+                    .iter()
+                    .flat_map(|s| &s.environments)
+                    .any(|p| p.state == State::Queued)
+            }),
+            Key::Environment { .. } => false,
+        };
+        self.active
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .filter(queued)
+            .cloned()
+            .collect()
+    }
+
+    /// Releases that are Queued for `namespace`, with the environment each is Queued in.
+    #[must_use]
+    pub fn queue(&self, namespace: &str) -> Vec<(Arc<Release>, String)> {
+        let mut queue = Vec::new();
+        for key in self.active.get(namespace).into_iter().flatten() {
+            let Key::Release {
+                namespace: home,
+                name,
+            } = key
+            else {
+                continue;
+            };
+            let Some(release) = self.release(home, name) else {
+                continue;
+            };
+            for promotion in release.status.iter().flat_map(|s| &s.environments) {
+                let here = promotion.state == State::Queued
+                    && self.target_namespace(release, promotion).as_deref() == Some(namespace);
+                if here {
+                    queue.push((Arc::clone(release), promotion.name.clone()));
+                }
+            }
+        }
+        queue
+    }
+
+    // ---- Environments ---------------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn environments(&self) -> Arc<BTreeMap<String, Setting>> {
+        Arc::clone(&self.environments)
+    }
+
+    pub fn put_environment(&mut self, environment: Arc<Environment>) -> Keys {
+        let name = environment.metadata.name.clone().unwrap_or_default();
+        let known = self.environments.get(&name);
+        if known.is_some_and(|k| {
+            seen(
+                &k.environment.metadata.resource_version,
+                &environment.metadata.resource_version,
+            )
+        }) {
+            return vec![];
+        }
+        let same_spec = known.filter(|k| k.environment.spec == environment.spec);
+        let same_life = same_spec
+            .filter(|k| k.environment.metadata.deletion_timestamp == environment.metadata.deletion_timestamp);
+        let only_status = same_life.is_some();
+        let calendar =
+            same_spec.map_or_else(|| Arc::new(calendar(&environment)), |k| Arc::clone(&k.calendar));
+        Arc::make_mut(&mut self.environments).insert(
+            name.clone(),
+            Setting {
+                environment,
+                calendar,
+            },
+        );
+        let mut keys = vec![Key::environment(&name)];
+        if !only_status {
+            keys.extend(self.environment_changed(&name));
+        }
+        keys
+    }
+
+    pub fn remove_environment(&mut self, name: &str) -> Keys {
+        Arc::make_mut(&mut self.environments).remove(name);
+        self.environment_changed(name)
+    }
+
+    fn environment_changed(&mut self, name: &str) -> Keys {
+        let concerned: Vec<Arc<Release>> = self
+            .releases
+            .values()
+            .filter(|r| unsettled(r) && r.spec.environments.iter().any(|e| e == name))
+            .cloned()
+            .collect();
+        for release in &concerned {
+            self.activate(release);
+        }
+        concerned.iter().map(|r| Key::of(r)).collect()
+    }
+
+    // ---- What people write ----------------------------------------------------------------------------------
+
+    /// Oldest first.
+    #[must_use]
+    pub fn decisions(&self, namespace: &str, release: &str) -> Vec<Arc<Decision>> {
+        let names = (namespace.to_owned(), release.to_owned());
+        let mut decisions: Vec<_> = self
+            .decisions
+            .get(&names)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect();
+        decisions.sort_by_key(|d| (d.metadata.creation_timestamp.clone(), d.metadata.uid.clone()));
+        decisions
+    }
+
+    pub fn put_decision(&mut self, decision: Arc<Decision>) -> Keys {
+        let namespace = decision.metadata.namespace.clone().unwrap_or_default();
+        let names = (namespace, decision.spec.release.clone());
+        let key = Key::release(&names.0, &names.1);
+        self.decisions
+            .entry(names.clone())
+            .or_default()
+            .insert(decision.metadata.name.clone().unwrap_or_default(), decision);
+        if let Some(release) = self.releases.get(&names).cloned() {
+            self.activate(&release);
+        }
+        vec![key]
+    }
+
+    pub fn remove_decision(&mut self, namespace: &str, name: &str) -> Keys {
+        remove_named(&mut self.decisions, namespace, name)
+    }
+
+    /// Oldest first.
+    #[must_use]
+    pub fn reviews(&self, namespace: &str, release: &str) -> Vec<Arc<ReleaseReview>> {
+        let names = (namespace.to_owned(), release.to_owned());
+        let mut reviews: Vec<_> = self
+            .reviews
+            .get(&names)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect();
+        reviews.sort_by_key(|r| (r.metadata.creation_timestamp.clone(), r.metadata.uid.clone()));
+        reviews
+    }
+
+    pub fn put_review(&mut self, review: Arc<ReleaseReview>) -> Keys {
+        let names = (
+            review.metadata.namespace.clone().unwrap_or_default(),
+            review.spec.release.clone(),
+        );
+        let key = Key::release(&names.0, &names.1);
+        self.reviews
+            .entry(names)
+            .or_default()
+            .insert(review.metadata.name.clone().unwrap_or_default(), review);
+        vec![key]
+    }
+
+    pub fn remove_review(&mut self, namespace: &str, name: &str) -> Keys {
+        remove_named(&mut self.reviews, namespace, name)
+    }
+
+    // ---- What the operator keeps ----------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn claim(&self, namespace: &str) -> Option<&Claim> {
+        self.claims.get(&crate::decide::plan::claim_name(namespace))
+    }
+
+    pub fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.values()
+    }
+
+    pub fn put_claim(&mut self, claim: Claim) -> Keys {
+        if self
+            .claims
+            .get(&claim.name)
+            .is_some_and(|k| claims::seen(k, &claim))
+        {
+            return vec![];
+        }
+        let mut keys = self.claim_keys(&claim);
+        if let Some(before) = self.claims.insert(claim.name.clone(), claim) {
+            keys.extend(self.claim_keys(&before));
+        }
+        keys
+    }
+
+    /// Forgets the claim of that name, unless another object has taken its place.
+    pub fn remove_claim(&mut self, name: &str, uid: &str) -> Keys {
+        match self.claims.get(name) {
+            Some(known) if known.uid == uid => {}
+            _ => return vec![],
+        }
+        self.claims
+            .remove(name)
+            .map(|claim| self.claim_keys(&claim))
+            .unwrap_or_default()
+    }
+
+    fn claim_keys(&self, claim: &Claim) -> Keys {
+        let mut keys = self.active_in(&claim.namespace);
+        if let Some(holder) = &claim.holder {
+            keys.push(Key::environment(&holder.environment));
+        }
+        keys
+    }
+
+    pub fn pre_states(&self) -> impl Iterator<Item = &StoredPreState> {
+        self.pre_states.values()
+    }
+
+    pub fn put_pre_state(&mut self, stored: StoredPreState) -> Keys {
+        self.pre_states.insert(stored.name.clone(), stored);
+        vec![]
+    }
+
+    pub fn remove_pre_state(&mut self, name: &str, uid: &str) -> Keys {
+        if self.pre_states.get(name).is_some_and(|known| known.uid == uid) {
+            self.pre_states.remove(name);
+        }
+        vec![]
+    }
+
+    // ---- Target namespaces ----------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn workload(&self, kind: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+        let kind = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"]
+            .into_iter()
+            .find(|k| *k == kind)?;
+        self.workloads.get(&(kind, namespace.to_owned(), name.to_owned()))
+    }
+
+    pub fn put_workload(
+        &mut self,
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+        object: Arc<Value>,
+    ) -> Keys {
+        self.workloads
+            .insert((kind, namespace.to_owned(), name.to_owned()), object);
+        self.active_in(namespace)
+    }
+
+    pub fn remove_workload(&mut self, kind: &'static str, namespace: &str, name: &str) -> Keys {
+        self.workloads
+            .remove(&(kind, namespace.to_owned(), name.to_owned()));
+        self.active_in(namespace)
+    }
+
+    /// Pods of a namespace.
+    #[must_use]
+    pub fn pods(&self, namespace: &str) -> Vec<Value> {
+        self.pods
+            .get(namespace)
+            .into_iter()
+            .flat_map(HashMap::values)
+            .map(|p| (**p).clone())
+            .collect()
+    }
+
+    pub fn put_pod(&mut self, namespace: &str, name: &str, pod: Arc<Value>) -> Keys {
+        self.pods
+            .entry(namespace.to_owned())
+            .or_default()
+            .insert(name.to_owned(), pod);
+        self.under_way_in(namespace)
+    }
+
+    pub fn remove_pod(&mut self, namespace: &str, name: &str) -> Keys {
+        if let Some(pods) = self.pods.get_mut(namespace) {
+            pods.remove(name);
+            if pods.is_empty() {
+                self.pods.remove(namespace);
+            }
+        }
+        self.under_way_in(namespace)
+    }
+
+    fn under_way_in(&self, namespace: &str) -> Keys {
+        let busy = |key: &&Key| match key {
+            Key::Release { namespace, name } => self.release(namespace, name).is_some_and(|r| {
+                r.status
+                    .iter()
+                    .flat_map(|s| &s.environments)
+                    .any(|p| p.state.under_way())
+            }),
+            Key::Environment { .. } => false,
+        };
+        self.active
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .filter(busy)
+            .cloned()
+            .collect()
+    }
+
+    #[must_use]
+    pub fn job(&self, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+        self.jobs.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub fn put_job(&mut self, namespace: &str, name: &str, job: Arc<Value>) -> Keys {
+        self.jobs.insert((namespace.to_owned(), name.to_owned()), job);
+        self.active_in(namespace)
+    }
+
+    pub fn remove_job(&mut self, namespace: &str, name: &str) -> Keys {
+        self.jobs.remove(&(namespace.to_owned(), name.to_owned()));
+        self.active_in(namespace)
+    }
+
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.get(name)
+    }
+
+    pub fn put_namespace(&mut self, name: &str, namespace: Namespace) -> Keys {
+        self.namespaces.insert(name.to_owned(), namespace);
+        self.namespace_keys(name)
+    }
+
+    pub fn remove_namespace(&mut self, name: &str) -> Keys {
+        self.namespaces.remove(name);
+        self.namespace_keys(name)
+    }
+
+    fn namespace_keys(&self, name: &str) -> Keys {
+        let mut keys = self.active_in(name);
+        let at_home = self
+            .releases
+            .values()
+            .filter(|r| r.metadata.namespace.as_deref() == Some(name) && unsettled(r));
+        keys.extend(at_home.map(|r| Key::of(r)));
+        keys
+    }
+
+    // ---- Admission ------------------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn policy(&self, kind: &'static str, name: &str) -> Option<&Arc<Value>> {
+        self.policies.get(&(kind, name.to_owned()))
+    }
+
+    pub fn put_policy(&mut self, kind: &'static str, name: &str, policy: Arc<Value>) -> Keys {
+        self.policies.insert((kind, name.to_owned()), policy);
+        self.with_decisions()
+    }
+
+    pub fn remove_policy(&mut self, kind: &'static str, name: &str) -> Keys {
+        self.policies.remove(&(kind, name.to_owned()));
+        self.with_decisions()
+    }
+
+    /// Trust has changed: whoever counts on people is asked again.
+    fn with_decisions(&self) -> Keys {
+        self.releases
+            .values()
+            .filter(|r| unsettled(r))
+            .map(|r| Key::of(r))
+            .collect()
+    }
+
+    /// Every key, for a new leader.
+    #[must_use]
+    pub fn all(&self) -> Keys {
+        let mut keys: Keys = self
+            .environments
+            .keys()
+            .map(|name| Key::environment(name))
+            .collect();
+        keys.extend(self.releases.values().map(|r| Key::of(r)));
+        keys.extend(
+            self.unreadable
+                .keys()
+                .map(|(namespace, name)| Key::release(namespace, name)),
+        );
+        keys
+    }
+}
+
+fn names(release: &Release) -> Names {
+    (
+        release.metadata.namespace.clone().unwrap_or_default(),
+        release.metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+/// Takes what is called `name` off the Release in `namespace` that it names.
+fn remove_named<K>(all: &mut HashMap<Names, BTreeMap<String, Arc<K>>>, namespace: &str, name: &str) -> Keys {
+    let mut keys = Vec::new();
+    all.retain(|(home, release), named| {
+        if home == namespace && named.remove(name).is_some() {
+            keys.push(Key::release(home, release));
+        }
+        !named.is_empty()
+    });
+    keys
+}
+
+/// Something may still happen to it.
+fn unsettled(release: &Release) -> bool {
+    release.status.as_ref().is_none_or(|s| {
+        s.environments.len() < release.spec.environments.len()
+            || s.environments.iter().any(|p| {
+                p.state.before_entry()
+                    || p.state.under_way()
+                    || matches!(p.state, State::Failed | State::BackedOut)
+            })
+    })
+}
+
+/// Whether `known` is `other` or newer. The API server's resourceVersions are ordered (KEP-5504).
+fn seen(known: &Option<String>, other: &Option<String>) -> bool {
+    let number = |v: &Option<String>| v.as_deref().and_then(|v| v.parse::<u64>().ok());
+    matches!((number(known), number(other)), (Some(known), Some(other)) if known >= other)
+}
+
+fn calendar(environment: &Environment) -> Calendar {
+    crate::observe::calendar_of(environment)
+}

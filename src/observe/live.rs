@@ -1,0 +1,251 @@
+//! Targets after entry: watched kinds from the index, others read through the deployer once and whenever asked.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Observer;
+use super::memory::{Memory, RememberedTarget, Retried};
+use crate::api::reasons;
+use crate::api::release::{Promotion, State, Target};
+use crate::cluster::Trouble;
+use crate::cluster::deployer::{Deployer, Object};
+use crate::decide::facts::{KeptPreState, Live, LiveComponent, Observed, Place};
+use crate::decide::readiness::{self, Readiness};
+
+impl Observer {
+    pub(super) async fn after_entry(
+        &self,
+        o: &Observed,
+        p: &Promotion,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Place, Trouble> {
+        let Some(entered) = &p.entered else {
+            return Ok(Place::default());
+        };
+        let namespace = &entered.target_namespace;
+        let mut place = self.indexed(o, p, namespace);
+        let mine = o.holder(&p.name, p.attempt);
+        if place.claim.as_ref().and_then(|c| c.holder.as_ref()) != Some(&mine) {
+            // A claim that the watch does not show as ours is looked at before anybody concludes that it is lost.
+            place.claim = self.live_claim(namespace).await?;
+        }
+        let name = p
+            .backout
+            .as_ref()
+            .map(|b| b.pre_state.clone())
+            .unwrap_or_default();
+        place.pre_state = self.kept(&name, memory).await?;
+        if let Some(kept) = place.pre_state.clone() {
+            let deployer = self.deployer(namespace, &o.release_path(), &p.name, p.attempt);
+            for captured in &kept.content.components {
+                let key = target_key(&p.name, p.attempt, &captured.name);
+                let remembered = memory.targets.entry(key).or_default();
+                let target = &captured.target;
+                let live = self
+                    .target(p, target, namespace, &deployer, remembered, &captured.name, now)
+                    .await;
+                place.components.push(live);
+            }
+        }
+        if p.state == State::Verifying {
+            for item in &entered.verification {
+                let key = format!("verification/{}", item.name);
+                if item.job.is_some() {
+                    let state = self.job(o, p, &key, namespace, memory);
+                    place.jobs.insert(key.clone(), state);
+                }
+                if let Some(expression) = &item.expression {
+                    let result = self.expression(o, p, &key, &expression.pass_when, memory).await;
+                    place.expressions.insert(key, result);
+                }
+            }
+        }
+        Ok(place)
+    }
+
+    async fn kept(&self, name: &str, memory: &mut Memory) -> Result<Option<KeptPreState>, Trouble> {
+        if let Some(known) = memory.pre_states.get(name) {
+            return Ok(Some(known.clone()));
+        }
+        let kept = self.live_pre_state(name).await?;
+        if let Some(kept) = &kept {
+            memory.pre_states.insert(name.to_owned(), kept.clone());
+        }
+        Ok(kept)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn target(
+        &self,
+        p: &Promotion,
+        target: &Target,
+        namespace: &str,
+        deployer: &Deployer,
+        remembered: &mut RememberedTarget,
+        component: &str,
+        now: Timestamp,
+    ) -> LiveComponent {
+        let indexed = self
+            .index()
+            .workload(&target.kind, namespace, &target.name)
+            .cloned();
+        let watched = is_watched(&target.kind);
+        let known = newest(indexed, remembered.object.clone());
+        let due = remembered
+            .trouble
+            .as_ref()
+            .is_none_or(|t| now >= t.trouble.again_at);
+        let retry = remembered.trouble.is_some() && due && !watched;
+        let unknown = known.is_none() && (!remembered.absent || watched);
+        let object = if (unknown || remembered.read_live || retry) && due {
+            read(target, deployer, remembered, now).await
+        } else {
+            match known {
+                Some(object) => Live::Present(object),
+                None if remembered.absent => Live::Absent,
+                None => Live::Unread,
+            }
+        };
+        let looks_after = matches!(p.state, State::Verifying | State::Observing);
+        let pods = match &object {
+            Live::Present(object) if looks_after || on_delete(object) => self.pods_of(object, namespace),
+            _ => vec![],
+        };
+        if let (true, Live::Present(object)) = (looks_after, &object) {
+            remembered.unhealthy_since = match readiness::unhealthy(object, &pods) {
+                Some(_) => remembered.unhealthy_since.or(Some(now)),
+                None => None,
+            };
+        }
+        if let (false, Live::Present(object)) = (watched, &object) {
+            poll_while_progressing(object, remembered, now);
+        }
+        LiveComponent {
+            name: component.to_owned(),
+            object,
+            pods,
+            floor: remembered.floor,
+            patched: remembered.patched,
+            unhealthy_since: remembered.unhealthy_since,
+            trouble: remembered.trouble.as_ref().map(|t| t.trouble.clone()),
+        }
+    }
+
+    /// Pods that bear the workload's name; readiness looks at their labels.
+    fn pods_of(&self, object: &Value, namespace: &str) -> Vec<Value> {
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let prefix = format!("{name}-");
+        let bears = |pod: &Value| {
+            pod.pointer("/metadata/name")
+                .and_then(Value::as_str)
+                .is_some_and(|n| n.starts_with(&prefix))
+        };
+        self.index().pods(namespace).into_iter().filter(bears).collect()
+    }
+}
+
+/// Where a target is remembered.
+#[must_use]
+pub fn target_key(environment: &str, attempt: i64, component: &str) -> String {
+    format!("{environment}/{attempt}/{component}")
+}
+
+fn is_watched(kind: &str) -> bool {
+    matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "CronJob")
+}
+
+fn on_delete(object: &Value) -> bool {
+    object
+        .pointer("/spec/updateStrategy/type")
+        .and_then(Value::as_str)
+        == Some("OnDelete")
+}
+
+/// The newer of what the watch shows and what our last read or write returned.
+fn newest(indexed: Option<Arc<Value>>, remembered: Option<Arc<Value>>) -> Option<Arc<Value>> {
+    let version = |v: &Value| {
+        v.pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .and_then(|v| v.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    match (indexed, remembered) {
+        (Some(a), Some(b)) => Some(if version(&b) > version(&a) { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+async fn read(
+    target: &Target,
+    deployer: &Deployer,
+    remembered: &mut RememberedTarget,
+    now: Timestamp,
+) -> Live {
+    let object = Object {
+        api_version: &target.api_version,
+        kind: &target.kind,
+        name: &target.name,
+    };
+    match deployer.get(object).await {
+        Ok(live) => {
+            let live = Arc::new(live);
+            remembered.object = Some(Arc::clone(&live));
+            (remembered.read_live, remembered.absent) = (false, false);
+            remembered.trouble = None;
+            Live::Present(live)
+        }
+        Err(Trouble::NotFound) => {
+            remembered.object = None;
+            (remembered.read_live, remembered.absent) = (false, true);
+            remembered.trouble = None;
+            Live::Absent
+        }
+        Err(trouble) => {
+            let (reason, message) = said(target, "get", &trouble);
+            remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));
+            Live::Unread
+        }
+    }
+}
+
+/// What went wrong with a target, in words.
+#[must_use]
+pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (&'static str, String) {
+    match trouble {
+        Trouble::Forbidden(why) => (
+            reasons::NOT_PERMITTED,
+            format!("the deployer may not {verb} {target}: {why}"),
+        ),
+        other => (
+            reasons::UNREADABLE,
+            format!("{verb} of {target} did not succeed: {other}"),
+        ),
+    }
+}
+
+/// Kinds that are not watched are read again, with backoff, while their readiness is what is waited for.
+fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now: Timestamp) {
+    if !remembered.patched {
+        return;
+    }
+    if let Readiness::Progressing { message, .. } = readiness::judge(object, &[], remembered.floor) {
+        let due = remembered
+            .trouble
+            .as_ref()
+            .is_none_or(|t| now >= t.trouble.again_at);
+        if due {
+            remembered.trouble = Some(Retried::after(
+                remembered.trouble.as_ref(),
+                "Progressing",
+                message,
+                now,
+            ));
+        }
+    }
+}

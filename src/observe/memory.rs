@@ -1,0 +1,81 @@
+//! What this process remembers between two passes. All of it may be lost: a successor finds out again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::decide::facts::{Inspection, KeptPreState, Trouble};
+use crate::decide::prestate::PreState;
+
+/// Shortest and longest time between two reads of an unwatched fact that blocks.
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(5);
+const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is remembered of one Release.
+#[derive(Default)]
+pub struct Memory {
+    /// By environment.
+    pub inspections: HashMap<String, Remembered>,
+    /// By pre-state name; content is immutable.
+    pub pre_states: HashMap<String, KeptPreState>,
+    pub predecessors: HashMap<String, Arc<PreState>>,
+    /// By `environment/attempt/component`.
+    pub targets: HashMap<String, RememberedTarget>,
+    /// By `environment/check`: why a Job could not be started.
+    pub jobs: HashMap<String, Retried>,
+    /// By environment and check name: the text and inputs it was given for, and the result.
+    pub expressions: HashMap<String, (String, Result<bool, String>)>,
+}
+
+/// An inspection and what it depends on.
+pub struct Remembered {
+    pub fingerprint: String,
+    pub inspection: Arc<Inspection>,
+    pub tries: u32,
+}
+
+/// A target after entry.
+#[derive(Default)]
+pub struct RememberedTarget {
+    /// What our last read or change returned.
+    pub object: Option<Arc<Value>>,
+    pub floor: Option<i64>,
+    pub patched: bool,
+    pub unhealthy_since: Option<Timestamp>,
+    pub trouble: Option<Retried>,
+    /// The next pass reads it live.
+    pub read_live: bool,
+    pub absent: bool,
+}
+
+/// A trouble with the number of tries.
+#[derive(Clone)]
+pub struct Retried {
+    pub tries: u32,
+    pub trouble: Trouble,
+}
+
+impl Retried {
+    /// The next try after `before`, 5 s to 5 min away.
+    #[must_use]
+    pub fn after(before: Option<&Self>, reason: &'static str, message: String, now: Timestamp) -> Self {
+        let tries = before.map_or(0, |b| b.tries + 1);
+        Self {
+            tries,
+            trouble: Trouble {
+                reason,
+                message,
+                again_at: now + backoff(tries),
+            },
+        }
+    }
+}
+
+/// 5 s, doubled with each try, to 5 min.
+#[must_use]
+pub fn backoff(tries: u32) -> SignedDuration {
+    let factor = 1_i32.checked_shl(tries.min(8)).unwrap_or(i32::MAX);
+    (FIRST_RETRY * factor).min(LAST_RETRY)
+}

@@ -1,0 +1,538 @@
+//! The only reader: what the watches have shown, and live reads where a stale one could hurt, become [`Observed`].
+
+pub mod claims;
+pub mod index;
+mod inspect;
+mod live;
+pub mod memory;
+pub mod queue;
+pub mod trust;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::api::environment::{DefaultWindow, Environment, Gate, WindowKind};
+use crate::api::release::{Promotion, State};
+use crate::api::{Release, reasons};
+use crate::cluster::Trouble;
+use crate::cluster::deployer::Deployer;
+use crate::decide::calendar::{self, Calendar};
+use crate::decide::facts::{
+    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings,
+};
+use crate::decide::prestate::PreState;
+use crate::decide::version::Version;
+use crate::decide::{accepted, before_entry, decisions, plan, promotion, readiness};
+use crate::expressions;
+use index::Index;
+pub use live::{said, target_key};
+use memory::Memory;
+use queue::Queue;
+
+/// How long an environment owner's expression may take.
+const EXPRESSION_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Reads the world.
+pub struct Observer {
+    client: Client,
+    index: RwLock<Index>,
+    queue: Queue,
+    settings: Arc<Settings>,
+    expected: trust::Expected,
+    memories: Mutex<HashMap<String, Memory>>,
+}
+
+impl Observer {
+    #[must_use]
+    pub fn new(client: Client, queue: Queue, settings: Arc<Settings>, expected: trust::Expected) -> Self {
+        Self {
+            client,
+            index: RwLock::default(),
+            queue,
+            settings,
+            expected,
+            memories: Mutex::default(),
+        }
+    }
+
+    /// The index, for reading; never held across an await.
+    pub fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something seen or written into the index, and wakes whom it concerns.
+    pub fn see(&self, change: impl FnOnce(&mut Index) -> Vec<index::Key>) {
+        let keys = change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+        self.queue.wake(keys);
+    }
+
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// What can be trusted now.
+    #[must_use]
+    pub fn trust(&self) -> crate::decide::facts::Trust {
+        self.expected.judge(&self.index())
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What is remembered of a Release. One pass at a time has it in hand.
+    #[must_use]
+    pub fn recall(&self, uid: &str) -> Memory {
+        self.memories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid)
+            .unwrap_or_default()
+    }
+
+    /// Keeps it until the next pass; a settled Release needs none.
+    pub fn remember(&self, uid: &str, memory: Memory, settled: bool) {
+        if !settled {
+            self.memories
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(uid.to_owned(), memory);
+        }
+    }
+
+    /// The deployer of `namespace`, on behalf of this promotion.
+    #[must_use]
+    pub fn deployer(&self, namespace: &str, release: &str, environment: &str, attempt: i64) -> Deployer {
+        let promotion = format!("{release}/{environment}/{attempt}");
+        Deployer::new(
+            self.client.clone(),
+            &self.settings.deployer,
+            namespace,
+            &promotion,
+        )
+    }
+
+    /// Everything that decides about a Release; `None` where it does not exist any more.
+    ///
+    /// # Errors
+    /// A read that could not be made and without which nothing can be decided.
+    pub async fn release(
+        &self,
+        namespace: &str,
+        name: &str,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Option<Observed>, Trouble> {
+        let Some(mut observed) = self.from_index(namespace, name) else {
+            return Ok(None);
+        };
+        let accepted = accepted::judge(&observed).holds();
+        for promotion in promotion::listed(&observed) {
+            let place = self
+                .place(&mut observed, &promotion, accepted, memory, now)
+                .await?;
+            if let Some(place) = place {
+                observed.places.insert(promotion.name.clone(), place);
+            }
+        }
+        Ok(Some(observed))
+    }
+
+    fn from_index(&self, namespace: &str, name: &str) -> Option<Observed> {
+        let index = self.index();
+        let release = Arc::clone(index.release(namespace, name)?);
+        let siblings = index.siblings(&release);
+        let uid = release.metadata.uid.clone().unwrap_or_default();
+        let older: Vec<&str> = siblings
+            .iter()
+            .filter(|s| is_older(s, &release))
+            .filter_map(|s| s.metadata.uid.as_deref())
+            .collect();
+        let pre_states = index
+            .pre_states()
+            .filter(|p| p.release_uid == uid || older.contains(&p.release_uid.as_str()))
+            .cloned()
+            .collect();
+        let own_claims = index
+            .claims()
+            .filter(|c| c.holder.as_ref().is_some_and(|h| h.release_uid == uid))
+            .cloned()
+            .collect();
+        Some(Observed {
+            settings: Arc::clone(&self.settings),
+            environments: index.environments(),
+            decisions: index.decisions(namespace, name),
+            reviews: index.reviews(namespace, name),
+            trust: self.expected.judge(&index),
+            namespace_labels: index
+                .namespace(namespace)
+                .map(|n| n.labels.clone())
+                .unwrap_or_default(),
+            places: BTreeMap::new(),
+            siblings,
+            pre_states,
+            own_claims,
+            release,
+        })
+    }
+
+    async fn place(
+        &self,
+        o: &mut Observed,
+        p: &Promotion,
+        accepted: bool,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Option<Place>, Trouble> {
+        if p.state.before_entry() {
+            return self.before_entry(o, p, accepted, memory, now).await;
+        }
+        let acts = match p.state {
+            State::Deploying | State::Verifying | State::Observing | State::BackingOut => true,
+            // Finished states are looked at again only when somebody asks for a backout.
+            State::Succeeded => decisions::pending(o, p, &[crate::api::Action::BackOut])
+                .0
+                .is_some(),
+            _ => false,
+        };
+        if !acts {
+            return Ok(None);
+        }
+        self.after_entry(o, p, memory, now).await.map(Some)
+    }
+
+    async fn before_entry(
+        &self,
+        o: &mut Observed,
+        p: &Promotion,
+        accepted: bool,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Option<Place>, Trouble> {
+        let Some(setting) = o.environments.get(&p.name).cloned().filter(|_| accepted) else {
+            return Ok(None);
+        };
+        if before_entry::upstream_done(o, &setting.environment).is_err() {
+            return Ok(None);
+        }
+        let namespace = setting.environment.spec.target_namespace(o.namespace());
+        let mut place = self.indexed(o, p, &namespace);
+        if let Some(claim) = &mut place.claim {
+            self.prove_absent(claim).await?;
+        }
+        let own = place.claim.as_ref().and_then(|c| c.holder.as_ref()) == Some(&o.holder(&p.name, p.attempt));
+        let mut setting = setting;
+        if own {
+            // About to enter: everything that a stale read could get wrong is read again.
+            place.live = true;
+            place.claim = self.live_claim(&namespace).await?;
+            setting = self.live_environment(o, &p.name, setting).await?;
+            self.live_newer(o, p).await?;
+            place.pre_state = self
+                .live_pre_state(&plan::pre_state_name(o.uid(), &p.name, p.attempt))
+                .await?;
+        }
+        if let Some(name) = decisions::predecessor(o, p) {
+            place.predecessor = self.predecessor(&name, memory).await?;
+        }
+        if place.namespace == NamespaceState::Present
+            && before_entry::may_ask(&setting.environment, o).is_ok()
+        {
+            place.inspection = Some(self.inspection(o, p, &setting, place.live, memory, now).await);
+        }
+        self.gates(
+            o,
+            p,
+            &setting.environment.spec.gates,
+            &namespace,
+            &mut place,
+            memory,
+        )
+        .await;
+        Ok(Some(place))
+    }
+
+    fn indexed(&self, o: &Observed, p: &Promotion, namespace: &str) -> Place {
+        let index = self.index();
+        let mut rivals: Vec<Rival> = index
+            .queue(namespace)
+            .iter()
+            .filter(|(release, _)| release.metadata.uid.as_deref() != Some(o.uid()))
+            .map(|(release, environment)| Rival::of(release, environment))
+            .collect();
+        rivals.sort();
+        let unhealthy = o
+            .release
+            .spec
+            .components
+            .iter()
+            .filter_map(|c| index.workload(&c.target.kind, namespace, &c.target.name))
+            .filter_map(|object| readiness::healthy_before(object).err())
+            .collect();
+        Place {
+            namespace: match index.namespace(namespace) {
+                None => NamespaceState::Missing,
+                Some(n) if n.terminating => NamespaceState::Terminating,
+                Some(_) => NamespaceState::Present,
+            },
+            claim: index.claim(namespace).cloned(),
+            rivals,
+            unhealthy: if p.attempt == 1 { unhealthy } else { vec![] },
+            ..Place::default()
+        }
+    }
+
+    /// A holder that the index does not know may be gone: a live read proves it.
+    async fn prove_absent(&self, claim: &mut Claim) -> Result<(), Trouble> {
+        let Some((namespace, name)) = claim.release.split_once('/') else {
+            claim.holder_absent = true;
+            return Ok(());
+        };
+        let uid = claim.holder.as_ref().map(|h| h.release_uid.clone());
+        if self
+            .index()
+            .release(namespace, name)
+            .is_some_and(|r| r.metadata.uid == uid)
+        {
+            return Ok(());
+        }
+        let api: Api<kube::core::PartialObjectMeta<Release>> =
+            Api::namespaced(self.client.clone(), namespace);
+        claim.holder_absent = match api.get_metadata_opt(name).await {
+            Ok(found) => found.is_none_or(|f| f.metadata.uid != uid),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(())
+    }
+
+    async fn live_claim(&self, namespace: &str) -> Result<Option<Claim>, Trouble> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.settings.operator_namespace);
+        let lease = api.get_opt(&plan::claim_name(namespace)).await?;
+        Ok(lease.as_ref().and_then(claims::read))
+    }
+
+    async fn live_environment(
+        &self,
+        o: &mut Observed,
+        name: &str,
+        known: Setting,
+    ) -> Result<Setting, Trouble> {
+        let api: Api<Environment> = Api::all(self.client.clone());
+        let Some(live) = api.get_opt(name).await? else {
+            return Err(Trouble::NotFound);
+        };
+        if live.spec == known.environment.spec
+            && live.metadata.deletion_timestamp == known.environment.metadata.deletion_timestamp
+        {
+            return Ok(known);
+        }
+        let setting = Setting {
+            calendar: Arc::new(calendar_of(&live)),
+            environment: Arc::new(live),
+        };
+        Arc::make_mut(&mut o.environments).insert(name.to_owned(), setting.clone());
+        Ok(setting)
+    }
+
+    /// Newer versions that list this environment: has one Succeeded there that the watch has not shown yet?
+    async fn live_newer(&self, o: &mut Observed, p: &Promotion) -> Result<(), Trouble> {
+        let api: Api<Release> = Api::namespaced(self.client.clone(), o.namespace());
+        for sibling in &mut o.siblings {
+            let listed = sibling.spec.environments.contains(&p.name);
+            let succeeded = sibling
+                .promotion(&p.name)
+                .is_some_and(|q| q.state == State::Succeeded);
+            if listed && !succeeded && is_older(&o.release, sibling) {
+                if let Some(live) = api
+                    .get_opt(sibling.metadata.name.as_deref().unwrap_or_default())
+                    .await?
+                {
+                    *sibling = Arc::new(live);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn live_pre_state(&self, name: &str) -> Result<Option<KeptPreState>, Trouble> {
+        let api: Api<ControllerRevision> =
+            Api::namespaced(self.client.clone(), &self.settings.operator_namespace);
+        let Some(kept) = api.get_opt(name).await? else {
+            return Ok(None);
+        };
+        let data = kept.data.map(|d| d.0).unwrap_or_default();
+        match serde_json::from_value::<PreState>(data) {
+            Ok(content) => Ok(Some(KeptPreState {
+                name: name.to_owned(),
+                uid: kept.metadata.uid.unwrap_or_default(),
+                content: Arc::new(content),
+            })),
+            // What cannot be read cannot be restored: as good as missing, and said so.
+            Err(error) => {
+                tracing::error!(pre_state = name, %error, "a pre-state cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn predecessor(&self, name: &str, memory: &mut Memory) -> Result<Option<Arc<PreState>>, Trouble> {
+        if let Some(known) = memory.predecessors.get(name) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(kept) = self.live_pre_state(name).await? else {
+            return Ok(None);
+        };
+        memory
+            .predecessors
+            .insert(name.to_owned(), Arc::clone(&kept.content));
+        Ok(Some(kept.content))
+    }
+
+    async fn gates(
+        &self,
+        o: &Observed,
+        p: &Promotion,
+        gates: &[Gate],
+        namespace: &str,
+        place: &mut Place,
+        memory: &mut Memory,
+    ) {
+        for gate in gates {
+            if gate.job.is_some() {
+                let state = self.job(o, p, &gate.name, namespace, memory);
+                place.jobs.insert(gate.name.clone(), state);
+            }
+            if let Some(expression) = &gate.expression {
+                let result = self
+                    .expression(o, p, &gate.name, &expression.pass_when, memory)
+                    .await;
+                place.expressions.insert(gate.name.clone(), result);
+            }
+        }
+    }
+
+    fn job(&self, o: &Observed, p: &Promotion, check: &str, namespace: &str, memory: &Memory) -> JobState {
+        let name = plan::job_name(o.uid(), &p.name, p.attempt, check, &p.plan_hash);
+        if let Some(job) = self.index().job(namespace, &name) {
+            return job_state(job);
+        }
+        match memory.jobs.get(&format!("{}/{check}", p.name)) {
+            Some(retried) => JobState::Trouble(retried.trouble.clone()),
+            None => JobState::Absent,
+        }
+    }
+
+    async fn expression(
+        &self,
+        o: &Observed,
+        p: &Promotion,
+        check: &str,
+        text: &str,
+        memory: &mut Memory,
+    ) -> Result<bool, String> {
+        let release = expressions::release_value(&o.release);
+        let Some(environment) = o.environment(&p.name).map(expressions::environment_value) else {
+            return Err(format!("Environment {} is not there any more", p.name));
+        };
+        let asked = plan::hex(&format!("{text}\n{release}\n{environment}"), 32);
+        let key = format!("{}/{check}", p.name);
+        if let Some((known, result)) = memory.expressions.get(&key) {
+            if *known == asked {
+                return result.clone();
+            }
+        }
+        let result = match expressions::Expression::compile(text) {
+            Ok(compiled) => {
+                let (release, environment) = (Arc::new(release), Arc::new(environment));
+                expressions::evaluate(compiled, release, environment, EXPRESSION_DEADLINE).await
+            }
+            Err(why) => Err(why),
+        };
+        memory.expressions.insert(key, (asked, result.clone()));
+        result
+    }
+}
+
+/// Whether `a` is an older version than `b`.
+fn is_older(a: &Release, b: &Release) -> bool {
+    match (
+        a.spec.version.parse::<Version>(),
+        b.spec.version.parse::<Version>(),
+    ) {
+        (Ok(a), Ok(b)) => a < b,
+        _ => false,
+    }
+}
+
+/// An Environment's windows, parsed.
+#[must_use]
+pub fn calendar_of(environment: &Environment) -> Calendar {
+    let windows: Vec<calendar::Window> = environment
+        .spec
+        .windows
+        .iter()
+        .map(|w| calendar::Window {
+            name: w.name.clone(),
+            kind: match w.kind {
+                WindowKind::Allow => calendar::WindowKind::Allow,
+                WindowKind::Deny => calendar::WindowKind::Deny,
+            },
+            when: match (&w.from, &w.to) {
+                (Some(from), Some(to)) => calendar::When::Once {
+                    from: from.0,
+                    to: to.0,
+                },
+                _ => calendar::When::Recurring {
+                    schedule: w.schedule.clone().unwrap_or_default(),
+                    duration: w
+                        .duration
+                        .as_ref()
+                        .map_or(jiff::SignedDuration::ZERO, crate::api::GoDuration::get),
+                    time_zone: w.time_zone.clone().unwrap_or_default(),
+                },
+            },
+        })
+        .collect();
+    let default = match environment.spec.default_window() {
+        DefaultWindow::Open => calendar::DefaultWindow::Open,
+        DefaultWindow::Closed => calendar::DefaultWindow::Closed,
+    };
+    Calendar::new(&windows, default)
+}
+
+/// What a Job's status says.
+fn job_state(job: &Value) -> JobState {
+    let conditions = job.pointer("/status/conditions").and_then(Value::as_array);
+    let holds = |kind: &str| {
+        conditions
+            .into_iter()
+            .flatten()
+            .find(|c| c["type"] == kind && c["status"] == "True")
+    };
+    if holds("Complete").is_some() {
+        return JobState::Succeeded;
+    }
+    if let Some(failed) = holds("Failed") {
+        let reason = failed["reason"].as_str().unwrap_or(reasons::FAILED);
+        let message = failed["message"].as_str().unwrap_or_default();
+        return JobState::Failed(format!("{reason}: {message}"));
+    }
+    let created = job.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+    JobState::Running {
+        started: created.and_then(|t| t.parse().ok()),
+    }
+}

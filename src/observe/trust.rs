@@ -1,0 +1,131 @@
+//! Whether the admission policies that vouch for people are in place, exactly as the chart installs them.
+//!
+//! The texts are the chart's own files, so that there is one source of them.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::index::Index;
+use crate::decide::facts::Trust;
+
+/// Kinds under which the index keeps them.
+pub const POLICY: &str = "ValidatingAdmissionPolicy";
+pub const BINDING: &str = "ValidatingAdmissionPolicyBinding";
+
+/// Policies that Decisions and Releases must have passed, and the chart's text of each.
+const TEXTS: [(&str, &str); 5] = [
+    (
+        "signalbox-request",
+        include_str!("../../charts/signalbox/files/policies/signalbox-request.yaml"),
+    ),
+    (
+        "signalbox-decision",
+        include_str!("../../charts/signalbox/files/policies/signalbox-decision.yaml"),
+    ),
+    (
+        "signalbox-decision-keep",
+        include_str!("../../charts/signalbox/files/policies/signalbox-decision-keep.yaml"),
+    ),
+    (
+        "signalbox-review",
+        include_str!("../../charts/signalbox/files/policies/signalbox-review.yaml"),
+    ),
+    (
+        "signalbox-status",
+        include_str!("../../charts/signalbox/files/policies/signalbox-status.yaml"),
+    ),
+];
+
+/// What the chart installs, for the operator that runs as `username`.
+pub struct Expected {
+    objects: Vec<(&'static str, &'static str, Value)>,
+}
+
+impl Expected {
+    /// # Errors
+    /// A text that is not YAML, which a test keeps from happening.
+    pub fn new(username: &str, deployer: &str) -> Result<Self, serde_yaml_ng::Error> {
+        let mut objects = Vec::new();
+        for (name, text) in TEXTS {
+            let text = text
+                .replace("OPERATOR_USERNAME", username)
+                .replace("DEPLOYER_NAME", deployer);
+            for document in serde_yaml_ng::Deserializer::from_str(&text) {
+                let object = Value::deserialize(document)?;
+                let kind = if object["kind"] == POLICY { POLICY } else { BINDING };
+                objects.push((kind, name, object["spec"].clone()));
+            }
+        }
+        Ok(Self { objects })
+    }
+
+    /// What can be trusted, from when on.
+    #[must_use]
+    pub fn judge(&self, index: &Index) -> Trust {
+        let mut decisions_since = Timestamp::MIN;
+        let mut requests_since = Timestamp::MIN;
+        for (kind, name, spec) in &self.objects {
+            let Some(live) = index.policy(kind, name) else {
+                return Trust::Broken(format!(
+                    "{kind} {name} is missing, so that nobody vouches for who wrote it: install the chart's policies again"
+                ));
+            };
+            if live.pointer("/metadata/deletionTimestamp").is_some() || live.get("spec") != Some(spec) {
+                return Trust::Broken(format!(
+                    "{kind} {name} differs from what the chart installs, so that nobody vouches for who wrote it: install the chart's policies again"
+                ));
+            }
+            let created = instant(live.pointer("/metadata/creationTimestamp"));
+            if *name == "signalbox-request" {
+                requests_since = requests_since.max(created);
+            }
+            if *name == "signalbox-decision" || *name == "signalbox-decision-keep" {
+                decisions_since = decisions_since.max(last_changed(live));
+            }
+        }
+        Trust::Vouched {
+            decisions_since,
+            requests_since,
+        }
+    }
+}
+
+/// When its spec was last written: at creation while it is of the first generation, else at the last write that
+/// anybody made. Too late is safe, too early is not.
+fn last_changed(live: &Value) -> Timestamp {
+    let created = instant(live.pointer("/metadata/creationTimestamp"));
+    if live.pointer("/metadata/generation").and_then(Value::as_i64) == Some(1) {
+        return created;
+    }
+    let writes = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    writes
+        .into_iter()
+        .flatten()
+        .map(|w| instant(w.get("time")))
+        .fold(created, Timestamp::max)
+}
+
+fn instant(value: Option<&Value>) -> Timestamp {
+    // What cannot be read counts as just now, so that nothing older is trusted.
+    value
+        .and_then(Value::as_str)
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_charts_texts_are_policies_and_bindings_with_every_placeholder_filled_in() {
+        let expected =
+            Expected::new("system:serviceaccount:a:signalbox", "signalbox-deployer").expect("YAML");
+        assert_eq!(expected.objects.len(), 2 * TEXTS.len());
+        for (kind, name, spec) in &expected.objects {
+            assert!(spec.is_object(), "{kind} {name} has a spec");
+            assert!(!spec.to_string().contains("OPERATOR_USERNAME"), "{kind} {name}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Runs passes: each key one at a time, a bounded number at once, each with a deadline; a panic in one object never
+//! stops another's.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::runtime::scheduler::scheduler;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
+
+use super::http::Health;
+use super::{Context, asked, reconcile};
+use crate::cluster::Trouble;
+use crate::observe::index::Key;
+
+/// How long passes that are under way may take to come to an end between two writes.
+const LAST_WORDS: Duration = Duration::from_secs(8);
+/// How often the loop shows that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// The longest time until a failed pass is tried again.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// The longest time that is slept in one go.
+const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// What a pass wants next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing until something changes.
+    Rest,
+    At(Timestamp),
+    Soon,
+}
+
+/// Drains the queue until `stop`.
+pub(super) async fn run(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
+    let receiver = context.observer.queue().open();
+    let everything = context.observer.index().all();
+    context.observer.queue().wake(everything);
+    let mut dispatcher = Dispatcher {
+        context: Arc::clone(&context),
+        running: JoinSet::new(),
+        keys: HashMap::new(),
+        busy: HashSet::new(),
+        failures: HashMap::new(),
+    };
+    let mut due = std::pin::pin!(scheduler(receiver));
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        let free = dispatcher.busy.len() < context.config.concurrency;
+        tokio::select! {
+            biased;
+            () = asked(&mut stop) => break,
+            Some(done) = dispatcher.running.join_next_with_id(), if !dispatcher.busy.is_empty() => dispatcher.done(done),
+            key = next_free(due.as_mut(), &dispatcher.busy), if free => match key {
+                Some(key) => dispatcher.start(key),
+                None => break,
+            },
+            _ = heartbeat.tick() => {}
+        }
+        health.beat();
+    }
+    context.observer.queue().close();
+    context.stopping.store(true, Ordering::Relaxed);
+    let rest = async { while dispatcher.running.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        tracing::warn!("passes under way did not end in time and are left to a successor");
+    }
+}
+
+/// The next key that is due and not being worked on.
+async fn next_free<R>(
+    due: std::pin::Pin<&mut kube::runtime::scheduler::Scheduler<Key, R>>,
+    busy: &HashSet<Key>,
+) -> Option<Key>
+where
+    R: futures::Stream<Item = kube::runtime::scheduler::ScheduleRequest<Key>>,
+{
+    due.hold_unless(|key| !busy.contains(key)).next().await
+}
+
+struct Dispatcher {
+    context: Arc<Context>,
+    running: JoinSet<Result<Next, Trouble>>,
+    keys: HashMap<Id, Key>,
+    busy: HashSet<Key>,
+    failures: HashMap<Key, u32>,
+}
+
+impl Dispatcher {
+    fn start(&mut self, key: Key) {
+        let context = Arc::clone(&self.context);
+        let span = match &key {
+            Key::Release { namespace, name } => {
+                tracing::info_span!("reconcile", release = format!("{namespace}/{name}"))
+            }
+            Key::Environment { name } => tracing::info_span!("reconcile", release = "-", environment = name),
+        };
+        let work = key.clone();
+        let task = async move {
+            let (kind, started) = (work.kind(), Instant::now());
+            let result =
+                tokio::time::timeout(context.config.reconcile_timeout, reconcile::pass(&context, &work))
+                    .await;
+            let result =
+                result.unwrap_or_else(|_| Err(Trouble::Passing("the pass took too long".to_owned())));
+            context.metrics.pass(kind, result.is_ok(), started.elapsed());
+            result
+        };
+        let handle = self.running.spawn(task.instrument(span));
+        self.keys.insert(handle.id(), key.clone());
+        self.busy.insert(key);
+    }
+
+    fn done(&mut self, done: Result<(Id, Result<Next, Trouble>), JoinError>) {
+        let (id, result) = match done {
+            Ok((id, result)) => (id, result),
+            Err(error) => {
+                let id = error.id();
+                (id, Err(Trouble::Passing(format!("the pass panicked: {error}"))))
+            }
+        };
+        let Some(key) = self.keys.remove(&id) else { return };
+        self.busy.remove(&key);
+        let queue = self.context.observer.queue();
+        match result {
+            Ok(next) => {
+                self.failures.remove(&key);
+                match next {
+                    Next::Rest => {}
+                    Next::Soon => queue.wake_after(key, Duration::from_millis(100)),
+                    Next::At(at) => queue.wake_after(key, until(at)),
+                }
+            }
+            Err(trouble) => {
+                let tries = self.failures.entry(key.clone()).or_insert(0);
+                *tries += 1;
+                let after = backoff(*tries);
+                let panicked =
+                    matches!(&trouble, Trouble::Passing(why) if why.starts_with("the pass panicked"));
+                if panicked {
+                    self.context.metrics.panicked(key.kind());
+                }
+                // A conflict is the world moving on: the watch has it in a moment.
+                if matches!(trouble, Trouble::Conflict(_)) {
+                    tracing::debug!(?key, %trouble, "observed again");
+                } else {
+                    self.context.metrics.api_errors.inc();
+                    tracing::warn!(?key, %trouble, after_seconds = after.as_secs_f32(), "pass failed, tried again");
+                }
+                queue.wake_after(key, after);
+            }
+        }
+    }
+}
+
+/// 100 ms, doubled with each failure in a row, to a minute.
+fn backoff(tries: u32) -> Duration {
+    (Duration::from_millis(50) * 2_u32.saturating_pow(tries.min(16))).min(LONGEST_BACKOFF)
+}
+
+/// From now to `at`, a little more than less: an edge is asked about once it has passed.
+fn until(at: Timestamp) -> Duration {
+    let left = at.duration_since(Timestamp::now());
+    Duration::try_from(left).unwrap_or_default().min(LONGEST_SLEEP) + Duration::from_millis(5)
+}

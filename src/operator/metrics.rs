@@ -1,0 +1,180 @@
+//! Prometheus metrics. Labels are kinds, states and outcomes, never names of objects: those would grow for ever.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::ReleaseStatus;
+use crate::api::release::State;
+use crate::decide::facts::Observed;
+use crate::observe::Observer;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PassLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PromotionLabels {
+    stage: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StateLabels {
+    state: &'static str,
+}
+
+/// Every metric that the operator has.
+pub(crate) struct Metrics {
+    registry: Registry,
+    passes: Family<PassLabels, Counter>,
+    durations: Family<KindLabels, Histogram, fn() -> Histogram>,
+    promotions: Family<PromotionLabels, Counter>,
+    panics: Family<KindLabels, Counter>,
+    states: Family<StateLabels, Gauge>,
+    vouched: Gauge,
+    pub(crate) api_errors: Counter,
+    pub(crate) leader: Gauge,
+}
+
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("signalbox");
+        let passes = Family::default();
+        let durations = Family::<KindLabels, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
+        let promotions = Family::default();
+        let panics = Family::default();
+        let states = Family::default();
+        let api_errors = Counter::<u64, AtomicU64>::default();
+        let (leader, vouched) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "reconciles",
+            "Passes over objects, by kind and outcome",
+            passes.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time that a pass over an object takes",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        registry.register(
+            "promotions",
+            "Promotions that ended, by stage and outcome",
+            promotions.clone(),
+        );
+        registry.register("panics", "Passes that panicked", panics.clone());
+        registry.register(
+            "promotions_now",
+            "Promotions by the state that they are in",
+            states.clone(),
+        );
+        registry.register(
+            "api_errors",
+            "Requests to the API server that failed",
+            api_errors.clone(),
+        );
+        registry.register("leader", "1 while this process leads", leader.clone());
+        registry.register(
+            "policies_vouched",
+            "1 while the admission policies are as the chart installs them",
+            vouched.clone(),
+        );
+        Self {
+            registry,
+            passes,
+            durations,
+            promotions,
+            panics,
+            states,
+            vouched,
+            api_errors,
+            leader,
+        }
+    }
+}
+
+/// Promotions that a Transition ends, counted once it is written.
+pub(crate) struct Moved<'a> {
+    metrics: &'a Metrics,
+    ended: Vec<PromotionLabels>,
+}
+
+impl Moved<'_> {
+    pub(crate) fn count(self) {
+        for labels in self.ended {
+            self.metrics.promotions.get_or_create(&labels).inc();
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn pass(&self, kind: &'static str, succeeded: bool, took: Duration) {
+        let outcome = if succeeded { "success" } else { "error" };
+        self.passes.get_or_create(&PassLabels { kind, outcome }).inc();
+        self.durations
+            .get_or_create(&KindLabels { kind })
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn panicked(&self, kind: &'static str) {
+        self.panics.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    pub(crate) fn moves(&self, o: &Observed, next: &ReleaseStatus) -> Moved<'_> {
+        let ended = next
+            .environments
+            .iter()
+            .filter(|p| matches!(p.state, State::Succeeded | State::BackedOut | State::Failed))
+            .filter(|p| o.release.promotion(&p.name).map(|was| was.state) != Some(p.state))
+            .map(|p| PromotionLabels {
+                stage: p
+                    .entered
+                    .as_ref()
+                    .map_or_else(String::new, |e| format!("{:?}", e.stage)),
+                outcome: p.state.as_str(),
+            })
+            .collect();
+        Moved { metrics: self, ended }
+    }
+
+    /// The text that is scraped; what is known of the world is counted now.
+    pub(crate) fn render(&self, observer: &Observer) -> String {
+        let mut states: BTreeMap<&'static str, i64> = BTreeMap::new();
+        for release in observer.index().releases() {
+            for promotion in release.status.iter().flat_map(|s| &s.environments) {
+                *states.entry(promotion.state.as_str()).or_default() += 1;
+            }
+        }
+        self.states.clear();
+        for (state, count) in states {
+            self.states.get_or_create(&StateLabels { state }).set(count);
+        }
+        let vouched = matches!(observer.trust(), crate::decide::facts::Trust::Vouched { .. });
+        self.vouched.set(i64::from(vouched));
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("metrics could not be written");
+        }
+        text
+    }
+}

@@ -1,0 +1,136 @@
+//! Ties it together: watches feed the index, a leader drains the queue, one pass is observe → decide → apply.
+
+mod dispatch;
+mod http;
+mod leadership;
+pub mod metrics;
+mod reconcile;
+mod unreadable;
+mod watches;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::PostParams;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::api::Release;
+use crate::decide::facts::Settings;
+use crate::observe::Observer;
+use crate::observe::queue::Queue;
+use crate::observe::trust::Expected;
+use metrics::Metrics;
+
+/// How the operator runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub settings: Settings,
+    /// Empty: everywhere.
+    pub watch_namespaces: Vec<String>,
+    pub listen: SocketAddr,
+    /// Who this process is for leader election. A restarted container of one pod is the same one.
+    pub identity: String,
+    /// How long a leader that is gone keeps others waiting.
+    pub lease_duration: Duration,
+    /// Passes that run at once.
+    pub concurrency: usize,
+    pub reconcile_timeout: Duration,
+}
+
+/// Why the operator could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "the API server does not say who the operator is, which it must know to trust its own policies: {0}"
+    )]
+    WhoAmI(#[source] Box<kube::Error>),
+    #[error("the chart's admission policies cannot be read: {0}")]
+    Policies(#[source] serde_yaml_ng::Error),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("leader election does not work: {0}")]
+    Leadership(#[source] kube_lease_manager::LeaseManagerError),
+}
+
+/// What every part shares.
+pub(crate) struct Context {
+    pub(crate) observer: Observer,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) config: Config,
+}
+
+/// Runs until `stop` says so, then ends between two writes.
+///
+/// # Errors
+/// What keeps it from starting; once it runs, nothing but `stop` ends it.
+pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let username = whoami(&client).await?;
+    let expected = Expected::new(&username, &config.settings.deployer).map_err(Error::Policies)?;
+    let settings = Arc::new(config.settings.clone());
+    let observer = Observer::new(client.clone(), Queue::default(), settings, expected);
+    let reporter = Reporter {
+        controller: "signalbox".to_owned(),
+        instance: Some(config.identity.clone()),
+    };
+    let context = Arc::new(Context {
+        observer,
+        recorder: Recorder::new(client.clone(), reporter),
+        metrics: Metrics::default(),
+        stopping: AtomicBool::new(false),
+        config,
+    });
+    tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "signalbox starts");
+
+    let listener = tokio::net::TcpListener::bind(context.config.listen)
+        .await
+        .map_err(|e| Error::Listen(context.config.listen, e))?;
+    let (synced, ready) = watches::synced();
+    let health = Arc::new(http::Health::new(ready.clone()));
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&health), Arc::clone(&context)));
+    let watching = watches::start(&context, synced);
+
+    let result = leadership::lead(Arc::clone(&context), client, health, ready, stop).await;
+    context.stopping.store(true, Ordering::Relaxed);
+    for task in watching {
+        task.abort();
+    }
+    server.abort();
+    tracing::info!("signalbox has stopped");
+    result
+}
+
+/// Returns once a stop is asked for, or nobody is left who could ask.
+pub(crate) async fn asked(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The user name under which the API server knows the operator.
+async fn whoami(client: &Client) -> Result<String, Error> {
+    let api: Api<SelfSubjectReview> = Api::all(client.clone());
+    let review = api
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .map_err(|e| Error::WhoAmI(Box::new(e)))?;
+    Ok(review
+        .status
+        .and_then(|s| s.user_info)
+        .and_then(|u| u.username)
+        .unwrap_or_default())
+}
+
+/// A Release without what nobody here reads.
+#[must_use]
+pub fn pruned(mut release: Release) -> Release {
+    release.metadata.managed_fields = None;
+    if let Some(annotations) = &mut release.metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    release
+}

@@ -1,0 +1,189 @@
+//! One pass over one object: observe, decide, apply, again while something was written.
+
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::dispatch::Next;
+use super::{Context, unreadable};
+use crate::api::Release;
+use crate::apply::{Applier, Progress};
+use crate::cluster::Trouble;
+use crate::decide::environment::{self, EnvironmentStep, Seen};
+use crate::decide::{Step, decide, patches};
+use crate::observe::index::Key;
+
+/// Steps of one Release in a row, before others get their turn.
+const STEPS_IN_A_ROW: usize = 24;
+
+pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
+    match key {
+        Key::Release { namespace, name } => release(context, namespace, name).await,
+        Key::Environment { name } => environment(context, name).await,
+    }
+}
+
+async fn release(context: &Context, namespace: &str, name: &str) -> Result<Next, Trouble> {
+    let unreadable = context.observer.index().unreadable(namespace, name).cloned();
+    if let Some(unreadable) = unreadable {
+        unreadable::say(context.observer.client(), namespace, name, &unreadable).await?;
+        return Ok(Next::Rest);
+    }
+    let Some(uid) = context
+        .observer
+        .index()
+        .release(namespace, name)
+        .and_then(|r| r.uid())
+    else {
+        return Ok(Next::Rest);
+    };
+    let mut memory = context.observer.recall(&uid);
+    let result = steps(context, namespace, name, &mut memory).await;
+    let settled = context
+        .observer
+        .index()
+        .release(namespace, name)
+        .is_none_or(|r| is_settled(r));
+    context.observer.remember(&uid, memory, settled);
+    result
+}
+
+fn is_settled(release: &Release) -> bool {
+    release.status.as_ref().is_some_and(|s| {
+        !s.environments.is_empty()
+            && !s
+                .environments
+                .iter()
+                .any(|p| p.state.before_entry() || p.state.under_way())
+    })
+}
+
+async fn steps(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    memory: &mut crate::observe::memory::Memory,
+) -> Result<Next, Trouble> {
+    let applier = Applier {
+        observer: &context.observer,
+        recorder: &context.recorder,
+        stopping: &context.stopping,
+    };
+    for _ in 0..STEPS_IN_A_ROW {
+        if context.stopping.load(Ordering::Relaxed) {
+            return Ok(Next::Rest);
+        }
+        let now = Timestamp::now();
+        let Some(observed) = context.observer.release(namespace, name, memory, now).await? else {
+            return Ok(Next::Rest);
+        };
+        match decide(&observed, now) {
+            Step::Transition(transition) => {
+                let moved = context.metrics.moves(&observed, &transition.status);
+                applier.transition(&observed, *transition).await?;
+                moved.count();
+            }
+            Step::Act(actions) => match applier.act(&observed, actions, memory, now).await? {
+                Progress::Again => {}
+                Progress::Later => return Ok(Next::Soon),
+                Progress::Stopped => return Ok(Next::Rest),
+            },
+            Step::Wait(wait) => return Ok(wait.until.map_or(Next::Rest, Next::At)),
+        }
+    }
+    Ok(Next::Soon)
+}
+
+async fn environment(context: &Context, name: &str) -> Result<Next, Trouble> {
+    let now = Timestamp::now();
+    let Some(setting) = context.observer.index().environments().get(name).cloned() else {
+        return Ok(Next::Rest);
+    };
+    let step = {
+        let problems = expression_problems(&setting.environment.spec);
+        let index = context.observer.index();
+        let releases: Vec<_> = index
+            .releases()
+            .filter(|r| r.promotion(name).is_some())
+            .cloned()
+            .collect();
+        let claims: Vec<_> = index
+            .claims()
+            .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == name))
+            .cloned()
+            .collect();
+        let drifted = |release: &Release, environment: &str, component: &str| {
+            drifted(&index, release, environment, component).unwrap_or(false)
+        };
+        let seen = Seen {
+            setting: &setting,
+            releases: &releases,
+            claims: &claims,
+            expression_problems: &problems,
+            drifted: &drifted,
+        };
+        environment::decide(&seen, now)
+    };
+    let applier = Applier {
+        observer: &context.observer,
+        recorder: &context.recorder,
+        stopping: &context.stopping,
+    };
+    match step {
+        EnvironmentStep::AddFinalizer => {
+            applier.environment_finalizer(&setting.environment, true).await?;
+            Ok(Next::Soon)
+        }
+        EnvironmentStep::RemoveFinalizer => {
+            applier.environment_finalizer(&setting.environment, false).await?;
+            Ok(Next::Rest)
+        }
+        EnvironmentStep::Write(status) => {
+            applier.environment_status(&setting.environment, *status).await?;
+            Ok(Next::Soon)
+        }
+        EnvironmentStep::Wait(until) => Ok(until.map_or(Next::Rest, Next::At)),
+    }
+}
+
+/// Sentences about expressions that can never be evaluated.
+fn expression_problems(spec: &crate::api::EnvironmentSpec) -> Vec<String> {
+    let gates = spec
+        .gates
+        .iter()
+        .filter_map(|g| Some((&g.name, g.expression.as_ref()?)));
+    let verification = spec
+        .verification
+        .iter()
+        .filter_map(|v| Some((&v.name, v.expression.as_ref()?)));
+    gates
+        .chain(verification)
+        .filter_map(|(name, expression)| {
+            let why = crate::expressions::Expression::compile(&expression.pass_when).err()?;
+            Some(format!(
+                "{name}: passWhen {:?} cannot be evaluated: {why}",
+                expression.pass_when
+            ))
+        })
+        .collect()
+}
+
+/// Whether the images that a promotion put in are not the ones that run.
+fn drifted(
+    index: &crate::observe::index::Index,
+    release: &Release,
+    environment: &str,
+    component: &str,
+) -> Option<bool> {
+    let promotion = release.promotion(environment)?;
+    let stated = release.spec.components.iter().find(|c| c.name == component)?;
+    let namespace = &promotion.entered.as_ref()?.target_namespace;
+    let live = index.workload(&stated.target.kind, namespace, &stated.target.name)?;
+    let runs = patches::images(live);
+    Some(stated.images.iter().any(|i| {
+        !runs
+            .iter()
+            .any(|(c, image)| *c == i.container && *image == i.image)
+    }))
+}

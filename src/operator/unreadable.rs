@@ -1,0 +1,65 @@
+//! A Release that does not fit its type is said so on its own status: nothing else is known of it, and nothing that
+//! it holds is given up.
+
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::api::{Release, reasons};
+use crate::cluster::Trouble;
+use crate::decide::cut;
+use crate::observe::index::Unreadable;
+
+/// Writes Accepted=False once.
+pub(super) async fn say(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    unreadable: &Unreadable,
+) -> Result<(), Trouble> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Release>(&()));
+    let Some(object) = api.get_opt(name).await? else {
+        return Ok(());
+    };
+    let message = cut(format!(
+        "this Release does not fit its type ({}): correct that field; until then it is left as it is",
+        unreadable.error
+    ));
+    let was = object
+        .data
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let says_so = was
+        .iter()
+        .any(|c| c["type"] == "Accepted" && c["message"] == message.as_str());
+    if says_so {
+        return Ok(());
+    }
+    let mut conditions: Vec<Value> = was
+        .into_iter()
+        .filter(|c| c["type"] != "Accepted" && c["type"] != "Stalled")
+        .collect();
+    for (kind, status) in [("Accepted", "False"), ("Stalled", "True")] {
+        conditions.push(json!({
+            "type": kind, "status": status, "reason": reasons::UNREADABLE, "message": message,
+            "observedGeneration": unreadable.generation, "lastTransitionTime": crate::api::time(Timestamp::now()),
+        }));
+    }
+    tracing::warn!(
+        release = format!("{namespace}/{name}"),
+        error = unreadable.error,
+        "a Release does not fit its type"
+    );
+    let patch = json!({
+        "metadata": { "resourceVersion": object.metadata.resource_version },
+        "status": { "conditions": conditions }
+    });
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    Ok(())
+}
