@@ -1,0 +1,780 @@
+//! Environment owners' CEL expressions: compiled once, evaluated within bounds.
+//!
+//! The `cel` crate has no cost budget, so bounds stand around it: what the text may be is settled by
+//! [`Expression::compile`], how long and how often one runs by [`evaluate`]. An error is never a yes.
+//! No client and no clock live here, and nothing here knows gates or verifications.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::CustomResourceExt;
+use kube::api::ObjectMeta;
+use kube_cel::KubeCelExt;
+use kube_cel::cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use kube_cel::cel::extractors::Arguments;
+use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::parser::{ParseErrors, Parser};
+use kube_cel::cel::{self, Context, ExecutionError, ResolveResult};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::api::{Environment, Release};
+
+/// Counted as the API server counts `maxLength`.
+const MAX_CHARACTERS: usize = 1024;
+/// Each further level multiplies the cost by the length of a list.
+const MAX_NESTING: usize = 2;
+/// Of the parsed tree. The parser bounds brackets only: `1+1+1…` and `a.b.c…` get as deep as they are long.
+const MAX_DEPTH: usize = 96;
+/// Enough for the parser and for [`MAX_DEPTH`], without optimization too. Reserved, not committed.
+const STACK_BYTES: usize = 32 << 20;
+/// Of the library's messages, which may print whole values.
+const MAX_DETAIL: usize = 300;
+const VARIABLES: [&str; 2] = ["release", "environment"];
+/// What stands before the dot in names of functions such as `sets.contains`.
+const FUNCTION_NAMESPACES: [&str; 9] = [
+    "base64",
+    "format",
+    "ip",
+    "jsonpatch",
+    "lists",
+    "math",
+    "optional",
+    "sets",
+    "strings",
+];
+/// What `has(…)` becomes. No text can name it: identifiers have no `@`.
+const HAS: &str = "@has";
+/// How many evaluations may run at once, those past their deadline included: nothing can stop a thread.
+static PLACES: Semaphore = Semaphore::const_new(4);
+
+/// Compiled once, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    compiled: Arc<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    tree: IdedExpr,
+    /// Evaluations that are past their deadline and still run.
+    overdue: AtomicUsize,
+}
+
+impl Expression {
+    /// # Errors
+    ///
+    /// A sentence: the text is too long, does not parse (and where), nests comprehensions more than two deep, or
+    /// uses a variable or a construct that expressions do not have.
+    pub fn compile(text: &str) -> Result<Self, String> {
+        let characters = text.chars().count();
+        if characters > MAX_CHARACTERS {
+            return Err(format!(
+                "the expression has {characters} characters: shorten it to {MAX_CHARACTERS}"
+            ));
+        }
+        let tree = on_deep_stack(|| parse(text))?;
+        Ok(Self {
+            compiled: Arc::new(Compiled {
+                tree,
+                overdue: AtomicUsize::new(0),
+            }),
+        })
+    }
+
+    /// Takes as long as it takes: [`evaluate`] bounds that.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: it could not be evaluated, or the result is not a boolean.
+    pub fn evaluate(&self, release: &Value, environment: &Value) -> Result<bool, String> {
+        on_deep_stack(|| self.evaluate_here(release, environment))
+    }
+
+    /// On this thread, whose stack must have [`STACK_BYTES`].
+    fn evaluate_here(&self, release: &Value, environment: &Value) -> Result<bool, String> {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::default().with_all();
+            context.add_function(HAS, has);
+            context.add_variable_from_value("release", to_cel(release));
+            context.add_variable_from_value("environment", to_cel(environment));
+            cel::Value::resolve(&self.compiled.tree, &context)
+        }));
+        match result {
+            Ok(Ok(cel::Value::Bool(answer))) => Ok(answer),
+            Ok(Ok(other)) => Err(format!(
+                "the expression's result is not a boolean but {}",
+                other.type_of()
+            )),
+            Ok(Err(error)) => Err(format!(
+                "the expression could not be evaluated: {}",
+                shortened(&error.to_string())
+            )),
+            Err(panic) => Err(format!(
+                "the expression could not be evaluated: the evaluator failed: {}",
+                panic_text(&*panic)
+            )),
+        }
+    }
+}
+
+/// [`Expression::evaluate`] off the async threads, within `deadline`.
+///
+/// # Errors
+///
+/// As there, or that it took longer, did not get its turn, or still runs from an earlier time.
+pub async fn evaluate(
+    expression: Expression,
+    release: Arc<Value>,
+    environment: Arc<Value>,
+    deadline: Duration,
+) -> Result<bool, String> {
+    evaluate_in(&PLACES, expression, release, environment, deadline).await
+}
+
+async fn evaluate_in(
+    places: &'static Semaphore,
+    expression: Expression,
+    release: Arc<Value>,
+    environment: Arc<Value>,
+    deadline: Duration,
+) -> Result<bool, String> {
+    let compiled = Arc::clone(&expression.compiled);
+    // A retry would take another place each time, until the poisonous have them all.
+    if compiled.overdue.load(Ordering::Acquire) > 0 {
+        return Err(
+            "the expression still runs from an earlier evaluation that took too long: make it cheaper".into(),
+        );
+    }
+    let until = tokio::time::Instant::now() + deadline;
+    let place = tokio::time::timeout_at(until, places.acquire())
+        .await
+        .map_err(|_| format!("the expression waited longer than {deadline:?} for others to end"))?
+        .map_err(|_| "expressions are no longer evaluated".to_owned())?;
+    let (sender, mut answer) = oneshot::channel();
+    // Not the runtime's blocking pool: its threads have a small stack, and hold up the end of the process.
+    std::thread::Builder::new()
+        .name("cel".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let result = expression.evaluate_here(&release, &environment);
+            // The place is free before anybody hears of it. Nobody listens after the deadline.
+            drop((expression, release, environment, place));
+            drop(sender.send(result));
+        })
+        .map_err(|error| format!("the expression was not evaluated: no thread could be started: {error}"))?;
+    if let Ok(received) = tokio::time::timeout_at(until, &mut answer).await {
+        return received
+            .unwrap_or_else(|_| Err("the expression's evaluation ended without an answer".into()));
+    }
+    compiled.overdue.fetch_add(1, Ordering::AcqRel);
+    tokio::spawn(async move {
+        drop(answer.await);
+        compiled.overdue.fetch_sub(1, Ordering::AcqRel);
+    });
+    Err(format!(
+        "the expression took longer than {deadline:?}: make it cheaper, most of all what stands inside comprehensions"
+    ))
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+/// The library recurses along the text; a stack that overflows would end the process.
+fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("cel".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .map_err(|error| format!("the expression was not read: no thread could be started: {error}"))?
+            .join()
+            .unwrap_or_else(|panic| {
+                Err(format!(
+                    "the expression cannot be read: the library failed: {}",
+                    panic_text(&*panic)
+                ))
+            })
+    })
+}
+
+fn parse(text: &str) -> Result<IdedExpr, String> {
+    let mut tree = Parser::new()
+        .parse(text)
+        .map_err(|errors| format!("the expression does not parse: {}", first(&errors)))?;
+    let nesting = check(&mut tree, 0, &mut VARIABLES.map(str::to_owned).to_vec())?;
+    if nesting > MAX_NESTING {
+        return Err(format!(
+            "the expression nests comprehensions {nesting} deep, {MAX_NESTING} are allowed: all, exists, exists_one, map and filter count inside each other and chained"
+        ));
+    }
+    Ok(tree)
+}
+
+fn first(errors: &ParseErrors) -> String {
+    let Some(error) = errors.errors.first() else {
+        return "the parser gives no reason".into();
+    };
+    let cause = error
+        .source
+        .as_deref()
+        .map_or_else(|| error.msg.clone(), ToString::to_string);
+    // The library words this for itself.
+    let reason = if cause.contains("Recursion limit") {
+        "nested too deeply".to_owned()
+    } else {
+        shortened(&cause)
+    };
+    match error.pos {
+        (line, column) if line > 0 => format!("line {line}, column {column}: {reason}"),
+        _ => reason,
+    }
+}
+
+/// How deep comprehensions nest below and including `node`, with the variables in `scope`; makes field access strict
+/// on the way.
+///
+/// A comprehension's range counts as inside it: a chain of maps can multiply the list at each link.
+fn check(node: &mut IdedExpr, level: usize, scope: &mut Vec<String>) -> Result<usize, String> {
+    if level > MAX_DEPTH {
+        return Err(format!(
+            "the expression is nested too deeply: chains of operators and fields may have {MAX_DEPTH} links"
+        ));
+    }
+    let level = level + 1;
+    let id = node.id;
+    match &mut node.expr {
+        Expr::Ident(name) => {
+            // The accumulator of a macro.
+            if name.starts_with('@') || scope.contains(name) {
+                Ok(0)
+            } else {
+                Err(format!(
+                    "the expression refers to {name}: there are release and environment only"
+                ))
+            }
+        }
+        Expr::Literal(_) => Ok(0),
+        Expr::Select(select) => {
+            let depth = check(&mut select.operand, level, scope)?;
+            // The library takes a field of what has none for `false`, and `!` of that would let a release in.
+            let func_name = if select.test { HAS } else { operators::INDEX };
+            let operand = std::mem::take(&mut *select.operand);
+            let field = IdedExpr {
+                id,
+                expr: Expr::Literal(LiteralValue::String(select.field.as_str().into())),
+            };
+            node.expr = Expr::Call(CallExpr {
+                func_name: func_name.to_owned(),
+                target: None,
+                args: vec![operand, field],
+            });
+            Ok(depth)
+        }
+        Expr::Call(call) => {
+            let mut depth = 0;
+            if let Some(target) = &mut call.target {
+                match &target.expr {
+                    Expr::Ident(namespace) if namespace == "lists" && call.func_name == "range" => {
+                        return Err("the expression calls lists.range, which knows no limit: use a list of release or environment".into());
+                    }
+                    Expr::Ident(namespace) if FUNCTION_NAMESPACES.contains(&namespace.as_str()) => {}
+                    _ => depth = check(target, level, scope)?,
+                }
+            }
+            for argument in &mut call.args {
+                depth = depth.max(check(argument, level, scope)?);
+            }
+            Ok(depth)
+        }
+        Expr::List(list) => {
+            let mut depth = 0;
+            for element in &mut list.elements {
+                depth = depth.max(check(element, level, scope)?);
+            }
+            Ok(depth)
+        }
+        Expr::Map(map) => {
+            let mut depth = 0;
+            for entry in &mut map.entries {
+                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                    depth = depth.max(check(&mut entry.key, level, scope)?);
+                    depth = depth.max(check(&mut entry.value, level, scope)?);
+                }
+            }
+            Ok(depth)
+        }
+        Expr::Comprehension(comprehension) => {
+            let mut depth = check(&mut comprehension.iter_range, level, scope)?;
+            depth = depth.max(check(&mut comprehension.accu_init, level, scope)?);
+            let outer = scope.len();
+            scope.push(comprehension.iter_var.clone());
+            scope.extend(comprehension.iter_var2.clone());
+            for part in [
+                &mut comprehension.loop_cond,
+                &mut comprehension.loop_step,
+                &mut comprehension.result,
+            ] {
+                depth = depth.max(check(part, level, scope)?);
+            }
+            scope.truncate(outer);
+            Ok(depth + 1)
+        }
+        Expr::Struct(message) => Err(format!(
+            "the expression builds a message of type {}: write a map",
+            message.type_name
+        )),
+        Expr::Unspecified => Err("the expression does not parse: a part of it is empty".into()),
+    }
+}
+
+/// `has(map.field)`; of anything but a map it is an error.
+fn has(Arguments(arguments): Arguments) -> ResolveResult {
+    match arguments.as_slice() {
+        [cel::Value::Map(map), cel::Value::String(field)] => Ok(cel::Value::Bool(
+            map.map.contains_key(&Key::String(Arc::clone(field))),
+        )),
+        [other, cel::Value::String(field)] => Err(ExecutionError::function_error(
+            "has",
+            format!("{} has no fields, such as {field}", other.type_of()),
+        )),
+        _ => Err(ExecutionError::invalid_argument_count(2, arguments.len())),
+    }
+}
+
+/// Not the library's own conversion: that makes whole numbers unsigned, and `5u + 1` is an error.
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(b) => cel::Value::Bool(*b),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => cel::Value::Int(integer),
+            (None, Some(integer)) => cel::Value::UInt(integer),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::Array(list) => cel::Value::List(Arc::new(list.iter().map(to_cel).collect())),
+        Value::Object(object) => cel::Value::Map(Map {
+            map: Arc::new(
+                object
+                    .iter()
+                    .map(|(name, value)| (Key::String(Arc::new(name.clone())), to_cel(value)))
+                    .collect::<HashMap<_, _>>(),
+            ),
+        }),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    shortened(text.unwrap_or("no reason is known"))
+}
+
+/// One line of bounded length.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_DETAIL) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+/// What expressions see as `release`: name, namespace, labels and spec, with defaults and empty lists; no status.
+#[must_use]
+pub fn release_value(release: &Release) -> Value {
+    static SCHEMA: LazyLock<Option<JSONSchemaProps>> = LazyLock::new(|| spec_schema(Release::crd()));
+    visible(&release.metadata, json!(release.spec), SCHEMA.as_ref())
+}
+
+/// What expressions see as `environment`: name, labels and spec, with defaults and empty lists; no status.
+#[must_use]
+pub fn environment_value(environment: &Environment) -> Value {
+    static SCHEMA: LazyLock<Option<JSONSchemaProps>> = LazyLock::new(|| spec_schema(Environment::crd()));
+    visible(&environment.metadata, json!(environment.spec), SCHEMA.as_ref())
+}
+
+fn visible(metadata: &ObjectMeta, mut spec: Value, schema: Option<&JSONSchemaProps>) -> Value {
+    if let Some(schema) = schema {
+        fill_lists(&mut spec, schema);
+    }
+    let mut shown = json!({ "labels": metadata.labels.clone().unwrap_or_default() });
+    if let Some(name) = &metadata.name {
+        shown["name"] = json!(name);
+    }
+    if let Some(namespace) = &metadata.namespace {
+        shown["namespace"] = json!(namespace);
+    }
+    json!({ "metadata": shown, "spec": spec })
+}
+
+fn spec_schema(definition: CustomResourceDefinition) -> Option<JSONSchemaProps> {
+    let version = definition.spec.versions.into_iter().next()?;
+    version.schema?.open_api_v3_schema?.properties?.remove("spec")
+}
+
+/// Puts `[]` wherever the schema has a list and the value nothing. From the schema, so that no new list is forgotten.
+fn fill_lists(value: &mut Value, schema: &JSONSchemaProps) {
+    match value {
+        Value::Object(object) => {
+            for (name, property) in schema.properties.iter().flatten() {
+                if let Some(inner) = object.get_mut(name) {
+                    fill_lists(inner, property);
+                } else if property.type_.as_deref() == Some("array") {
+                    object.insert(name.clone(), json!([]));
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+                for inner in list {
+                    fill_lists(inner, item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn release() -> Release {
+        serde_json::from_value(json!({
+            "apiVersion": "signalbox.dev/v1alpha1", "kind": "Release",
+            "metadata": { "name": "shop-2-1-0", "namespace": "shop", "labels": { "team": "shop" } },
+            "spec": {
+                "product": "shop", "version": "2.1.0", "requestedBy": "ann", "change": { "reference": "CHG-1" },
+                "environments": ["test", "live"],
+                "components": [{
+                    "name": "web", "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+                    "patch": { "spec": { "replicas": 3 } }
+                }]
+            }
+        }))
+        .unwrap()
+    }
+
+    fn environment() -> Environment {
+        serde_json::from_value(json!({
+            "apiVersion": "signalbox.dev/v1alpha1", "kind": "Environment",
+            "metadata": { "name": "live" },
+            "spec": { "stage": "Production", "namespace": "{namespace}", "releaseNamespaces": {} }
+        }))
+        .unwrap()
+    }
+
+    /// A release of as many components as there may be.
+    fn large() -> Arc<Value> {
+        let mut release = release();
+        let component = release.spec.components[0].clone();
+        release.spec.components = (0..64)
+            .map(|i| {
+                let mut component = component.clone();
+                component.name = format!("component-{i}");
+                component
+            })
+            .collect();
+        Arc::new(release_value(&release))
+    }
+
+    fn result(text: &str) -> Result<bool, String> {
+        Expression::compile(text)
+            .unwrap()
+            .evaluate(&release_value(&release()), &environment_value(&environment()))
+    }
+
+    fn holds(text: &str) {
+        assert_eq!(result(text), Ok(true), "{text}");
+    }
+
+    fn fails(text: &str, reason: &str) {
+        let error = result(text).expect_err(text);
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+
+    fn rejects(text: &str, reason: &str) {
+        let error = Expression::compile(text).expect_err(text);
+        assert!(error.contains(reason), "{text:.60}: {error}");
+    }
+
+    #[test]
+    fn owners_can_ask_what_they_need_to_know() {
+        holds("release.spec.components.size() <= 5");
+        holds("size(release.spec.components) + 1 == 2");
+        holds("release.spec.components[0].patch.spec.replicas + 1 == 4");
+        holds("release.spec.version.startsWith('2.') && release.spec.version.matches('^2[.]')");
+        holds("release.spec.change.reference.lowerAscii().split('-')[0] == 'chg'");
+        holds("!has(release.spec.source) && has(release.spec.change.reference)");
+        holds(
+            "environment.spec.stage == 'Production' && environment.metadata.name in release.spec.environments",
+        );
+        holds("release.metadata.namespace == 'shop' && environment.spec.namespace == '{namespace}'");
+        holds("release.metadata.labels['team'] == 'shop' && !('team' in environment.metadata.labels)");
+        holds("release.spec.components.all(c, c.images.all(i, i.image.contains('@sha256:')))");
+        holds("release.spec.components.filter(c, has(c.patch)).all(c, c.target.kind == 'Deployment')");
+        holds("sets.contains(release.spec.environments, ['test'])");
+        holds("duration(release.spec.review.dueWithin) == duration('120h')");
+    }
+
+    #[test]
+    fn lists_that_nobody_wrote_are_empty_and_absent_objects_stay_absent() {
+        assert_eq!(
+            release_value(&release()),
+            json!({
+                "metadata": { "name": "shop-2-1-0", "namespace": "shop", "labels": { "team": "shop" } },
+                "spec": {
+                    "product": "shop", "version": "2.1.0", "line": "main", "requestedBy": "ann",
+                    "change": { "model": "Normal", "reference": "CHG-1" },
+                    "environments": ["test", "live"],
+                    "components": [{
+                        "name": "web", "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+                        "patch": { "spec": { "replicas": 3 } },
+                        "remove": [], "images": [], "overrides": [], "after": [], "restartOn": [],
+                        "readyWithin": json!(release().spec.components[0].ready_within)
+                    }],
+                    "schedule": [],
+                    "review": { "required": "WhenNeeded", "dueWithin": json!(release().spec.review.due_within) }
+                }
+            })
+        );
+        let environment = environment_value(&environment());
+        assert_eq!(environment["metadata"], json!({ "name": "live", "labels": {} }));
+        for list in ["controls", "gates", "verification", "windows"] {
+            assert_eq!(environment["spec"][list], json!([]), "{list}");
+        }
+        assert_eq!(
+            environment["spec"]["allowedKinds"].as_array().map(Vec::len),
+            Some(5)
+        );
+        assert_eq!(environment["spec"].get("promotesFrom"), None);
+    }
+
+    #[test]
+    fn what_is_not_a_boolean_is_not_an_answer() {
+        fails("release.spec.version", "is not a boolean but string");
+        fails("release.spec.components.size()", "is not a boolean but int");
+        fails("null", "is not a boolean but null");
+    }
+
+    #[test]
+    fn errors_are_never_a_yes() {
+        fails("release.spec.source.revision == 'a'", "source");
+        fails("release.spec.nosuch != 'a'", "nosuch");
+        fails("!release.spec.version.nosuch", "could not be evaluated");
+        fails("release.spec.components.name != 'a'", "could not be evaluated");
+        fails("!has(release.spec.components.images)", "has no fields");
+        fails("!has(release.spec.version.major)", "has no fields");
+        fails("!has(release.spec.nosuch.field)", "nosuch");
+        fails("release.spec.components[7].name != 'a'", "could not be evaluated");
+        fails("nosuch(release)", "nosuch");
+        fails("1 / 0 == 1", "could not be evaluated");
+        fails("release.spec.version.matches('(')", "could not be evaluated");
+        fails("9223372036854775807 + 1 > 0", "could not be evaluated");
+    }
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        let expression = Expression {
+            compiled: Arc::new(Compiled {
+                tree: IdedExpr::default(),
+                overdue: AtomicUsize::new(0),
+            }),
+        };
+        let error = expression.evaluate(&json!({}), &json!({})).unwrap_err();
+        assert!(error.contains("the evaluator failed"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_parse_is_rejected_with_the_position() {
+        rejects("release.spec.version ==", "does not parse: line 1, column 24");
+        rejects("true &&\n  )", "does not parse: line 2, column 3");
+        rejects("", "does not parse");
+        rejects("release.spec.components.all(1, true)", "does not parse");
+        rejects("has(release)", "does not parse");
+        rejects("Release{a: 1} == null", "builds a message");
+    }
+
+    #[test]
+    fn only_release_and_environment_are_known() {
+        rejects("object.spec.replicas == 1", "refers to object:");
+        rejects("release.spec.components.all(c, d.name == '')", "refers to d:");
+        rejects("release.spec.components.all(c, true) && c == 1", "refers to c:");
+        rejects("{'a': now}['a'] == 1", "refers to now:");
+        rejects("[x].size() == 1", "refers to x:");
+        holds("release.spec.components.all(release, release.name == 'web')");
+    }
+
+    #[test]
+    fn the_text_is_bounded_in_characters() {
+        let longest = format!("'{}' != ''", "ä".repeat(MAX_CHARACTERS - 8));
+        holds(&longest);
+        rejects(&format!("{longest} "), "has 1025 characters");
+    }
+
+    #[test]
+    fn comprehensions_nest_two_deep_and_no_deeper() {
+        holds("release.spec.components.all(a, release.spec.components.exists(b, a.name == b.name))");
+        holds("[1].all(a, [1].all(b, true)) && [1].all(a, [1].all(b, true))");
+        for inner in ["all", "exists", "exists_one", "existsOne", "map", "filter"] {
+            rejects(
+                &format!("[1].all(a, [1].all(b, [1].{inner}(c, true) == true))"),
+                "3 deep",
+            );
+        }
+        rejects(
+            "[1].map(a, [1, [1].filter(b, {'x': [1].all(c, true)}['x'])]).size() == 1",
+            "3 deep",
+        );
+        rejects(
+            "['a'].map(s, s + s).map(s, s + s).map(s, s + s).size() == 1",
+            "3 deep",
+        );
+        rejects("lists.range(1000000000000).size() == 1", "lists.range");
+    }
+
+    #[test]
+    fn no_text_overflows_the_stack() {
+        let n = MAX_CHARACTERS;
+        rejects(&"(".repeat(n), "does not parse");
+        rejects(&"[".repeat(n), "does not parse");
+        rejects(&"{".repeat(n), "does not parse");
+        rejects(&"!".repeat(n), "does not parse");
+        rejects(&"a(".repeat(n / 2), "does not parse");
+        rejects(
+            &format!("{}1{}", "(".repeat(500), ")".repeat(500)),
+            "nested too deeply",
+        );
+        rejects(
+            &format!("{}1{}", "[".repeat(500), "]".repeat(500)),
+            "nested too deeply",
+        );
+        holds(&format!("{}false", "!".repeat(n - 5 - n % 2)));
+        holds(&format!("{}true", "true&&".repeat(165)));
+        holds(&format!("{}true", "-1<0?true:".repeat(90)));
+        for (link, longest) in [("1+", 500), ("-", 500), ("true?", 90)] {
+            Expression::compile(&format!("{}1", link.repeat(longest))).ok();
+        }
+        rejects(&format!("{}1 > 0", "1+".repeat(500)), "nested too deeply");
+        rejects(&format!("release{}", ".a".repeat(500)), "nested too deeply");
+        rejects(&format!("release{}", "[0]".repeat(330)), "nested too deeply");
+        rejects(&format!("release{}", ".a()".repeat(250)), "nested too deeply");
+        rejects(&format!("[1]{}", ".map(a,a)".repeat(110)), "nested too deeply");
+    }
+
+    #[test]
+    fn the_deepest_admissible_text_evaluates() {
+        let links = MAX_DEPTH - 2;
+        holds(&format!("{}1 > 0", "1+".repeat(links)));
+        holds(&format!("'a'{} == 'a'", ".trim()".repeat(links)));
+        holds(&format!(
+            "[1].all(a, [1].all(b, 'a'{} == 'a'))",
+            ".trim()".repeat(links - 6)
+        ));
+        holds(&format!(
+            "{}'a'{} == 'a'",
+            "string(".repeat(links),
+            ")".repeat(links)
+        ));
+        holds(&format!(
+            "{}[]{}.size() == 1",
+            "[".repeat(links - 1),
+            "]".repeat(links - 1)
+        ));
+        fails(
+            &format!("release{}", ".a".repeat(links)),
+            "could not be evaluated",
+        );
+        fails(
+            &format!("release{}", "[0]".repeat(links)),
+            "could not be evaluated",
+        );
+    }
+
+    async fn run(places: &'static Semaphore, text: &str, deadline: Duration) -> Result<bool, String> {
+        evaluate_in(
+            places,
+            Expression::compile(text).unwrap(),
+            large(),
+            Arc::new(environment_value(&environment())),
+            deadline,
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn the_costliest_expression_leaves_the_others_alone() {
+        static OWN: Semaphore = Semaphore::const_new(2);
+        let text = "release.spec.components.all(a, release.spec.components.all(b, ".to_owned()
+            + &"release == release && ".repeat(40)
+            + "true))";
+        assert!(text.len() <= MAX_CHARACTERS);
+        let poisonous = Expression::compile(&text).unwrap();
+        let (large, live) = (large(), Arc::new(environment_value(&environment())));
+        let slow = evaluate_in(&OWN, poisonous.clone(), large.clone(), live.clone(), SECOND / 4);
+        let started = std::time::Instant::now();
+        let (slow, quick) = tokio::join!(
+            slow,
+            run(&OWN, "release.spec.components.size() == 64", 20 * SECOND)
+        );
+        assert_eq!(quick, Ok(true));
+        let error = slow.unwrap_err();
+        assert!(
+            error.starts_with("the expression took longer than 250ms"),
+            "{error}"
+        );
+        assert!(started.elapsed() < 20 * SECOND);
+        // It keeps one place, not one more at each retry.
+        let again = evaluate_in(&OWN, poisonous, large, live, SECOND)
+            .await
+            .unwrap_err();
+        assert!(again.contains("still runs"), "{again}");
+        assert_eq!(OWN.available_permits(), 1);
+        assert_eq!(run(&OWN, "true", 20 * SECOND).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_place_in_time_is_told_so() {
+        static NONE: Semaphore = Semaphore::const_new(0);
+        let error = run(&NONE, "true", SECOND / 20).await.unwrap_err();
+        assert_eq!(error, "the expression waited longer than 50ms for others to end");
+    }
+
+    #[tokio::test]
+    async fn an_expression_that_came_late_may_run_again_once_it_has_ended() {
+        static OWN: Semaphore = Semaphore::const_new(1);
+        let expression = Expression::compile(&format!(
+            "release.spec.components.all(a, {}true)",
+            "release == release && ".repeat(40)
+        ))
+        .unwrap();
+        let (release, live) = (large(), Arc::new(environment_value(&environment())));
+        let late = evaluate_in(
+            &OWN,
+            expression.clone(),
+            release.clone(),
+            live.clone(),
+            Duration::from_millis(1),
+        )
+        .await;
+        assert!(late.unwrap_err().contains("took longer than 1ms"));
+        while expression.compiled.overdue.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(SECOND / 100).await;
+        }
+        assert_eq!(evaluate(expression, release, live, 20 * SECOND).await, Ok(true));
+    }
+}
