@@ -15,7 +15,9 @@ pub use go_duration::GoDuration;
 pub use release::{Release, ReleaseSpec, ReleaseStatus};
 pub use review::{ReleaseReview, ReleaseReviewSpec};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 
 /// API group of every kind.
@@ -43,12 +45,33 @@ pub const PROMOTION_EXTRA: &str = "signalbox.dev/promotion";
 /// The definitions of all kinds, in the order in which they are installed.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![
+    let mut crds = vec![
         Release::crd(),
         Environment::crd(),
         Decision::crd(),
         ReleaseReview::crd(),
-    ]
+    ];
+    let schemas = crds
+        .iter_mut()
+        .flat_map(|crd| &mut crd.spec.versions)
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for schema in schemas {
+        tidy(schema);
+    }
+    crds
+}
+
+/// Optional fields are absent, not null: what a client sends as null the API server drops, and fills in the default.
+/// Left nullable, a null would be stored, and `has()` is true of it.
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.properties.iter_mut().flatten().for_each(|(_, inner)| tidy(inner));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        tidy(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        tidy(values);
+    }
 }
 
 /// The instant `timestamp`, cut to the second that the API server keeps.

@@ -93,8 +93,14 @@ pub struct ReleaseSpec {
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
-    #[x_kube(validation = Rule::new("self.all(c, !has(c.after) || c.after.all(a, self.exists_one(o, o.name == a)))")
-        .message("after names a component that this Release does not have"))]
+    // The list of one list is a variable: the names are gathered once, not once for each component. Names that stand twice
+    // are the API server's to refuse, and must not be reported a second time as a wrong order.
+    #[x_kube(
+        validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.after) || c.after.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
+            .message("after may only name components that stand earlier in the list"),
+        validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.restartOn) || c.restartOn.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
+            .message("restartOn may only name components that stand earlier in the list")
+    )]
     pub components: Vec<Component>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -162,8 +168,7 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.patch) || has(self.images) || has(self.remove) || has(self.overrides) || has(self.restartOn)")
-        .message("a component must say what changes: patch, images, remove, overrides or restartOn"),
-    validation = Rule::new("!has(self.after) || !(self.name in self.after)").message("a component cannot come after itself")
+        .message("a component must say what changes: patch, images, remove, overrides or restartOn")
 )]
 pub struct Component {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
