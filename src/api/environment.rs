@@ -271,7 +271,7 @@ pub enum Enforcement {
 pub struct Control {
     /// The built-in control.
     pub name: ControlName,
-    /// Required holds the Release, Advisory is only shown, Off is not evaluated.
+    /// Required holds the Release, Advisory is only shown, "Off" is not evaluated (in quotes: YAML reads Off as false).
     pub enforcement: Enforcement,
 }
 

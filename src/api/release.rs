@@ -25,7 +25,7 @@ pub const STATE_VERSION: i64 = 1;
     shortname = "rel",
     category = "signalbox",
     doc = "What goes out, where it is to go, and with which plans. Status says what has become of it.",
-    validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || self.spec.components == oldSelf.spec.components")
+    validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || (self.spec.components == oldSelf.spec.components && self.spec.components.map(c, c.name) == oldSelf.spec.components.map(c, c.name))")
         .message("components are immutable once an environment has been entered: create a Release of a new version")
         .field_path(".spec.components"),
     validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments)) || oldSelf.status.environments.all(e, !has(e.entered) || e.name in self.spec.environments)")

@@ -49,7 +49,7 @@ pub struct ReviewAction {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview"))]
+#[x_kube(validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview").field_path(".release"))]
 pub struct ReleaseReviewSpec {
     /// The Release in this namespace; one review each, the oldest counts.
     #[schemars(length(min = 1, max = 253))]
