@@ -2,6 +2,11 @@
 //!
 //! No client and no clock live here. The YAML in `crds/` is generated from these types by `cargo xtask crds`.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "kube's printer columns repeat their type, which clippy takes for one attribute said twice"
+)]
+
 pub mod decision;
 pub mod environment;
 mod go_duration;
