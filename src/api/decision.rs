@@ -4,6 +4,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// What a Decision does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Action {
@@ -69,6 +71,7 @@ pub struct DecisionSpec {
     /// The Release in this namespace.
     #[schemars(length(min = 1, max = 253))]
     pub release: String,
+    /// One that the Release lists.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
     pub action: Action,
@@ -78,14 +81,17 @@ pub struct DecisionSpec {
     pub subject: Option<String>,
     /// In which capacity (Approve, Reject).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub role: Option<String>,
     /// The authenticated user; the API server refuses anybody else's name.
     #[schemars(length(min = 1, max = 253))]
     pub by: String,
     /// What was approved or rejected: `status.environments[].planHash` of the Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 80), regex(pattern = "^v[0-9]{1,3}:sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(max = 80))]
+    #[x_kube(validation = Rule::new("self.matches('^v[0-9]{1,3}:sha256:[0-9a-f]{64}$')")
+        .message("must be copied from the Release's status, like v1:sha256: and 64 hexadecimal digits"))]
     pub plan_hash: Option<String>,
     /// The attempt that is acted on, once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

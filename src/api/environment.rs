@@ -3,8 +3,9 @@
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Condition, GoDuration, LabelSelector, Time};
+use super::{Condition, GoDuration, LabelSelector, Time, rules};
 
 /// Where it goes, and what must hold before it may. Cluster-scoped: its policy belongs to its owner, not to those
 /// who want to get in.
@@ -44,7 +45,9 @@ use super::{Condition, GoDuration, LabelSelector, Time};
         .field_path(".namespace")
 )]
 pub struct EnvironmentSpec {
+    /// How far from customers it is; controls take their defaults from it.
     pub stage: Stage,
+    /// Whom messages name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     /// The target namespace: a literal, or with `{namespace}` of the Release.
@@ -61,12 +64,14 @@ pub struct EnvironmentSpec {
     /// Absent: an entry point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotes_from: Option<PromotesFrom>,
+    /// How strictly each built-in control is enforced; those not listed follow the stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub controls: Vec<Control>,
+    /// What else must hold before a Release may enter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -83,6 +88,7 @@ pub struct EnvironmentSpec {
     /// Everything stays healthy this long before it counts as Succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<GoDuration>,
+    /// When Releases may enter, and when they may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -94,14 +100,55 @@ pub struct EnvironmentSpec {
     pub default_window: Option<DefaultWindow>,
 }
 
+/// The library's schema sets no bounds; these are far above what anybody needs.
 fn label_selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = LabelSelector::json_schema(generator);
-    // The API server bounds what CEL and people may put here; the library's schema does not.
-    if let Some(list) = schema
-        .pointer_mut("/properties/matchExpressions")
-        .and_then(|v| v.as_object_mut())
-    {
-        list.insert("maxItems".into(), 16.into());
+    schema.insert(
+        "description".into(),
+        "Which namespaces' Releases may ask, by the namespaces' labels; {} is everybody.".into(),
+    );
+    for (pointer, keyword, value) in [
+        ("/properties/matchLabels", "maxProperties", json!(16)),
+        (
+            "/properties/matchLabels/additionalProperties",
+            "maxLength",
+            json!(63),
+        ),
+        ("/properties/matchExpressions", "maxItems", json!(16)),
+        (
+            "/properties/matchExpressions",
+            "x-kubernetes-list-type",
+            json!("atomic"),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/key",
+            "maxLength",
+            json!(317),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/operator",
+            "maxLength",
+            json!(12),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/values",
+            "maxItems",
+            json!(32),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/values",
+            "x-kubernetes-list-type",
+            json!("atomic"),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/values/items",
+            "maxLength",
+            json!(63),
+        ),
+    ] {
+        if let Some(part) = schema.pointer_mut(pointer).and_then(|v| v.as_object_mut()) {
+            part.insert(keyword.into(), value);
+        }
     }
     schema
 }
@@ -123,9 +170,11 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Owner {
+    /// The team that owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub team: Option<String>,
+    /// For instance a channel or an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
@@ -136,8 +185,10 @@ pub struct Owner {
 #[x_kube(validation = Rule::new("!(self.kind in ['Secret', 'ServiceAccount', 'Namespace', 'CustomResourceDefinition', 'APIService', 'Node']) && !self.apiVersion.startsWith('rbac.authorization.k8s.io/') && !self.apiVersion.startsWith('admissionregistration.k8s.io/') && !self.apiVersion.startsWith('signalbox.dev/')")
     .message("Secrets, RBAC, ServiceAccounts, Namespaces, admission, definitions and signalbox.dev are never targets"))]
 pub struct AllowedKind {
+    /// For instance apps/v1.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
+    /// For instance Deployment.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
 }
@@ -168,8 +219,10 @@ pub enum Require {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PromotesFrom {
+    /// Environments in which this very Release must have Succeeded first.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub environments: Vec<String>,
+    /// All of them, or Any one.
     #[serde(default)]
     pub require: Require,
 }
@@ -216,7 +269,9 @@ pub enum Enforcement {
 #[x_kube(validation = Rule::new("self.name != 'TargetsAllowed' || self.enforcement == 'Required'")
     .message("TargetsAllowed is always Required"))]
 pub struct Control {
+    /// The built-in control.
     pub name: ControlName,
+    /// Required holds the Release, Advisory is only shown, "Off" is not evaluated (in quotes: YAML reads Off as false).
     pub enforcement: Enforcement,
 }
 
@@ -230,12 +285,16 @@ pub struct Control {
         .message("a gate cannot have the name of a control").field_path(".name")
 )]
 pub struct Gate {
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// What messages and Decisions call it.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
+    /// People approve, by Decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Soak>,
+    /// A condition on the Release and the Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -249,11 +308,12 @@ pub enum ServiceAccounts {
     Deny,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approval {
     /// The RBAC subresource of this Environment on which approvers hold `approve`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub role: String,
     /// Distinct people.
     #[serde(default = "one")]
@@ -262,6 +322,7 @@ pub struct Approval {
     /// Counted from the Decision's creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<GoDuration>,
+    /// Whether a ServiceAccount's approval counts.
     #[serde(default)]
     pub service_accounts: ServiceAccounts,
 }
@@ -274,8 +335,10 @@ fn one() -> i64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Soak {
+    /// Where it has to stand.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
+    /// How long it has to stand there after it Succeeded.
     pub duration: GoDuration,
 }
 
@@ -291,8 +354,10 @@ pub struct Expression {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobTemplate {
+    /// Name of the CronJob.
     #[schemars(length(min = 1, max = 52))]
     pub template: String,
+    /// How long the Job may take.
     #[serde(default = "quarter_of_an_hour")]
     pub timeout: GoDuration,
 }
@@ -306,10 +371,13 @@ fn quarter_of_an_hour() -> GoDuration {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.job) != has(self.expression)").message("a verification has exactly one of job and expression"))]
 pub struct Verification {
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// What messages call it.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobTemplate>,
+    /// A condition on the Release and the Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
 }
@@ -329,13 +397,19 @@ pub enum WindowKind {
     validation = Rule::new("!has(self.from) || !has(self.to) || self.from < self.to").message("a window's from must be before its to")
 )]
 pub struct Window {
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// What messages call it.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
+    /// Allow: may enter within. Deny: may not, whatever else allows it.
     pub kind: WindowKind,
     /// Five-field cron.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[^ ]+( +[^ ]+){4}$')")
+        .message("must be five fields of cron: minute, hour, day of month, month and day of week, like 0 18 * * TUE"))]
     pub schedule: Option<String>,
+    /// How long it stays open each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<GoDuration>,
     /// IANA name, such as Europe/London.

@@ -113,9 +113,8 @@ impl JsonSchema for GoDuration {
         json_schema!({
             "type": "string",
             "maxLength": 16,
-            "pattern": "^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$",
             "x-kubernetes-validations": [{
-                "rule": "size(self) > 0 && duration(self) >= duration('1s') && duration(self) <= duration('720h')",
+                "rule": "self.matches('^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$') && size(self) > 0 && duration(self) >= duration('1s') && duration(self) <= duration('720h')",
                 "message": "must be a duration from 1s to 720h, like 90s, 10m or 1h30m"
             }]
         })

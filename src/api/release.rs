@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::environment::{Stage, Verification};
-use super::{Condition, GoDuration, Time};
+use super::{Condition, GoDuration, Time, rules};
 
 /// The newest meaning of `status` that this operator writes; it only reports on a newer one.
 pub const STATE_VERSION: i64 = 1;
@@ -25,7 +25,7 @@ pub const STATE_VERSION: i64 = 1;
     shortname = "rel",
     category = "signalbox",
     doc = "What goes out, where it is to go, and with which plans. Status says what has become of it.",
-    validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || self.spec.components == oldSelf.spec.components")
+    validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || (self.spec.components == oldSelf.spec.components && self.spec.components.map(c, c.name) == oldSelf.spec.components.map(c, c.name))")
         .message("components are immutable once an environment has been entered: create a Release of a new version")
         .field_path(".spec.components"),
     validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments)) || oldSelf.status.environments.all(e, !has(e.entered) || e.name in self.spec.environments)")
@@ -61,23 +61,18 @@ pub const STATE_VERSION: i64 = 1;
 )]
 pub struct ReleaseSpec {
     /// Versions of one product, in one namespace, supersede each other.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::label_value())]
     pub product: String,
     /// Dotted numbers with an optional pre-release, compared numerically.
-    #[schemars(
-        length(min = 1, max = 128),
-        regex(pattern = r"^\d{1,9}(\.\d{1,9}){0,5}(-[0-9A-Za-z.-]{1,64})?$")
-    )]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(r"self.matches('^\\d{1,9}(\\.\\d{1,9}){0,5}(-[0-9A-Za-z.-]{1,64})?$')")
+        .message("must be dotted numbers with an optional pre-release, like 2026.11.1 or 1.4.0-rc.1"))]
     pub version: String,
     /// Only versions of one line supersede each other.
     #[serde(default = "main_line")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::label_value())]
     pub line: String,
     /// The person who asks; the creating user, unless that user holds the verb `request-for`.
     #[schemars(length(min = 1, max = 253))]
@@ -93,9 +88,16 @@ pub struct ReleaseSpec {
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
-    #[x_kube(validation = Rule::new("self.all(c, !has(c.after) || c.after.all(a, self.exists_one(o, o.name == a)))")
-        .message("after names a component that this Release does not have"))]
+    // The list of one list is a variable: the names are gathered once, not once for each component. Names that stand twice
+    // are the API server's to refuse, and must not be reported a second time as a wrong order.
+    #[x_kube(
+        validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.after) || c.after.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
+            .message("after may only name components that stand earlier in the list"),
+        validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.restartOn) || c.restartOn.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
+            .message("restartOn may only name components that stand earlier in the list")
+    )]
     pub components: Vec<Component>,
+    /// When which environment is planned to be entered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -137,6 +139,7 @@ pub struct Change {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub reference: Option<String>,
+    /// Why the change is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
@@ -146,12 +149,14 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
+    /// The commit that is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub revision: Option<String>,
     /// The oldest commit not yet released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_at: Option<Time>,
+    /// Linked from the release notes.
     #[serde(default, rename = "notesURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub notes_url: Option<String>,
@@ -162,11 +167,12 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.patch) || has(self.images) || has(self.remove) || has(self.overrides) || has(self.restartOn)")
-        .message("a component must say what changes: patch, images, remove, overrides or restartOn"),
-    validation = Rule::new("!has(self.after) || !(self.name in self.after)").message("a component cannot come after itself")
+        .message("a component must say what changes: patch, images, remove, overrides or restartOn")
 )]
 pub struct Component {
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// Its name within this Release.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
     pub target: Target,
     /// Partial object: exactly these fields are set.
@@ -177,6 +183,7 @@ pub struct Component {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub remove: Vec<String>,
+    /// Images to set, one a container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -227,10 +234,13 @@ fn partial_object(_: &mut SchemaGenerator) -> Schema {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
+    /// For instance apps/v1.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
+    /// One of the kinds that the environment allows.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
+    /// The object's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -244,8 +254,10 @@ impl std::fmt::Display for Target {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {
+    /// A container that the target has.
     #[schemars(length(min = 1, max = 63))]
     pub container: String,
+    /// Full image reference, pinned by digest where the environment asks for it.
     #[schemars(length(min = 1, max = 512))]
     pub image: String,
 }
@@ -253,6 +265,7 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
+    /// An Environment that this Release lists.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
     #[schemars(schema_with = "partial_object")]
@@ -264,6 +277,7 @@ pub struct Override {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.start) || !has(self.end) || self.start < self.end").message("schedule: start must be before end"))]
 pub struct Planned {
+    /// An Environment that this Release lists.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
     /// Not before this instant.
@@ -274,18 +288,23 @@ pub struct Planned {
     pub end: Option<Time>,
 }
 
+/// How it is rolled out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeploymentPlan {
+    /// The plan in a few sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
+    /// The plan in full.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub document_url: Option<String>,
+    /// Who answers for the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub owner: Option<String>,
+    /// How long one environment takes.
     #[serde(default = "ten_minutes")]
     pub expected_duration: GoDuration,
 }
@@ -306,22 +325,29 @@ pub enum Trigger {
     OnDecision,
 }
 
+/// What is done when it goes wrong. Without one, a person decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackoutPlan {
+    /// The plan in a few sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
+    /// The plan in full.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub document_url: Option<String>,
+    /// How it is done.
     #[serde(default)]
     pub strategy: Strategy,
+    /// Who starts it.
     #[serde(default)]
     pub trigger: Trigger,
+    /// Who answers for the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub owner: Option<String>,
+    /// A backout that takes longer turns the release Red.
     #[serde(default = "fifteen_minutes")]
     pub max_duration: GoDuration,
     /// False: never runs automatically.
@@ -340,14 +366,17 @@ pub enum ReviewRequired {
     WhenNeeded,
 }
 
+/// The post-implementation review that this Release owes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReviewPlan {
+    /// WhenNeeded: after a failure, a backout or another departure from the plan.
     #[serde(default)]
     pub required: ReviewRequired,
     /// Counted from the last environment's end.
     #[serde(default = "five_days")]
     pub due_within: GoDuration,
+    /// Who is to write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub reviewer: Option<String>,
@@ -367,6 +396,7 @@ impl Default for ReviewPlan {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Because {
+    /// Why, for those who read it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,

@@ -18,13 +18,16 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReviewAction {
+    /// What is to be done.
     #[schemars(length(min = 1, max = 256))]
     pub title: String,
+    /// Who owes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,
+    /// An action that is not done keeps the review open.
     #[serde(default)]
     pub done: bool,
 }
@@ -46,7 +49,7 @@ pub struct ReviewAction {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview"))]
+#[x_kube(validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview").field_path(".release"))]
 pub struct ReleaseReviewSpec {
     /// The Release in this namespace; one review each, the oldest counts.
     #[schemars(length(min = 1, max = 253))]
@@ -56,12 +59,15 @@ pub struct ReleaseReviewSpec {
     pub reviewer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Why it went as it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub root_cause: Option<String>,
+    /// What others can learn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
     pub lessons: Vec<String>,
+    /// What is to be improved, and by whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub actions: Vec<ReviewAction>,

@@ -15,7 +15,7 @@ const HEADER: &str = "# Generated from src/api by `cargo xtask crds`. Do not edi
 pub fn run(root: &Path, check: bool) -> Result<()> {
     for crd in signalbox::api::crds() {
         let name = format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or_default());
-        let text = format!("{HEADER}{}", serde_yaml_ng::to_string(&crd)?);
+        let text = format!("{HEADER}{}", quoted(&serde_yaml_ng::to_string(&crd)?));
         for folder in ["crds", "charts/signalbox/files/crds"] {
             let path = root.join(folder).join(&name);
             if !check {
@@ -29,4 +29,28 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts in quotes what kubectl and helm, which read YAML 1.1, would take for a boolean: our writer knows YAML 1.2 only.
+fn quoted(yaml: &str) -> String {
+    let boolean = |word: &str| ["yes", "no", "on", "off", "y", "n"].contains(&word.to_lowercase().as_str());
+    yaml.lines()
+        .map(|line| match line.split_once("- ") {
+            Some((indent, word)) if boolean(word) => format!("{indent}- '{word}'\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
+        assert_eq!(
+            quoted("enum:\n- Off\n- Required\n"),
+            "enum:\n- 'Off'\n- Required\n"
+        );
+    }
 }

@@ -1,0 +1,16 @@
+//! Rules that several fields share. They are CEL and not OpenAPI patterns, because a pattern that is not met prints
+//! a regular expression, and a rule prints a sentence.
+
+use kube::core::Rule;
+
+/// A name that becomes part of other objects' names.
+pub fn dns_label() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("must be lower-case letters, digits and dashes, with a letter or digit at both ends")
+}
+
+/// A name that becomes a label's value.
+pub fn label_value() -> Rule {
+    Rule::new("self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')")
+        .message("must be letters, digits, dashes, underscores and dots, with a letter or digit at both ends")
+}

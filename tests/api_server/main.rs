@@ -1,0 +1,17 @@
+//! What only a real API server can tell: that it accepts our kinds, what it refuses and in which words, what it fills in and
+//! what it prints. `cargo xtask test` brings one up, with the chart and the operator; without it every test fails.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod decision_rules;
+mod defaults;
+mod environment_rules;
+mod policies;
+mod printing;
+mod release_rules;
+mod release_transitions;
+mod review_rules;
+mod verdict;

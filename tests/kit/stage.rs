@@ -1,0 +1,464 @@
+//! One test's part of the cluster: a namespace for Releases, three environments with something to change in each, and the
+//! rights that people need. No two stages share an object, so that tests run side by side.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::IntoFuture;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use signalbox::api::release::State;
+use signalbox::api::{Decision, Environment, EnvironmentSpec, Release};
+
+use super::build::{IMAGE_BEFORE, ReleaseBuilder, release};
+use super::cluster::{admin, as_operator, as_person, user_name};
+use super::wait::{gone, state_of, wait_until};
+
+/// Long enough for a busy machine; a test that passes never waits for it.
+const LONG: Duration = Duration::from_secs(60);
+const DEPLOYER: &str = "signalbox-deployer";
+
+type Change = Box<dyn FnOnce(&mut EnvironmentSpec) + Send>;
+
+/// A stage that is not set yet; `.await` sets it.
+pub struct StageBuilder {
+    name: String,
+    environments: Vec<(&'static str, Value)>,
+    changes: BTreeMap<&'static str, Vec<Change>>,
+}
+
+/// A stage that is set. End a test with [`Stage::finish`]; what a failed test leaves is for inspection.
+pub struct Stage {
+    name: String,
+    client: Client,
+    environments: Vec<&'static str>,
+    finished: bool,
+}
+
+impl StageBuilder {
+    /// Changes `sit`, `uat` or `prod` before it is created.
+    #[must_use]
+    pub fn with(
+        mut self,
+        environment: &'static str,
+        change: impl FnOnce(&mut EnvironmentSpec) + Send + 'static,
+    ) -> Self {
+        self.changes
+            .entry(environment)
+            .or_default()
+            .push(Box::new(change));
+        self
+    }
+
+    /// The stage's name, which begins the names of its environments: a soak gate, for instance, needs one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Without environments: only the namespace for Releases.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.environments.clear();
+        self
+    }
+}
+
+impl IntoFuture for StageBuilder {
+    type Output = Stage;
+    type IntoFuture = Pin<Box<dyn Future<Output = Stage> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(set(self))
+    }
+}
+
+impl Stage {
+    /// Environments `sit`, `uat` and `prod`, each after the one before it, always open, without gates.
+    #[expect(clippy::new_ret_no_self, reason = "awaiting the builder gives the stage")]
+    #[must_use]
+    pub fn new(name: &str) -> StageBuilder {
+        let name = format!("{name}-{:05x}", RandomState::new().hash_one(name) & 0xf_ffff);
+        let from = |before: &str| json!({ "environments": [format!("{name}-{before}")] });
+        let environments = vec![
+            ("sit", json!({ "stage": "SIT" })),
+            ("uat", json!({ "stage": "UAT", "promotesFrom": from("sit") })),
+            (
+                "prod",
+                json!({ "stage": "Production", "promotesFrom": from("uat"), "defaultWindow": "Open" }),
+            ),
+        ];
+        StageBuilder {
+            name,
+            environments,
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Where its Releases and Decisions stand.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.name
+    }
+
+    /// The full name of the Environment `sit`, `uat` or `prod`.
+    #[must_use]
+    pub fn environment(&self, short: &str) -> String {
+        format!("{}-{short}", self.name)
+    }
+
+    /// The namespace that the Environment `sit`, `uat` or `prod` changes.
+    #[must_use]
+    pub fn target(&self, short: &str) -> String {
+        self.environment(short)
+    }
+
+    /// The admin's client.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Objects beside the Releases, as the admin.
+    #[must_use]
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client(), &self.name)
+    }
+
+    /// Objects in the target namespace of `sit`, `uat` or `prod`, as the admin.
+    #[must_use]
+    pub fn in_target<K>(&self, short: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client(), &self.target(short))
+    }
+
+    /// A Release whose `into` takes this stage's short names.
+    #[must_use]
+    pub fn release(&self, version: &str) -> ReleaseBuilder {
+        release(version).on_stage(&self.name)
+    }
+
+    /// Creates a Release or Decision as `person`; the API server may refuse it.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn create_as<K>(&self, person: &str, object: &K) -> kube::Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(as_person(person).await, &self.name)
+            .create(&PostParams::default(), object)
+            .await
+    }
+
+    /// Creates a Release as alice and gives its name.
+    pub async fn submit(&self, release: ReleaseBuilder) -> String {
+        let release = release.build();
+        let created = self.create_as("alice", &release).await;
+        created.expect("alice may").metadata.name.unwrap_or_default()
+    }
+
+    /// Creates a Release in alice's name as the admin, who needs no grant for environments that are not there.
+    pub async fn submit_as_admin(&self, release: ReleaseBuilder) -> String {
+        let created = self.api().create(&PostParams::default(), &release.build()).await;
+        created.expect("the admin may").metadata.name.unwrap_or_default()
+    }
+
+    /// Merges `change` into a Release as the admin.
+    pub async fn merge(&self, release: &str, change: Value) -> Release {
+        let patched = self
+            .api()
+            .patch(release, &PatchParams::default(), &Patch::Merge(change))
+            .await;
+        patched.expect("the admin may")
+    }
+
+    /// The Release once its promotion into `sit`, `uat` or `prod` is in `state`.
+    pub async fn reaches(&self, release: &str, short: &str, state: State) -> Release {
+        let environment = self.environment(short);
+        wait_until(&self.api::<Release>(), release, LONG, |release| {
+            state_of(release, &environment) == Some(state)
+        })
+        .await
+    }
+
+    /// Lets `person` do `verb` on `resource` (for instance `environments/board`), named `name` or, if that is empty, any, in
+    /// the Releases' namespace; comes back once the API server knows.
+    pub async fn grant(&self, person: &str, verb: &str, resource: &str, name: &str) {
+        let role = format!("{person}-{:08x}", RandomState::new().hash_one(verb) & 0xffff_ffff);
+        let mut rule = json!({ "apiGroups": ["signalbox.dev"], "resources": [resource], "verbs": [verb] });
+        if !name.is_empty() {
+            rule["resourceNames"] = json!([name]);
+        }
+        let subject =
+            json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user_name(person) });
+        bind(&self.client, &self.name, &role, json!([rule]), subject).await;
+        self.until_allowed(person, verb, resource, name).await;
+    }
+
+    /// The authorizer follows bindings a moment later and offers nothing to watch: asking again is all there is.
+    async fn until_allowed(&self, person: &str, verb: &str, resource: &str, name: &str) {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let review: SubjectAccessReview = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {
+                "user": user_name(person),
+                "groups": ["system:authenticated", "developers"],
+                "resourceAttributes": {
+                    "group": "signalbox.dev", "namespace": self.name,
+                    "verb": verb, "resource": resource, "subresource": subresource, "name": name,
+                },
+            },
+        }))
+        .unwrap();
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client());
+        let allowed = async {
+            while !reviews
+                .create(&PostParams::default(), &review)
+                .await
+                .expect("the admin may ask")
+                .status
+                .is_some_and(|status| status.allowed)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, allowed)
+            .await
+            .unwrap_or_else(|_| panic!("{person} was granted {verb} on {resource}, in vain"));
+    }
+
+    /// What a Decision binds to, once the Release's status has it.
+    pub async fn plan_hash(&self, release: &str, short: &str) -> String {
+        let environment = self.environment(short);
+        let hash = |release: &Release| {
+            let promotion = release.promotion(&environment)?;
+            (!promotion.plan_hash.is_empty()).then(|| promotion.plan_hash.clone())
+        };
+        let api = self.api::<Release>();
+        let release = wait_until(&api, release, LONG, |release| hash(release).is_some()).await;
+        hash(&release).unwrap_or_default()
+    }
+
+    /// Decisions on this stage, as the admin.
+    #[must_use]
+    pub fn decisions(&self) -> Api<Decision> {
+        self.api()
+    }
+
+    /// Writes a status as the operator does, of a version that the running operator only reports on.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn forge_status(&self, release: &str, mut status: Value) -> kube::Result<Release> {
+        status["stateVersion"] = json!(99);
+        let releases: Api<Release> = Api::namespaced(as_operator().await, &self.name);
+        let patch = Patch::Merge(json!({ "status": status }));
+        releases
+            .patch_status(release, &PatchParams::default(), &patch)
+            .await
+    }
+
+    /// Deletes a Release whose status was forged: the operator does not touch it, nor its own finalizer.
+    pub async fn forget(&self, release: &str) {
+        let releases = self.api::<Release>();
+        delete(&releases, release).await;
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        match releases.patch(release, &PatchParams::default(), &patch).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{release} cannot be let go: {error}"),
+        }
+        gone(&releases, release, LONG).await;
+    }
+
+    /// Takes everything away again, Releases first, so that the operator still finds what it has to let go of.
+    pub async fn finish(mut self) {
+        let releases = self.api::<Release>();
+        for release in releases.list(&ListParams::default()).await.unwrap() {
+            let name = release.metadata.name.unwrap_or_default();
+            delete(&releases, &name).await;
+            gone(&releases, &name, LONG).await;
+        }
+        let environments: Api<Environment> = Api::all(self.client());
+        for short in &self.environments {
+            let name = self.environment(short);
+            delete(&environments, &name).await;
+            gone(&environments, &name, LONG).await;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client());
+        for short in &self.environments {
+            delete(&namespaces, &self.target(short)).await;
+        }
+        delete(&namespaces, &self.name).await;
+        self.finished = true;
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "The stage is left as it is: namespaces and environments {}*",
+                self.name
+            );
+        } else {
+            assert!(self.finished, "end the test with stage.finish().await");
+        }
+    }
+}
+
+async fn delete<K>(api: &Api<K>, name: &str)
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    match api.delete(name, &DeleteParams::background()).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => panic!("{name} cannot be deleted: {error}"),
+    }
+}
+
+async fn create<K>(api: &Api<K>, value: Value)
+where
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    let object: K = serde_json::from_value(value).expect("an object of this kind");
+    api.create(&PostParams::default(), &object)
+        .await
+        .expect("the admin may create it");
+}
+
+async fn bind(client: &Client, namespace: &str, name: &str, rules: Value, subject: Value) {
+    let metadata = json!({ "name": name });
+    create::<Role>(
+        &Api::namespaced(client.clone(), namespace),
+        json!({ "metadata": metadata, "rules": rules }),
+    )
+    .await;
+    create::<RoleBinding>(
+        &Api::namespaced(client.clone(), namespace),
+        json!({
+            "metadata": metadata,
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+            "subjects": [subject],
+        }),
+    )
+    .await;
+}
+
+async fn set(builder: StageBuilder) -> Stage {
+    let StageBuilder {
+        name,
+        environments,
+        mut changes,
+    } = builder;
+    let client = admin().await;
+    create_namespace(&client, &name).await;
+    // Everybody may ask for everything here: what they may have is the admission policies' to say.
+    let developers =
+        json!({ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "developers" });
+    let ask = json!([{
+        "apiGroups": ["signalbox.dev"],
+        "resources": ["releases", "decisions", "releasereviews"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+    }]);
+    bind(&client, &name, "developers", ask, developers).await;
+
+    let stage = Stage {
+        environments: environments.iter().map(|(short, _)| *short).collect(),
+        name,
+        client,
+        finished: false,
+    };
+    for (short, mut spec) in environments {
+        create_target(&stage.client, &stage.target(short)).await;
+        spec["namespace"] = format!("{{namespace}}-{short}").into();
+        spec["releaseNamespaces"] = json!({});
+        let mut spec: EnvironmentSpec = serde_json::from_value(spec).expect("an Environment's spec");
+        for change in changes.remove(short).unwrap_or_default() {
+            change(&mut spec);
+        }
+        let environment = Environment::new(&stage.environment(short), spec);
+        Api::<Environment>::all(stage.client())
+            .create(&PostParams::default(), &environment)
+            .await
+            .expect("the Environment is valid");
+    }
+    assert!(changes.is_empty(), "there is no environment {:?}", changes.keys());
+    for short in &stage.environments {
+        let name = stage.environment(short);
+        stage.grant("alice", "promote", "environments", &name).await;
+    }
+    stage.until_allowed("alice", "create", "releases", "").await;
+    stage
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    create(&namespaces, json!({ "metadata": { "name": name } })).await;
+}
+
+/// The target namespace, as a team keeps it: the deployer with the chart's rights, and the ledger running.
+async fn create_target(client: &Client, namespace: &str) {
+    create_namespace(client, namespace).await;
+    create::<ServiceAccount>(
+        &Api::namespaced(client.clone(), namespace),
+        json!({ "metadata": { "name": DEPLOYER } }),
+    )
+    .await;
+    let all = ["get", "list", "create", "patch", "delete"];
+    let rules = json!([
+        { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": all },
+        { "apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": all },
+        { "apiGroups": [""], "resources": ["configmaps"], "verbs": all },
+        { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"] },
+    ]);
+    let deployer = json!({ "kind": "ServiceAccount", "name": DEPLOYER, "namespace": namespace });
+    bind(client, namespace, DEPLOYER, rules, deployer).await;
+    create::<ConfigMap>(
+        &Api::namespaced(client.clone(), namespace),
+        json!({ "metadata": { "name": "ledger-config" }, "data": { "FEATURE_X": "off", "OLD_KEY": "old" } }),
+    )
+    .await;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    create(
+        &deployments,
+        json!({
+            "metadata": { "name": "ledger" },
+            "spec": {
+                "replicas": 2,
+                "selector": { "matchLabels": { "app": "ledger" } },
+                "template": {
+                    "metadata": { "labels": { "app": "ledger" } },
+                    "spec": { "containers": [{ "name": "ledger", "image": IMAGE_BEFORE }] },
+                },
+            },
+        }),
+    )
+    .await;
+    wait_until(&deployments, "ledger", LONG, |deployment| {
+        let status = deployment.status.as_ref();
+        status.and_then(|status| status.available_replicas) == Some(2)
+    })
+    .await;
+}

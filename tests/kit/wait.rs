@@ -1,0 +1,103 @@
+//! Waiting is watching: no test sleeps, and one that waited in vain shows what it saw last.
+
+use std::fmt::Debug;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use kube::runtime::wait::await_condition;
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use signalbox::api::Release;
+use signalbox::api::release::State;
+
+/// The object `name` once `holds` of it.
+///
+/// # Panics
+/// With the object's status as YAML when that takes longer than `timeout`.
+pub async fn wait_until<K>(
+    api: &Api<K>,
+    name: &str,
+    timeout: Duration,
+    holds: impl Fn(&K) -> bool + Send,
+) -> K
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let last = Mutex::new(None);
+    let seen = |object: Option<&K>| {
+        *last.lock().unwrap() = object.cloned();
+        object.is_some_and(&holds)
+    };
+    match tokio::time::timeout(timeout, await_condition(api.clone(), name, seen)).await {
+        Ok(Ok(Some(object))) => object,
+        Ok(Ok(None)) => unreachable!("the condition wants an object"),
+        Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
+        Err(_) => panic!(
+            "waited {timeout:?} for {name} in vain; it was last seen {}",
+            described(last.into_inner().unwrap().as_ref())
+        ),
+    }
+}
+
+/// Waits until there is no object `name`.
+pub async fn gone<K>(api: &Api<K>, name: &str, timeout: Duration)
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let last = Mutex::new(None);
+    let seen = |object: Option<&K>| {
+        *last.lock().unwrap() = object.cloned();
+        object.is_none()
+    };
+    match tokio::time::timeout(timeout, await_condition(api.clone(), name, seen)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
+        Err(_) => {
+            let last = last.into_inner().unwrap();
+            let held_by = last.as_ref().and_then(|o| o.meta().finalizers.clone());
+            panic!(
+                "waited {timeout:?} for {name} to go; finalizers {held_by:?}; last seen {}",
+                described(last.as_ref())
+            )
+        }
+    }
+}
+
+fn described<K: Serialize>(object: Option<&K>) -> String {
+    let Some(object) = object else {
+        return "not to exist".to_owned();
+    };
+    let value = serde_json::to_value(object).unwrap_or_default();
+    match value.get("status") {
+        Some(status) => format!(
+            "with the status\n{}",
+            serde_yaml_ng::to_string(status).unwrap_or_default()
+        ),
+        None => "without a status".to_owned(),
+    }
+}
+
+/// The state of the promotion into `environment` (its full name), once there is one.
+#[must_use]
+pub fn state_of(release: &Release, environment: &str) -> Option<State> {
+    release.promotion(environment).map(|promotion| promotion.state)
+}
+
+/// What the API server said to something that it has to refuse.
+///
+/// # Panics
+/// When it was accepted, or when the API server did not answer.
+pub fn refused<T: Serialize>(result: kube::Result<T>) -> String {
+    match result {
+        Err(kube::Error::Api(status)) => status.message.clone(),
+        Err(error) => panic!("not an answer of the API server: {error}"),
+        Ok(accepted) => {
+            let accepted = serde_json::to_value(&accepted).unwrap_or_default();
+            panic!(
+                "should have been refused:\n{}",
+                serde_yaml_ng::to_string(&accepted["spec"]).unwrap_or_default()
+            )
+        }
+    }
+}
