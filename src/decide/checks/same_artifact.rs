@@ -9,7 +9,7 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some(from) = &s.setting.environment.spec.promotes_from else {
         return Verdict::satisfied("an entry point: there is no upstream");
     };
-    let Some(inspection) = &s.place.inspection else {
+    let Some(inspection) = s.place.inspection.as_ref().filter(|i| i.refusal.is_none()) else {
         return Verdict::unknown(
             reasons::NOT_READ_YET,
             "the images are not known before the targets can be read",
