@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod bad_input;
 mod decision_rules;
 mod defaults;
 mod environment_rules;
