@@ -170,10 +170,13 @@ impl Restoring<'_> {
         if captured.changes.is_empty() && !captured.created() {
             return Back::Done;
         }
-        if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
-            if !matches!(live.object, Live::Present(_)) || !self.is_back(captured, live) {
-                return Back::Trouble(t.message.clone(), Some(t.again_at));
-            }
+        if let Some(t) = live
+            .trouble
+            .as_ref()
+            .filter(|t| self.now < t.again_at && t.reason != reasons::PROGRESSING)
+            && (!matches!(live.object, Live::Present(_)) || !self.is_back(captured, live))
+        {
+            return Back::Trouble(t.message.clone(), Some(t.again_at));
         }
         match &live.object {
             Live::Unread => Back::Trouble(

@@ -20,6 +20,18 @@ use crate::api::{Action as Act, Environment, reasons, time};
 
 pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
     if let Some(withdrawn) = &o.release.spec.withdrawn {
+        if promotion::owes(p) {
+            let mut next = moved(p, State::Failed, now);
+            next.message = Some("withdrawn before the retry entered; the target is Unsettled".to_owned());
+            next.finished_at = Some(time(now));
+            return to(
+                next,
+                announce(
+                    reasons::FAILED,
+                    format!("{}: withdrawn; the target is Unsettled", p.name),
+                ),
+            );
+        }
         let mut next = moved(p, State::Withdrawn, now);
         let reason = withdrawn.reason.as_deref().unwrap_or("no reason given");
         next.message = Some(cut(format!("withdrawn before it entered: {reason}")));
@@ -381,6 +393,7 @@ fn capture(
         attempt: p.attempt,
         namespace: setting.environment.spec.target_namespace(o.namespace()),
         plan_hash: p.plan_hash.clone(),
+        inherited: place.predecessor.is_some(),
         components: components
             .map(|(component, inspected)| {
                 let fresh = Captured {

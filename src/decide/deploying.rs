@@ -152,7 +152,7 @@ enum Need {
     /// Ready, not yet latched.
     Latch,
     Wait(Option<Timestamp>),
-    Act(Action),
+    Act(Box<Action>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
 }
@@ -172,7 +172,7 @@ impl Deploy<'_> {
                 }
                 Need::Act(action) => {
                     all_ready = false;
-                    actions.push(action);
+                    actions.push(*action);
                 }
                 Need::Trouble(reason, message, again_at) => {
                     all_ready = false;
@@ -265,7 +265,7 @@ impl Deploy<'_> {
             let sentence = format!("another writer changed {fields}{}", writer(live));
             return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
         }
-        if self.anything_applied() {
+        if self.anything_applied() || self.entry.pre_state.inherited {
             let sentence = format!(
                 "somebody changed {fields}{} before it was this component's turn",
                 writer(live)
@@ -316,13 +316,13 @@ impl Deploy<'_> {
             captured,
             &live.object,
         ) {
-            Ok(change) => Need::Act(Action::Change {
+            Ok(change) => Need::Act(Box::new(Action::Change {
                 environment: self.p.name.clone(),
                 namespace: self.entry.entered.target_namespace.clone(),
                 attempt: self.p.attempt,
                 component: component.name.clone(),
                 change,
-            }),
+            })),
             Err(sentence) => Need::Move(fail(self.o, self.p, reasons::CONFLICT, &sentence, self.now)),
         }
     }

@@ -127,8 +127,16 @@ pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Op
     place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
 }
 
+/// What an earlier attempt left on the targets is still to be settled: its claim and pre-state are not ours to drop.
+pub(crate) fn owes(p: &Promotion) -> bool {
+    p.state.before_entry() && p.attempt > 1 && p.backout.is_some()
+}
+
 /// Whatever this promotion still holds is given back: nothing of it stands on a target.
 pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
+    if owes(p) {
+        return keep_unsettled(o, p);
+    }
     let mut actions = Vec::new();
     if p.state != State::Succeeded && p.state != State::BackedOut {
         let unused = o
@@ -141,6 +149,34 @@ pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
         }));
     }
     actions.extend(release_claims(o, p));
+    if actions.is_empty() {
+        Move::Rest(None)
+    } else {
+        Move::Do(actions)
+    }
+}
+
+/// This attempt's own pre-state goes; the earlier one's stays, and the claim says again that a decision is owed.
+fn keep_unsettled(o: &Observed, p: &Promotion) -> Move {
+    let own = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+    let unused = o
+        .pre_states
+        .iter()
+        .filter(|s| s.release_uid == o.uid() && s.name == own);
+    let mut actions: Vec<Action> = unused
+        .map(|s| Action::DeletePreState {
+            name: s.name.clone(),
+            uid: s.uid.clone(),
+        })
+        .collect();
+    let claims = o
+        .own_claims
+        .iter()
+        .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == p.name));
+    actions.extend(claims.filter(|c| !c.unsettled).map(|c| Action::MarkUnsettled {
+        environment: p.name.clone(),
+        claim: c.clone(),
+    }));
     if actions.is_empty() {
         Move::Rest(None)
     } else {
