@@ -263,7 +263,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     let mut next = p.clone();
     next.checks = verdicts.checks.clone();
     next.forecast = forecast::of(&subject);
-    next.state = if go && matches!(way, Way::Occupied(_)) || p.state == State::Queued && go {
+    next.state = if go && (matches!(way, Way::Occupied(_)) || p.state == State::Queued) {
         State::Queued
     } else {
         State::Waiting
