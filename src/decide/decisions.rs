@@ -83,7 +83,11 @@ fn acted_on(p: &Promotion, decision: &Decision) -> bool {
         .decided
         .as_ref()
         .is_some_and(|d| Some(&d.uid) == decision.metadata.uid.as_ref());
-    used || decision.spec.attempt.is_some_and(|a| a < p.attempt)
+    // An Accept from before the entry settled what a predecessor had left on the target.
+    let settled = decision.spec.action == Act::Accept
+        && matches!((&decision.metadata.creation_timestamp, &p.started_at), (Some(c), Some(s)) if c.0 <= s.0)
+        && p.state != State::AwaitingDecision;
+    used || settled || decision.spec.attempt.is_some_and(|a| a < p.attempt)
 }
 
 fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Option<String> {
@@ -106,12 +110,18 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
         ));
     }
     let created = decision.metadata.creation_timestamp.as_ref()?.0;
+    // A BackOut in mid-flight acts on what has entered, not on the state that it happens to be in; unless
+    // somebody has decided on this attempt since, whose word it would otherwise undo again and again.
+    let undecided = p.decided.as_ref().is_none_or(|d| d.action == Act::Retry);
+    let acts_on_attempt = spec.action == Act::BackOut
+        && undecided
+        && !matches!(p.state, State::AwaitingDecision | State::Failed);
+    if acts_on_attempt {
+        let entered = p.started_at.as_ref()?.0;
+        return (created < entered).then(|| "it is older than the entry that it would undo".to_owned());
+    }
     let since = p.since.as_ref()?.0;
-    // A BackOut in mid-flight acts on the attempt, not on the state that it happens to be in.
-    let acts_on_attempt =
-        spec.action == Act::BackOut && !matches!(p.state, State::AwaitingDecision | State::Failed);
-    (!acts_on_attempt && created < since)
-        .then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
+    (created < since).then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
 }
 
 fn decided(p: &mut Promotion, decision: &Decision) {
