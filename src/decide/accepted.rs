@@ -84,7 +84,7 @@ fn environments(o: &Observed, problems: &mut Problems) {
     for name in &o.release.spec.environments {
         let Some(environment) = o.environment(name) else {
             // A promotion under way goes on with what it copied at entry.
-            if !o.release.promotion(name).is_some_and(|p| p.entered.is_some()) {
+            if o.release.promotion(name).is_none_or(|p| p.entered.is_none()) {
                 let sentence = format!(
                     "spec.environments names {name:?}, but there is no Environment of that name: create it or correct the name."
                 );

@@ -152,7 +152,7 @@ enum Need {
     /// Ready, not yet latched.
     Latch,
     Wait(Option<Timestamp>),
-    Act(Action),
+    Act(Box<Action>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
 }
@@ -172,7 +172,7 @@ impl Deploy<'_> {
                 }
                 Need::Act(action) => {
                     all_ready = false;
-                    actions.push(action);
+                    actions.push(*action);
                 }
                 Need::Trouble(reason, message, again_at) => {
                     all_ready = false;
@@ -265,7 +265,8 @@ impl Deploy<'_> {
             let sentence = format!("another writer changed {fields}{}", writer(live));
             return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
         }
-        if self.anything_applied() {
+        // What a Retry's predecessor has left counts as a patch: going back would forget what stood before it.
+        if self.anything_applied() || self.p.attempt > 1 {
             let sentence = format!(
                 "somebody changed {fields}{} before it was this component's turn",
                 writer(live)
@@ -316,13 +317,13 @@ impl Deploy<'_> {
             captured,
             &live.object,
         ) {
-            Ok(change) => Need::Act(Action::Change {
+            Ok(change) => Need::Act(Box::new(Action::Change {
                 environment: self.p.name.clone(),
                 namespace: self.entry.entered.target_namespace.clone(),
                 attempt: self.p.attempt,
                 component: component.name.clone(),
                 change,
-            }),
+            })),
             Err(sentence) => Need::Move(fail(self.o, self.p, reasons::CONFLICT, &sentence, self.now)),
         }
     }
@@ -652,6 +653,13 @@ fn drift_or_loss(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp)
         }
         match standing(o, &p.name, captured, &live.object) {
             Standing::Gone(sentence) => return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now)),
+            Standing::Untouched if captured.created() => {
+                let sentence = format!(
+                    "{}, which this release created, has been deleted",
+                    captured.target
+                );
+                return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now));
+            }
             Standing::Changed(fields) => {
                 drifted.insert(
                     &live.name,

@@ -254,6 +254,7 @@ impl Outcome {
                 announcements: self.announcements,
             }));
         }
+        self.actions.extend(promotion::strays(observed));
         self.actions.extend(decisions::adoptions(observed));
         if going && self.actions.is_empty() {
             self.actions.extend(deletion::let_go(observed));
