@@ -13,6 +13,8 @@ pub mod deletion;
 pub mod deploying;
 pub mod environment;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod forecast;
 pub mod patches;
 pub mod paths;
@@ -22,6 +24,8 @@ pub mod promotion;
 pub mod rag;
 pub mod readiness;
 pub mod review;
+#[cfg(test)]
+mod tests;
 pub mod version;
 
 use jiff::Timestamp;

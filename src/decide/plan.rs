@@ -177,3 +177,6 @@ pub fn job_name(uid: &str, environment: &str, attempt: i64, check: &str, plan_ha
         hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16)
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The pure rung: whole promotions walked through `decide` alone, and tables for what it derives.
+
+mod deciding;
+mod derived;
+mod manifest;
+mod promoting;
+mod purity;
+mod unsettled;
+mod walk;
