@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::deploying::succeed;
+use super::deploying::{Standing, standing, succeed};
 use super::facts::{Observed, Trust};
 use super::promotion::{
     self, give_back, moved, newer_succeeded, own_claim, release_claims, to, to_backing_out,
@@ -296,6 +296,25 @@ pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
     }
 }
 
+/// Why what stands on the targets is no longer what this promotion applied, if so: a backout would undo others' work.
+fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
+    if let Some(newer) = newer_succeeded(o, &p.name) {
+        let name = newer.metadata.name.as_deref().unwrap_or_default();
+        return Some(format!("{name} has Succeeded here since; back that one out"));
+    }
+    let place = promotion::place(o, p)?;
+    let kept = place.pre_state.as_ref()?;
+    place.components.iter().find_map(|live| {
+        let captured = kept.content.component(&live.name)?;
+        match standing(o, &p.name, captured, &live.object) {
+            Standing::Unread | Standing::Applied => None,
+            Standing::Gone(sentence) => Some(sentence),
+            Standing::Changed(fields) => Some(format!("somebody changed {} since", fields.join(", "))),
+            Standing::Untouched => Some(format!("somebody put {} back since", captured.target)),
+        }
+    })
+}
+
 /// Succeeded: the claim goes; a BackOut still may come, and then waits for the claim as Queued does.
 pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let (decision, mut ignored) = pending(o, p, &[Act::BackOut]);
@@ -310,12 +329,8 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             Move::Do(actions)
         };
     };
-    if let Some(newer) = newer_succeeded(o, &p.name) {
-        let name = newer.metadata.name.as_deref().unwrap_or_default();
-        ignored.push(format!(
-            "BackOut by {} does not count: {name} has Succeeded here since; back that one out",
-            decision.spec.by
-        ));
+    if let Some(why) = no_longer_ours(o, p) {
+        ignored.push(format!("BackOut by {} does not count: {why}", decision.spec.by));
         return name_ignored(p, &ignored).unwrap_or_else(|| {
             let actions = release_claims(o, p);
             if actions.is_empty() {

@@ -237,6 +237,10 @@ impl Deploy<'_> {
         ) else {
             return Need::Wait(None);
         };
+        if is_stale(live) {
+            // Read before our own patch: it says nothing about who changed what.
+            return Need::Wait(None);
+        }
         let is_latched = self.state_of(name) == Some(ComponentState::Ready);
         match standing(self.o, &self.p.name, captured, &live.object) {
             Standing::Unread => match &live.trouble {
@@ -382,6 +386,15 @@ impl Deploy<'_> {
         };
         to(next, vec![])
     }
+}
+
+/// Whether this is older than the generation that our own patch returned.
+fn is_stale(live: &LiveComponent) -> bool {
+    let (Some(floor), Live::Present(object)) = (live.floor, &live.object) else {
+        return false;
+    };
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    generation.is_some_and(|generation| generation < floor)
 }
 
 /// Who wrote last, for messages.

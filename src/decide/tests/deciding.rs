@@ -4,6 +4,7 @@ use super::walk::Walk;
 use crate::api::Decision;
 use crate::api::release::{BackoutState, Because, ComponentState, State};
 use crate::decide::fixtures::*;
+use crate::decide::{Step, decide};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -375,4 +376,54 @@ fn a_target_that_was_deleted_is_for_people_to_decide() {
         walk.promotion("sit").message.as_deref(),
         Some("TargetGone: Deployment ledger has been deleted")
     );
+}
+
+#[test]
+fn a_backout_after_somebody_edited_what_was_applied_is_refused() {
+    let mut walk = Walk::of(release());
+    walk.run();
+    walk.objects
+        .get_mut("payments")
+        .expect("production")
+        .get_mut("config")
+        .expect("config")["data"]["limit"] = json!("7");
+    walk.later(minutes(5)).written();
+    walk.decides(act("BackOut", "production", 1, walk.now));
+    walk.settle();
+    assert_eq!(walk.written(), ["status: -"]);
+    let message = walk.promotion("production").message.clone().expect("a message");
+    assert!(
+        message.ends_with("does not count: somebody changed ConfigMap ledger /data/limit since"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_read_from_before_our_own_patch_is_nobodys_revert() {
+    let mut walk = Walk::of(release());
+    while !walk.log.iter().any(|l| l == "patch payments-sit/config") {
+        walk.step();
+    }
+    walk.step();
+    assert_eq!(walk.promotion("sit").components[0].state, ComponentState::Ready);
+    let mut observed = walk.observed.clone();
+    let ledger = observed
+        .places
+        .get_mut("sit")
+        .and_then(|p| p.components.get_mut(1))
+        .expect("ledger");
+    (ledger.patched, ledger.floor) = (true, Some(2));
+    let Step::Wait(_) = decide(&observed, walk.now) else {
+        panic!("{:?}", decide(&observed, walk.now))
+    };
+    let ledger = observed
+        .places
+        .get_mut("sit")
+        .and_then(|p| p.components.get_mut(1))
+        .expect("ledger");
+    ledger.floor = Some(1);
+    let Step::Transition(reverted) = decide(&observed, walk.now) else {
+        panic!("a revert")
+    };
+    assert_eq!(reverted.status.environments[0].state, State::BackingOut);
 }
