@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::deploying::{Standing, standing, succeed};
+use super::deploying::{Standing, standing};
 use super::facts::{Observed, Trust};
 use super::promotion::{
     self, give_back, moved, newer_succeeded, own_claim, release_claims, to, to_backing_out,
 };
+use super::verifying::succeed;
 use super::{Action, Move, announce, cut, plan};
 use crate::api::release::{BackoutState, Decided, Promotion, State};
 use crate::api::{Action as Act, Decision, reasons, time};

@@ -26,6 +26,7 @@ pub mod readiness;
 pub mod review;
 #[cfg(test)]
 mod tests;
+pub mod verifying;
 pub mod version;
 
 use jiff::Timestamp;

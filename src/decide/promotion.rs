@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::accepted::Accepted;
 use super::facts::{Claim, Observed, Place};
 use super::version::Version;
-use super::{Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan};
+use super::{
+    Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan, verifying,
+};
 use crate::api::release::{Backout, BackoutState, Inconclusive, Promotion, State, Strategy, Trigger};
 use crate::api::{Release, reasons, time};
 
@@ -64,8 +66,8 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
     match p.state {
         State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
         State::Deploying => deploying::deploying(o, p, now),
-        State::Verifying => deploying::verifying(o, p, now),
-        State::Observing => deploying::observing(o, p, now),
+        State::Verifying => verifying::verifying(o, p, now),
+        State::Observing => verifying::observing(o, p, now),
         State::AwaitingDecision => decisions::awaiting(o, p, now),
         State::BackingOut => backout::step(o, p, now),
         State::Succeeded => decisions::succeeded(o, p, now),
