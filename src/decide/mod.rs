@@ -13,6 +13,8 @@ pub mod deletion;
 pub mod deploying;
 pub mod environment;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod forecast;
 pub mod patches;
 pub mod paths;
@@ -22,6 +24,9 @@ pub mod promotion;
 pub mod rag;
 pub mod readiness;
 pub mod review;
+#[cfg(test)]
+mod tests;
+pub mod verifying;
 pub mod version;
 
 use jiff::Timestamp;
@@ -254,6 +259,7 @@ impl Outcome {
                 announcements: self.announcements,
             }));
         }
+        self.actions.extend(promotion::strays(observed));
         self.actions.extend(decisions::adoptions(observed));
         if going && self.actions.is_empty() {
             self.actions.extend(deletion::let_go(observed));

@@ -21,9 +21,6 @@ pub struct PreState {
     /// The target namespace.
     pub namespace: String,
     pub plan_hash: String,
-    /// A Retry's: values are those that stood before the attempt that failed.
-    #[serde(default)]
-    pub inherited: bool,
     pub components: Vec<Captured>,
 }
 

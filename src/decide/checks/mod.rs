@@ -14,6 +14,8 @@ mod no_downgrade;
 mod same_artifact;
 mod soak;
 mod targets_allowed;
+#[cfg(test)]
+mod tests;
 mod window_open;
 
 pub(crate) use job::verdict as job_verdict;
