@@ -199,6 +199,11 @@ pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move 
 fn accept(o: &Observed, p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut p = p.clone();
     decided(&mut p, decision);
+    // A backout that somebody accepts in the middle did not restore.
+    if let Some(backout) = p.backout.as_mut().filter(|b| b.state == BackoutState::InProgress) {
+        backout.state = BackoutState::Failed;
+        backout.finished_at = Some(time(now));
+    }
     let why = decision.spec.reason.as_deref().unwrap_or("no reason given");
     succeed(o, &p, &format!("accepted by {}: {why}", decision.spec.by), now)
 }

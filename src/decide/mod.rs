@@ -59,6 +59,7 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     pub warning: bool,
+    pub environment: String,
     pub reason: &'static str,
     pub note: String,
 }
@@ -297,9 +298,11 @@ pub fn cut(mut message: String) -> String {
     message
 }
 
+/// An Event whose note begins with the environment's name.
 pub(crate) fn announce(reason: &'static str, note: String) -> Vec<Announcement> {
     vec![Announcement {
         warning: reasons::is_warning(reason),
+        environment: note.split(": ").next().unwrap_or_default().to_owned(),
         reason,
         note: cut(note),
     }]

@@ -25,7 +25,7 @@ use crate::cluster::Trouble;
 use crate::cluster::deployer::Deployer;
 use crate::decide::calendar::{self, Calendar};
 use crate::decide::facts::{
-    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings,
+    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings, Trust,
 };
 use crate::decide::prestate::PreState;
 use crate::decide::version::Version;
@@ -50,6 +50,8 @@ pub struct Observer {
     queue: Queue,
     settings: Arc<Settings>,
     expected: trust::Expected,
+    /// What follows from the policies, and how many changes of them that takes in.
+    trust: Mutex<Option<(u64, Trust)>>,
     memories: Mutex<HashMap<String, Memory>>,
     expressions: Mutex<HashMap<String, Result<expressions::Expression, String>>>,
 }
@@ -63,6 +65,7 @@ impl Observer {
             queue,
             settings,
             expected,
+            trust: Mutex::default(),
             memories: Mutex::default(),
             expressions: Mutex::default(),
         }
@@ -86,8 +89,19 @@ impl Observer {
 
     /// What can be trusted now.
     #[must_use]
-    pub fn trust(&self) -> crate::decide::facts::Trust {
-        self.expected.judge(&self.index())
+    pub fn trust(&self) -> Trust {
+        self.trusted(&self.index())
+    }
+
+    fn trusted(&self, index: &Index) -> Trust {
+        let mut known = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((seen, trust)) if *seen == index.policies_seen() => trust.clone(),
+            _ => known
+                .insert((index.policies_seen(), self.expected.judge(index)))
+                .1
+                .clone(),
+        }
     }
 
     #[must_use]
@@ -183,7 +197,7 @@ impl Observer {
             environments: index.environments(),
             decisions: index.decisions(namespace, name),
             reviews: index.reviews(namespace, name),
-            trust: self.expected.judge(&index),
+            trust: self.trusted(&index),
             namespace_labels: index
                 .namespace(namespace)
                 .map(|n| n.labels.clone())
