@@ -19,8 +19,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 /// Never becomes ready.
 pub const UNREADY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 /// Ready after five seconds.
-pub const SLOW: &str =
-    "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
+pub const SLOW: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
 /// Everything has to stay healthy this many seconds.
 pub fn observed(seconds: i64) -> impl FnOnce(&mut EnvironmentSpec) + Send + 'static {
     move |spec| spec.observation = Some(GoDuration::from_secs(seconds))

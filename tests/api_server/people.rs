@@ -13,8 +13,8 @@ use signalbox::api::{Action, Decision, Release, ReleaseReview};
 
 use crate::acting::{LONG, check, finished, promotion};
 use crate::kit::{
-    IMAGE, IMAGE_BEFORE, Stage, StageBuilder, approval_gate, as_person, decision, kubectl, refused, user_name,
-    wait_until,
+    IMAGE, IMAGE_BEFORE, Stage, StageBuilder, approval_gate, as_person, decision, kubectl, refused,
+    user_name, wait_until,
 };
 
 /// `sit` asks for `minimum` approvals by the board.
@@ -84,7 +84,11 @@ async fn distinct_people_are_counted_and_the_requester_is_none_of_them() {
     approve(&stage, "carol", &name, &hash).await;
     stage.reaches(&name, "sit", State::Succeeded).await;
     // The Release owns what was decided on it.
-    let decisions = stage.decisions().list(&kube::api::ListParams::default()).await.unwrap();
+    let decisions = stage
+        .decisions()
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
     assert_eq!(decisions.items.len(), 4);
     for decision in &decisions {
         let owners = decision.metadata.owner_references.as_ref().unwrap();
@@ -256,7 +260,9 @@ async fn the_first_release_of_a_product_is_reviewed_by_somebody_who_had_no_part_
 
     // Who requested and who approved do not review.
     for person in ["alice", "bob"] {
-        review(&stage, person, &name, &format!("by-{person}")).await.unwrap();
+        review(&stage, person, &name, &format!("by-{person}"))
+            .await
+            .unwrap();
         wait_until(&stage.api::<Release>(), &name, LONG, |r| {
             let review = r.status.as_ref().and_then(|s| s.review.as_ref());
             review.is_some_and(|r| {
@@ -301,7 +307,10 @@ async fn the_first_release_of_a_product_is_reviewed_by_somebody_who_had_no_part_
     let status = closed.status.unwrap().review.unwrap();
     assert_eq!(
         (status.open_actions, status.outcome),
-        (Some(0), Some(signalbox::api::review::Outcome::SuccessfulWithIssues))
+        (
+            Some(0),
+            Some(signalbox::api::review::Outcome::SuccessfulWithIssues)
+        )
     );
     stage.finish().await;
 }

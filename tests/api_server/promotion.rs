@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signalbox::api::environment::Require;
 use signalbox::api::release::{CheckState, ComponentState, State};
-use signalbox::api::{Action, Release};
+use signalbox::api::{Action, Environment, Release};
 
 use crate::acting::{
     LONG, SLOW, UNREADY, check, finished, observed, promotion, started, states, verification, window,
@@ -33,6 +33,15 @@ async fn a_release_goes_through_sit_uat_and_production() {
         .with("uat", observed(1))
         .with("prod", observed(1))
         .await;
+    // What it costs to have an Environment is not the promotion's.
+    let environments: Api<Environment> = Api::all(stage.client());
+    for short in ALL {
+        wait_until(&environments, &stage.environment(short), LONG, |e| {
+            e.status.is_some()
+        })
+        .await;
+    }
+    let already = entries().len();
     let name = stage
         .submit(
             stage
@@ -106,12 +115,10 @@ async fn a_release_goes_through_sit_uat_and_production() {
     assert!(
         events.len() <= 4 * ALL.len(),
         "{:#?}",
-        events
-            .iter()
-            .map(|e| (&e.reason, &e.message))
-            .collect::<Vec<_>>()
+        events.iter().map(|e| (&e.reason, &e.message)).collect::<Vec<_>>()
     );
-    if let Some(writes) = writes(&stage, &release) {
+    if audit_log().is_some() {
+        let writes = writes(&entries()[already..], &stage, &release);
         // Ten, one a component, one for the only stage of `after`.
         let budget = 3 * (10 + 2 + 1);
         let list = writes.iter().fold(String::new(), |mut list, write| {
@@ -149,10 +156,15 @@ fn claim_name(target: &str) -> String {
     format!("claim-{}", &hex[..16])
 }
 
+/// The lines of the audit log; none on a cluster that keeps no log for us.
+fn entries() -> Vec<String> {
+    let log = audit_log().map(|path| std::fs::read_to_string(path).expect("the audit log can be read"));
+    log.unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
 /// The operator's writes for this stage, out of the audit log: everything but reads, Events, access reviews, leadership and dry
-/// runs. `None` on a cluster that keeps no log for us.
-fn writes(stage: &Stage, release: &Release) -> Option<Vec<String>> {
-    let log = std::fs::read_to_string(audit_log()?).expect("the audit log can be read");
+/// runs.
+fn writes(log: &[String], stage: &Stage, release: &Release) -> Vec<String> {
     let shorts = ALL;
     let mut ours: BTreeSet<String> = shorts.iter().map(|s| claim_name(&stage.target(s))).collect();
     for short in shorts {
@@ -171,39 +183,37 @@ fn writes(stage: &Stage, release: &Release) -> Option<Vec<String>> {
             .unwrap_or_default()
             .to_owned()
     };
-    Some(
-        log.lines()
-            .filter(|line| line.contains(stage.namespace()) || ours.iter().any(|name| line.contains(name)))
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|entry| text(entry, "/user/username") == operator_user())
-            .filter(|entry| {
-                let verb = text(entry, "/verb");
-                let resource = text(entry, "/objectRef/resource");
-                ["create", "update", "patch", "delete"].contains(&verb.as_str())
-                    && resource != "events"
-                    && !resource.ends_with("reviews")
-                    && !text(entry, "/requestURI").contains("dryRun=All")
-            })
-            .filter(|entry| {
-                let name = text(entry, "/objectRef/name");
-                namespaces.contains(&text(entry, "/objectRef/namespace"))
+    log.iter()
+        .filter(|line| line.contains(stage.namespace()) || ours.iter().any(|name| line.contains(name)))
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|entry| text(entry, "/user/username") == operator_user())
+        .filter(|entry| {
+            let verb = text(entry, "/verb");
+            let resource = text(entry, "/objectRef/resource");
+            ["create", "update", "patch", "delete"].contains(&verb.as_str())
+                && resource != "events"
+                && !resource.ends_with("reviews")
+                && !text(entry, "/requestURI").contains("dryRun=All")
+        })
+        .filter(|entry| {
+            let name = text(entry, "/objectRef/name");
+            namespaces.contains(&text(entry, "/objectRef/namespace"))
                     || ours.contains(&name)
                     // The name of what is created stands in the body only.
                     || text(entry, "/objectRef/namespace") == operator_namespace() && name.is_empty()
-            })
-            .map(|entry| {
-                format!(
-                    "{} {} {}/{}/{} {}",
-                    text(&entry, "/requestReceivedTimestamp"),
-                    text(&entry, "/verb"),
-                    text(&entry, "/objectRef/namespace"),
-                    text(&entry, "/objectRef/resource"),
-                    text(&entry, "/objectRef/name"),
-                    text(&entry, "/objectRef/subresource"),
-                )
-            })
-            .collect(),
-    )
+        })
+        .map(|entry| {
+            format!(
+                "{} {} {}/{}/{} {}",
+                text(&entry, "/requestReceivedTimestamp"),
+                text(&entry, "/verb"),
+                text(&entry, "/objectRef/namespace"),
+                text(&entry, "/objectRef/resource"),
+                text(&entry, "/objectRef/name"),
+                text(&entry, "/objectRef/subresource"),
+            )
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -281,9 +291,7 @@ async fn a_component_is_changed_only_after_those_it_waits_for_are_ready() {
                 .after(&["ledger"]),
         )
         .await;
-    stage
-        .until(&name, "sit", |p| p.state == State::Deploying)
-        .await;
+    stage.until(&name, "sit", |p| p.state == State::Deploying).await;
     wait_until(&stage.in_target::<Deployment>("sit"), "ledger", LONG, |d| {
         d.spec.as_ref().is_some_and(|s| {
             s.template
@@ -435,12 +443,11 @@ async fn keys_are_removed_overridden_and_objects_created_where_the_patch_names_t
 async fn a_mistyped_name_creates_nothing() {
     let stage = Stage::new("mistyped").await;
     let name = stage
-        .submit(
-            stage
-                .release("1.0")
-                .into(&["sit"])
-                .config("config", "ledger-konfig", json!({ "FEATURE_X": "on" })),
-        )
+        .submit(stage.release("1.0").into(&["sit"]).config(
+            "config",
+            "ledger-konfig",
+            json!({ "FEATURE_X": "on" }),
+        ))
         .await;
     let check = stage
         .until_check(&name, "sit", "TargetsAllowed", "TargetMissing")
@@ -728,9 +735,7 @@ async fn a_planned_start_is_not_anticipated() {
                 .with("/spec/schedule", json!([{ "environment": sit, "start": start }])),
         )
         .await;
-    let check = stage
-        .until_check(&name, "sit", "WindowOpen", "NotBefore")
-        .await;
+    let check = stage.until_check(&name, "sit", "WindowOpen", "NotBefore").await;
     assert_eq!(check.until.map(|t| t.0), Some(start));
     let release = stage.reaches(&name, "sit", State::Succeeded).await;
     assert!(started(&stage, &release, "sit") >= start);
@@ -741,16 +746,9 @@ async fn a_planned_start_is_not_anticipated() {
 async fn hold_stops_new_entries_and_lets_them_go_on_when_it_is_taken_away() {
     let stage = Stage::new("hold").with("sit", observed(2)).await;
     let name = stage
-        .submit(
-            stage
-                .release("1.0")
-                .into(&["sit", "uat"])
-                .image("ledger", IMAGE),
-        )
+        .submit(stage.release("1.0").into(&["sit", "uat"]).image("ledger", IMAGE))
         .await;
-    stage
-        .until(&name, "sit", |p| p.state == State::Observing)
-        .await;
+    stage.until(&name, "sit", |p| p.state == State::Observing).await;
     stage
         .merge(&name, json!({ "spec": { "hold": { "reason": "Freeze talk" } } }))
         .await;
@@ -774,18 +772,14 @@ async fn hold_stops_new_entries_and_lets_them_go_on_when_it_is_taken_away() {
 async fn what_is_withdrawn_never_enters_and_what_was_promoted_stays() {
     let stage = Stage::new("withdrawn").with("sit", observed(2)).await;
     let name = stage
-        .submit(
-            stage
-                .release("1.0")
-                .into(&["sit", "uat"])
-                .image("ledger", IMAGE),
+        .submit(stage.release("1.0").into(&["sit", "uat"]).image("ledger", IMAGE))
+        .await;
+    stage.until(&name, "sit", |p| p.state == State::Observing).await;
+    stage
+        .merge(
+            &name,
+            json!({ "spec": { "withdrawn": { "reason": "Bug found" } } }),
         )
-        .await;
-    stage
-        .until(&name, "sit", |p| p.state == State::Observing)
-        .await;
-    stage
-        .merge(&name, json!({ "spec": { "withdrawn": { "reason": "Bug found" } } }))
         .await;
     wait_until(&stage.api::<Release>(), &name, LONG, |r| {
         states(&stage, r, &["sit", "uat"]) == [State::Succeeded, State::Withdrawn]
@@ -875,11 +869,11 @@ async fn one_target_takes_one_release_at_a_time_by_planned_start_then_age() {
     let stage = Stage::new("queue").with("sit", observed(3)).await;
     let sit = stage.environment("sit");
     let with = |product: &str| {
-        stage
-            .release("1.0")
-            .product(product)
-            .into(&["sit"])
-            .config("config", "ledger-config", json!({ product: "on" }))
+        stage.release("1.0").product(product).into(&["sit"]).config(
+            "config",
+            "ledger-config",
+            json!({ product: "on" }),
+        )
     };
     let first = stage.submit(with("first")).await;
     stage.reaches(&first, "sit", State::Observing).await;
@@ -918,21 +912,15 @@ async fn one_target_takes_one_release_at_a_time_by_planned_start_then_age() {
 async fn the_next_version_enters_sit_while_this_one_is_in_uat() {
     let stage = Stage::new("pipeline").with("uat", observed(5)).await;
     let first = stage
-        .submit(
-            stage
-                .release("1.0")
-                .into(&["sit", "uat"])
-                .image("ledger", IMAGE),
-        )
+        .submit(stage.release("1.0").into(&["sit", "uat"]).image("ledger", IMAGE))
         .await;
     stage.reaches(&first, "sit", State::Succeeded).await;
     let second = stage
-        .submit(
-            stage
-                .release("1.1")
-                .into(&["sit"])
-                .config("config", "ledger-config", json!({ "FEATURE_X": "on" })),
-        )
+        .submit(stage.release("1.1").into(&["sit"]).config(
+            "config",
+            "ledger-config",
+            json!({ "FEATURE_X": "on" }),
+        ))
         .await;
     let second = stage.reaches(&second, "sit", State::Succeeded).await;
     let first = stage.reaches(&first, "uat", State::Succeeded).await;

@@ -64,8 +64,12 @@ impl StageBuilder {
     /// One more environment, for instance `nft` from `sit`.
     #[must_use]
     pub fn also(mut self, short: &'static str, stage: &str, from: &[&str]) -> Self {
-        let from: Vec<_> = from.iter().map(|before| format!("{}-{before}", self.name)).collect();
-        let spec = json!({ "stage": stage, "promotesFrom": { "environments": from }, "defaultWindow": "Open" });
+        let from: Vec<_> = from
+            .iter()
+            .map(|before| format!("{}-{before}", self.name))
+            .collect();
+        let spec =
+            json!({ "stage": stage, "promotesFrom": { "environments": from }, "defaultWindow": "Open" });
         self.environments.push((short, spec));
         self
     }
