@@ -44,6 +44,19 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
                 namespace: entered.target_namespace.clone(),
                 holder: o.holder(&p.name, p.attempt),
             }]),
+            // A Retry that never entered is backed out under the claim of the attempt before it.
+            Some(ours)
+                if ours
+                    .holder
+                    .as_ref()
+                    .is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name) =>
+            {
+                Move::Do(vec![Action::TakeOver {
+                    environment: p.name.clone(),
+                    claim: ours.clone(),
+                    holder: o.holder(&p.name, p.attempt),
+                }])
+            }
             Some(other) => {
                 let sentence = format!("the claim of {} is held by {}", other.namespace, other.release);
                 await_decision(p, reasons::CLAIM_LOST, &sentence, now)
@@ -170,10 +183,13 @@ impl Restoring<'_> {
         if captured.changes.is_empty() && !captured.created() {
             return Back::Done;
         }
-        if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
-            if !matches!(live.object, Live::Present(_)) || !self.is_back(captured, live) {
-                return Back::Trouble(t.message.clone(), Some(t.again_at));
-            }
+        if let Some(t) = live
+            .trouble
+            .as_ref()
+            .filter(|t| self.now < t.again_at && t.reason != reasons::PROGRESSING)
+            && (!matches!(live.object, Live::Present(_)) || !self.is_back(captured, live))
+        {
+            return Back::Trouble(t.message.clone(), Some(t.again_at));
         }
         match &live.object {
             Live::Unread => Back::Trouble(

@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::accepted::Accepted;
 use super::facts::{Claim, Observed, Place};
 use super::version::Version;
-use super::{Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan};
+use super::{
+    Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan, verifying,
+};
 use crate::api::release::{Backout, BackoutState, Inconclusive, Promotion, State, Strategy, Trigger};
 use crate::api::{Release, reasons, time};
 
@@ -64,8 +66,8 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
     match p.state {
         State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
         State::Deploying => deploying::deploying(o, p, now),
-        State::Verifying => deploying::verifying(o, p, now),
-        State::Observing => deploying::observing(o, p, now),
+        State::Verifying => verifying::verifying(o, p, now),
+        State::Observing => verifying::observing(o, p, now),
         State::AwaitingDecision => decisions::awaiting(o, p, now),
         State::BackingOut => backout::step(o, p, now),
         State::Succeeded => decisions::succeeded(o, p, now),
@@ -117,6 +119,30 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
         .collect()
 }
 
+/// Claims and pre-states of environments that were taken off the list before they were entered.
+pub(crate) fn strays(o: &Observed) -> Vec<Action> {
+    let listed = |environment: &str| {
+        o.release.promotion(environment).is_some()
+            || o.release.spec.environments.iter().any(|e| e == environment)
+    };
+    let claims = o.own_claims.iter().filter_map(|claim| {
+        let environment = &claim.holder.as_ref()?.environment;
+        (!listed(environment)).then(|| Action::ReleaseClaim {
+            environment: environment.clone(),
+            claim: claim.clone(),
+        })
+    });
+    let unused = o
+        .pre_states
+        .iter()
+        .filter(|s| s.release_uid == o.uid() && !listed(&s.environment));
+    let pre_states = unused.map(|s| Action::DeletePreState {
+        name: s.name.clone(),
+        uid: s.uid.clone(),
+    });
+    pre_states.chain(claims).collect()
+}
+
 pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
     o.places.get(&p.name)
 }
@@ -127,9 +153,18 @@ pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Op
     place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
 }
 
+/// Whether this is a Retry that has not entered: what the attempt before it has left still stands on targets.
+pub(crate) fn inherits(p: &Promotion) -> bool {
+    p.state.before_entry() && p.backout.is_some()
+}
+
 /// Whatever this promotion still holds is given back: nothing of it stands on a target.
 pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
     let mut actions = Vec::new();
+    if inherits(p) {
+        // The claim stays, so that nothing is built on sand, and so does what the failed attempt had captured.
+        return Move::Rest(None);
+    }
     if p.state != State::Succeeded && p.state != State::BackedOut {
         let unused = o
             .pre_states

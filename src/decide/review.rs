@@ -74,6 +74,9 @@ fn owed_because(o: &Observed, promotions: &[Promotion]) -> Vec<&'static str> {
             .flat_map(|s| &s.environments)
             .any(|p| p.state == State::Succeeded)
     });
+    // Asked once, when the first environment succeeds: siblings may be deleted later.
+    let was = o.release.status.iter().flat_map(|s| &s.environments);
+    let first_of_product = first_of_product && !was.into_iter().any(|p| p.state == State::Succeeded);
     let entered = any(&|p| p.entered.is_some());
     [
         (

@@ -58,7 +58,9 @@ impl Observer {
                     place.jobs.insert(key.clone(), state);
                 }
                 if let Some(expression) = &item.expression {
-                    let result = self.expression(o, p, &key, &expression.pass_when, memory).await;
+                    let result = self
+                        .expression(o, p, &key, &expression.pass_when, memory, now)
+                        .await;
                     place.expressions.insert(key, result);
                 }
             }
@@ -244,7 +246,7 @@ fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now
         if due {
             remembered.trouble = Some(Retried::after(
                 remembered.trouble.as_ref(),
-                "Progressing",
+                reasons::PROGRESSING,
                 message,
                 now,
             ));
