@@ -79,6 +79,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         },
         error = cluster.failed() => return Err(error),
     }
+    rungs.image(&cluster, &tools).await?;
     tokio::select! {
         outcome = rungs.run(ALONE, &["--test", ALONE], &environment, true) => outcome?,
         error = cluster.failed() => return Err(error),
@@ -137,6 +138,17 @@ impl Rungs {
             eprintln!("The operator{}", operator.told());
         }
         operator.stop().await
+    }
+
+    /// The image's files are enough for the image's program.
+    async fn image(&mut self, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
+        let began = Instant::now();
+        let outcome = crate::image::starts(&self.repository, cluster, tools).await;
+        if let Err(error) = &outcome {
+            eprintln!("error: {error:#}");
+        }
+        self.ended.push(("image", outcome.is_ok(), began.elapsed()));
+        Ok(())
     }
 
     async fn run(
