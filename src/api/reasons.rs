@@ -66,6 +66,7 @@ reasons! {
     JOB_TIMED_OUT = "JobTimedOut";
     JOB_TROUBLE = "JobTrouble";
     // Trouble on the way
+    PROGRESSING = "Progressing";
     CONFLICT = "Conflict";
     TARGET_GONE = "TargetGone";
     FIELDS_CHANGED = "FieldsChanged";

@@ -99,7 +99,8 @@ impl Applier<'_> {
                 },
                 reason: announcement.reason.to_owned(),
                 note: Some(announcement.note),
-                action: "Promote".to_owned(),
+                // Events of one reason and action become one series: environments are kept apart.
+                action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
             if let Err(error) = self.recorder.publish(&event, &reference).await {

@@ -81,15 +81,14 @@ fn versions(o: &Observed, problems: &mut Problems) {
 
 fn environments(o: &Observed, problems: &mut Problems) {
     let listed: BTreeSet<&str> = o.release.spec.environments.iter().map(String::as_str).collect();
-    for name in &o.release.spec.environments {
+    // A promotion that has entered goes on with what it copied then, and one that is over stays as it ended.
+    let ahead = |name: &&String| o.release.promotion(name).is_none_or(|p| p.state.before_entry());
+    for name in o.release.spec.environments.iter().filter(ahead) {
         let Some(environment) = o.environment(name) else {
-            // A promotion under way goes on with what it copied at entry.
-            if !o.release.promotion(name).is_some_and(|p| p.entered.is_some()) {
-                let sentence = format!(
-                    "spec.environments names {name:?}, but there is no Environment of that name: create it or correct the name."
-                );
-                problems.push((reasons::UNKNOWN_ENVIRONMENT, sentence));
-            }
+            let sentence = format!(
+                "spec.environments names {name:?}, but there is no Environment of that name: create it or correct the name."
+            );
+            problems.push((reasons::UNKNOWN_ENVIRONMENT, sentence));
             continue;
         };
         let Some(from) = &environment.spec.promotes_from else {
@@ -159,6 +158,7 @@ fn cycle(o: &Observed) -> Option<Vec<String>> {
         .spec
         .environments
         .iter()
+        .filter(|name| o.release.promotion(name).is_none_or(|p| p.state.before_entry()))
         .find_map(|name| visit(o, name, &mut Vec::new(), &mut done))
 }
 

@@ -50,6 +50,18 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
                 holder: o.holder(&p.name, p.attempt),
             }]);
         }
+        // A Retry that never entered is backed out under the claim of the attempt before it.
+        let earlier = place.claim.as_ref().filter(|c| {
+            let holder = c.holder.as_ref();
+            holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
+        });
+        if let Some(earlier) = earlier {
+            return Move::Do(vec![Action::TakeOver {
+                environment: p.name.clone(),
+                claim: earlier.clone(),
+                holder: o.holder(&p.name, p.attempt),
+            }]);
+        }
         let sentence = promotion::claim_lost(o, place, &entered.target_namespace);
         return await_decision(p, reasons::CLAIM_LOST, &sentence, now);
     }
@@ -172,10 +184,13 @@ impl Restoring<'_> {
         if captured.changes.is_empty() && !captured.created() {
             return Back::Done;
         }
-        if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
-            if !matches!(live.object, Live::Present(_)) || !self.is_back(captured, live) {
-                return Back::Trouble(t.message.clone(), Some(t.again_at));
-            }
+        if let Some(t) = live
+            .trouble
+            .as_ref()
+            .filter(|t| self.now < t.again_at && t.reason != reasons::PROGRESSING)
+            && (!matches!(live.object, Live::Present(_)) || !self.is_back(captured, live))
+        {
+            return Back::Trouble(t.message.clone(), Some(t.again_at));
         }
         match &live.object {
             Live::Unread => Back::Trouble(

@@ -20,8 +20,16 @@ use crate::api::{Action as Act, Environment, reasons, time};
 
 pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
     if let Some(withdrawn) = &o.release.spec.withdrawn {
-        let mut next = moved(p, State::Withdrawn, now);
         let reason = withdrawn.reason.as_deref().unwrap_or("no reason given");
+        if promotion::inherits(p) {
+            // The attempt before it failed and still stands on the targets.
+            let mut next = moved(p, State::Failed, now);
+            let sentence = format!("withdrawn before attempt {} entered: {reason}", p.attempt);
+            next.message = Some(cut(format!("{sentence}; the target is Unsettled")));
+            next.finished_at = Some(time(now));
+            return to(next, announce(reasons::FAILED, format!("{}: {sentence}", p.name)));
+        }
+        let mut next = moved(p, State::Withdrawn, now);
         next.message = Some(cut(format!("withdrawn before it entered: {reason}")));
         next.finished_at = Some(time(now));
         return to(
@@ -45,7 +53,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
         );
     }
     match ready_for_checks(o, p, accepted) {
-        Err(why) => pending(o, p, why),
+        Err(why) => pending(o, p, why, now),
         Ok(setting) => match promotion::place(o, p) {
             None => Move::Rest(None),
             Some(place) => waiting(o, p, setting, place, now),
@@ -98,12 +106,15 @@ pub fn upstream_done(o: &Observed, environment: &Environment) -> Result<(), Stri
     }
 }
 
-fn pending(o: &Observed, p: &Promotion, why: String) -> Move {
+fn pending(o: &Observed, p: &Promotion, why: String, now: Timestamp) -> Move {
     let why = cut(why);
     if p.state == State::Pending && p.message.as_ref() == Some(&why) {
         return give_back(o, p);
     }
     let mut next = p.clone();
+    if p.state != State::Pending || p.since.is_none() {
+        next.since = Some(time(now));
+    }
     next.state = State::Pending;
     next.checks.clear();
     next.forecast = None;
@@ -256,7 +267,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     let mut next = p.clone();
     next.checks = verdicts.checks.clone();
     next.forecast = forecast::of(&subject);
-    next.state = if go && matches!(way, Way::Occupied(_)) || p.state == State::Queued && go {
+    next.state = if go && (matches!(way, Way::Occupied(_)) || p.state == State::Queued) {
         State::Queued
     } else {
         State::Waiting
@@ -321,7 +332,8 @@ fn again(place: &Place) -> Option<Timestamp> {
 
 /// Decisions on this environment, other than answers to gates, that do not count, with the reason.
 fn not_counted(o: &Observed, p: &Promotion) -> Option<String> {
-    let (_, ignored) = decisions::pending(o, p, &[]);
+    // An Accept is what lets a release into an Unsettled target: it stands until the entry.
+    let (_, ignored) = decisions::pending(o, p, &[Act::Accept]);
     (!ignored.is_empty()).then(|| ignored.join("; "))
 }
 
@@ -352,7 +364,9 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
             pre_state: Box::new(captured),
         }]),
         Some(kept)
-            if kept.content.components.len() == captured.components.len()
+            if (&kept.content.namespace, &kept.content.plan_hash)
+                == (&captured.namespace, &captured.plan_hash)
+                && kept.content.components.len() == captured.components.len()
                 && kept
                     .content
                     .components

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::deploying::succeed;
+use super::deploying::{Standing, standing};
 use super::facts::{Observed, Trust};
 use super::promotion::{
     self, give_back, moved, newer_succeeded, own_claim, release_claims, to, to_backing_out,
 };
+use super::verifying::succeed;
 use super::{Action, Move, announce, cut, plan};
 use crate::api::release::{BackoutState, Decided, Promotion, State};
 use crate::api::{Action as Act, Decision, reasons, time};
@@ -83,7 +84,11 @@ fn acted_on(p: &Promotion, decision: &Decision) -> bool {
         .decided
         .as_ref()
         .is_some_and(|d| Some(&d.uid) == decision.metadata.uid.as_ref());
-    used || decision.spec.attempt.is_some_and(|a| a < p.attempt)
+    // An Accept from before the entry settled what a predecessor had left on the target.
+    let settled = decision.spec.action == Act::Accept
+        && matches!((&decision.metadata.creation_timestamp, &p.started_at), (Some(c), Some(s)) if c.0 <= s.0)
+        && p.state != State::AwaitingDecision;
+    used || settled || decision.spec.attempt.is_some_and(|a| a < p.attempt)
 }
 
 fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Option<String> {
@@ -106,12 +111,18 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
         ));
     }
     let created = decision.metadata.creation_timestamp.as_ref()?.0;
+    // A BackOut in mid-flight acts on what has entered, not on the state that it happens to be in; unless
+    // somebody has decided on this attempt since, whose word it would otherwise undo again and again.
+    let undecided = p.decided.as_ref().is_none_or(|d| d.action == Act::Retry);
+    let acts_on_attempt = spec.action == Act::BackOut
+        && undecided
+        && !matches!(p.state, State::AwaitingDecision | State::Failed);
+    if acts_on_attempt {
+        let entered = p.started_at.as_ref()?.0;
+        return (created < entered).then(|| "it is older than the entry that it would undo".to_owned());
+    }
     let since = p.since.as_ref()?.0;
-    // A BackOut in mid-flight acts on the attempt, not on the state that it happens to be in.
-    let acts_on_attempt =
-        spec.action == Act::BackOut && !matches!(p.state, State::AwaitingDecision | State::Failed);
-    (!acts_on_attempt && created < since)
-        .then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
+    (created < since).then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
 }
 
 fn decided(p: &mut Promotion, decision: &Decision) {
@@ -188,6 +199,11 @@ pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move 
 fn accept(o: &Observed, p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut p = p.clone();
     decided(&mut p, decision);
+    // A backout that somebody accepts in the middle did not restore.
+    if let Some(backout) = p.backout.as_mut().filter(|b| b.state == BackoutState::InProgress) {
+        backout.state = BackoutState::Failed;
+        backout.finished_at = Some(time(now));
+    }
     let why = decision.spec.reason.as_deref().unwrap_or("no reason given");
     succeed(o, &p, &format!("accepted by {}: {why}", decision.spec.by), now)
 }
@@ -320,6 +336,25 @@ pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
     }
 }
 
+/// Why what stands on the targets is no longer what this promotion applied, if so: a backout would undo others' work.
+fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
+    if let Some(newer) = newer_succeeded(o, &p.name) {
+        let name = newer.metadata.name.as_deref().unwrap_or_default();
+        return Some(format!("{name} has Succeeded here since; back that one out"));
+    }
+    let place = promotion::place(o, p)?;
+    let kept = place.pre_state.as_ref()?;
+    place.components.iter().find_map(|live| {
+        let captured = kept.content.component(&live.name)?;
+        match standing(o, &p.name, captured, &live.object) {
+            Standing::Unread | Standing::Applied => None,
+            Standing::Gone(sentence) => Some(sentence),
+            Standing::Changed(fields) => Some(format!("somebody changed {} since", fields.join(", "))),
+            Standing::Untouched => Some(format!("somebody put {} back since", captured.target)),
+        }
+    })
+}
+
 /// Succeeded: the claim goes; a BackOut still may come, and then waits for the claim as Queued does.
 pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let (decision, mut ignored) = pending(o, p, &[Act::BackOut]);
@@ -334,12 +369,8 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             Move::Do(actions)
         };
     };
-    if let Some(newer) = newer_succeeded(o, &p.name) {
-        let name = newer.metadata.name.as_deref().unwrap_or_default();
-        ignored.push(format!(
-            "BackOut by {} does not count: {name} has Succeeded here since; back that one out",
-            decision.spec.by
-        ));
+    if let Some(why) = no_longer_ours(o, p) {
+        ignored.push(format!("BackOut by {} does not count: {why}", decision.spec.by));
         return name_ignored(p, &ignored).unwrap_or_else(|| {
             let actions = release_claims(o, p);
             if actions.is_empty() {

@@ -1,18 +1,17 @@
-//! Deploying, Verifying and Observing: targets are changed in order, become ready, are verified and stay healthy.
+//! Deploying: targets are changed in order and become ready; and what every state after entry looks at.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::checks::{job_verdict, persisted};
 use super::facts::{Live, LiveComponent, Observed, Place};
 use super::paths;
 use super::prestate::{Captured, PreState};
 use super::promotion::{self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after};
 use super::readiness::{self, Readiness};
-use super::{Action, Change, Move, announce, cut, decisions, earliest, patches, plan};
-use crate::api::release::{CheckState, Component, ComponentState, Entered, Promotion, State};
+use super::{Action, Change, Move, cut, decisions, earliest, patches, plan, verifying};
+use crate::api::release::{Component, ComponentState, Entered, Promotion, State};
 use crate::api::{
     Action as Act, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons, time,
 };
@@ -78,14 +77,14 @@ pub(crate) fn is_ours(o: &Observed, environment: &str, object: &Value) -> bool {
 }
 
 /// Everything that one step after entry looks at.
-struct Entry<'a> {
-    entered: &'a Entered,
-    place: &'a Place,
-    pre_state: &'a PreState,
+pub(super) struct Entry<'a> {
+    pub(super) entered: &'a Entered,
+    pub(super) place: &'a Place,
+    pub(super) pre_state: &'a PreState,
 }
 
 /// What every state after entry needs; else the move that says what is missing.
-fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
+pub(super) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
     let Some(entered) = &p.entered else {
         let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
@@ -118,7 +117,7 @@ fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<
 }
 
 /// A BackOut by an entitled person, from any state that can be backed out.
-fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
+pub(super) fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
     let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
     decision.map(|decision| decisions::back_out(p, &decision, now))
 }
@@ -146,7 +145,7 @@ enum Need {
     /// Ready, not yet latched.
     Latch,
     Wait(Option<Timestamp>),
-    Act(Action),
+    Act(Box<Action>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
 }
@@ -166,7 +165,7 @@ impl Deploy<'_> {
                 }
                 Need::Act(action) => {
                     all_ready = false;
-                    actions.push(action);
+                    actions.push(*action);
                 }
                 Need::Trouble(reason, message, again_at) => {
                     all_ready = false;
@@ -231,6 +230,10 @@ impl Deploy<'_> {
         ) else {
             return Need::Wait(None);
         };
+        if is_stale(live) {
+            // Read before our own patch: it says nothing about who changed what.
+            return Need::Wait(None);
+        }
         let is_latched = self.state_of(name) == Some(ComponentState::Ready);
         match standing(self.o, &self.p.name, captured, &live.object) {
             Standing::Unread => match &live.trouble {
@@ -259,7 +262,8 @@ impl Deploy<'_> {
             let sentence = format!("another writer changed {fields}{}", writer(live));
             return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
         }
-        if self.anything_applied() {
+        // What a Retry's predecessor has left counts as a patch: going back would forget what stood before it.
+        if self.anything_applied() || self.p.attempt > 1 {
             let sentence = format!(
                 "somebody changed {fields}{} before it was this component's turn",
                 writer(live)
@@ -310,13 +314,13 @@ impl Deploy<'_> {
             captured,
             &live.object,
         ) {
-            Ok(change) => Need::Act(Action::Change {
+            Ok(change) => Need::Act(Box::new(Action::Change {
                 environment: self.p.name.clone(),
                 namespace: self.entry.entered.target_namespace.clone(),
                 attempt: self.p.attempt,
                 component: component.name.clone(),
                 change,
-            }),
+            })),
             Err(sentence) => Need::Move(fail(self.o, self.p, reasons::CONFLICT, &sentence, self.now)),
         }
     }
@@ -367,7 +371,7 @@ impl Deploy<'_> {
         next.inconclusive = None;
         next.deployed_at = Some(time(self.now));
         if self.entry.entered.verification.is_empty() {
-            return verified(self.o, next, self.entry.entered, self.now);
+            return verifying::verified(self.o, next, self.entry.entered, self.now);
         }
         let next = Promotion {
             verification: vec![],
@@ -377,8 +381,17 @@ impl Deploy<'_> {
     }
 }
 
+/// Whether this is older than the generation that our own patch returned.
+fn is_stale(live: &LiveComponent) -> bool {
+    let (Some(floor), Live::Present(object)) = (live.floor, &live.object) else {
+        return false;
+    };
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    generation.is_some_and(|generation| generation < floor)
+}
+
 /// Who wrote last, for messages.
-fn writer(live: &LiveComponent) -> String {
+pub(super) fn writer(live: &LiveComponent) -> String {
     let Live::Present(object) = &live.object else {
         return String::new();
     };
@@ -466,210 +479,4 @@ pub(crate) fn labels(
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
     .collect()
-}
-
-/// Nothing is left to verify: observe, or be done.
-fn verified(o: &Observed, p: Promotion, entered: &Entered, now: Timestamp) -> Move {
-    let verified_at = (!entered.verification.is_empty()).then(|| time(now));
-    if entered.observation.is_some() {
-        return to(
-            Promotion {
-                verified_at,
-                ..moved(&p, State::Observing, now)
-            },
-            vec![],
-        );
-    }
-    succeed(o, &Promotion { verified_at, ..p }, "", now)
-}
-
-pub(crate) fn succeed(_: &Observed, p: &Promotion, how: &str, now: Timestamp) -> Move {
-    let mut next = moved(p, State::Succeeded, now);
-    next.finished_at = Some(time(now));
-    next.message = (!how.is_empty()).then(|| cut(how.to_owned()));
-    let took = p
-        .started_at
-        .as_ref()
-        .map_or(0, |s| now.duration_since(s.0).as_secs());
-    let note = format!(
-        "{}: succeeded after {took} s{}{how}",
-        p.name,
-        if how.is_empty() { "" } else { "; " }
-    );
-    to(next, announce(reasons::SUCCEEDED, note))
-}
-
-pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    if let Some(asked) = backout_asked(o, p, now) {
-        return asked;
-    }
-    let entry = match after_entry(o, p, now) {
-        Ok(entry) => entry,
-        Err(other) => return other,
-    };
-    if let Some(lost) = drift_or_loss(o, p, &entry, now) {
-        return lost;
-    }
-    let (mut checks, mut actions, mut until, mut trouble) = (Vec::new(), Vec::new(), None, None);
-    for item in &entry.entered.verification {
-        let key = format!("verification/{}", item.name);
-        let prior = p.verification.iter().find(|c| c.name == item.name);
-        let namespace = &entry.entered.target_namespace;
-        let (state, reason, message) = match (&item.job, &item.expression) {
-            (Some(job), _) => {
-                let verdict = job_verdict(o, p, entry.place, namespace, &key, job, prior, now);
-                actions.extend(verdict.action);
-                until = earliest(until, verdict.until);
-                (verdict.state, verdict.reason, verdict.message)
-            }
-            (None, _) => match entry.place.expressions.get(&key) {
-                Some(Ok(true)) => (CheckState::Satisfied, reasons::SATISFIED, "holds".to_owned()),
-                Some(Ok(false)) => (
-                    CheckState::Failed,
-                    reasons::EXPRESSION_FALSE,
-                    "does not hold".to_owned(),
-                ),
-                Some(Err(why)) => (CheckState::Unknown, reasons::EXPRESSION_UNKNOWN, why.clone()),
-                None => (
-                    CheckState::Unknown,
-                    reasons::NOT_READ_YET,
-                    "has not been evaluated".to_owned(),
-                ),
-            },
-        };
-        match state {
-            CheckState::Failed => {
-                let sentence = format!("{}: {message}", item.name);
-                let mut failed = p.clone();
-                failed.verification.retain(|c| c.name != item.name);
-                failed.verification.push(persisted(
-                    &item.name, prior, false, state, reason, message, None, now,
-                ));
-                return fail(o, &failed, reasons::VERIFICATION_FAILED, &sentence, now);
-            }
-            CheckState::Unknown => {
-                trouble.get_or_insert((reason, format!("verification {}: {message}", item.name)));
-            }
-            CheckState::Satisfied => {
-                checks.push(persisted(
-                    &item.name, prior, false, state, reason, message, None, now,
-                ));
-            }
-            CheckState::Waiting => {}
-        }
-    }
-    if checks.len() == entry.entered.verification.len() {
-        let done = Promotion {
-            verification: checks,
-            inconclusive: None,
-            ..p.clone()
-        };
-        return verified(o, done, entry.entered, now);
-    }
-    if checks != p.verification {
-        return to(
-            Promotion {
-                verification: checks,
-                ..p.clone()
-            },
-            vec![],
-        );
-    }
-    let (other, edge) = inconclusive(o, p, trouble.as_ref().map(|(r, m)| (*r, m.as_str())), now);
-    if let Some(other) = other {
-        return other;
-    }
-    let again = entry.place.jobs.values().filter_map(|j| match j {
-        super::facts::JobState::Trouble(t) => Some(t.again_at),
-        _ => None,
-    });
-    let until = [edge, again.min()].into_iter().fold(until, earliest);
-    if actions.is_empty() {
-        Move::Rest(until)
-    } else {
-        Move::Do(actions)
-    }
-}
-
-pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    if let Some(asked) = backout_asked(o, p, now) {
-        return asked;
-    }
-    let entry = match after_entry(o, p, now) {
-        Ok(entry) => entry,
-        Err(other) => return other,
-    };
-    if let Some(lost) = drift_or_loss(o, p, &entry, now) {
-        return lost;
-    }
-    let start = p
-        .verified_at
-        .as_ref()
-        .or(p.deployed_at.as_ref())
-        .map_or(now, |t| t.0);
-    let observation = entry
-        .entered
-        .observation
-        .as_ref()
-        .map_or(jiff::SignedDuration::ZERO, |d| d.get());
-    let over = whole_second_after(start + observation);
-    let suspicious = entry
-        .place
-        .components
-        .iter()
-        .filter_map(|c| c.unhealthy_since)
-        .min();
-    if now < over {
-        let grace = suspicious.map(|s| whole_second_after(s + o.settings.health_grace));
-        return Move::Rest(earliest(Some(over), grace));
-    }
-    // Not while something is unhealthy: it may be on its way down.
-    match suspicious {
-        Some(since) => Move::Rest(Some(whole_second_after(since + o.settings.health_grace))),
-        None => succeed(o, p, "", now),
-    }
-}
-
-/// What may go wrong once everything was ready: a target is gone, unhealthy for too long, or drifts.
-fn drift_or_loss(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> Option<Move> {
-    let mut drifted: BTreeMap<&str, String> = BTreeMap::new();
-    for live in &entry.place.components {
-        let Some(captured) = entry.pre_state.component(&live.name) else {
-            continue;
-        };
-        if let Some(since) = live
-            .unhealthy_since
-            .filter(|s| now.duration_since(*s) >= o.settings.health_grace)
-        {
-            let sentence = format!("{} is unhealthy since {since}", captured.target);
-            return Some(fail(o, p, reasons::HEALTH_LOST, &sentence, now));
-        }
-        match standing(o, &p.name, captured, &live.object) {
-            Standing::Gone(sentence) => return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now)),
-            Standing::Changed(fields) => {
-                drifted.insert(
-                    &live.name,
-                    format!("drift: {}{}", fields.join(", "), writer(live)),
-                );
-            }
-            Standing::Untouched if !captured.changes.is_empty() => {
-                drifted.insert(
-                    &live.name,
-                    format!("drift: {} was put back{}", captured.target, writer(live)),
-                );
-            }
-            _ => {}
-        }
-    }
-    let mut next = p.clone();
-    let mut announcements = Vec::new();
-    for status in &mut next.components {
-        let says = drifted.get(status.name.as_str());
-        // Once reported it stays: the review asks for it.
-        if let (Some(says), None) = (says, &status.message) {
-            status.message = Some(cut(says.clone()));
-            announcements.extend(announce(reasons::DRIFT, format!("{}: {says}", p.name)));
-        }
-    }
-    (next != *p).then(|| to(next, announcements))
 }

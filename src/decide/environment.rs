@@ -46,7 +46,7 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     }
     let was = environment.status.clone().unwrap_or_default();
     let status = derive(seen, &was, now);
-    if going && held && status.occupants_total == 0 {
+    if going && held && !occupied(&status) {
         return EnvironmentStep::RemoveFinalizer;
     }
     if going && !held {
@@ -66,6 +66,15 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     } else {
         EnvironmentStep::Write(Box::new(status))
     }
+}
+
+/// Whether a promotion is under way. What was abandoned is not: its claim outlives the Environment and still keeps others out.
+fn occupied(status: &EnvironmentStatus) -> bool {
+    let listed = status
+        .occupants
+        .iter()
+        .any(|o| o.state != reasons::UNSETTLED && o.state != reasons::FAILED);
+    listed || status.occupants_total > count(status.occupants.len())
 }
 
 fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> EnvironmentStatus {

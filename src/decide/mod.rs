@@ -13,6 +13,8 @@ pub mod deletion;
 pub mod deploying;
 pub mod environment;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod forecast;
 pub mod patches;
 pub mod paths;
@@ -22,6 +24,9 @@ pub mod promotion;
 pub mod rag;
 pub mod readiness;
 pub mod review;
+#[cfg(test)]
+mod tests;
+pub mod verifying;
 pub mod version;
 
 use jiff::Timestamp;
@@ -54,6 +59,7 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     pub warning: bool,
+    pub environment: String,
     pub reason: &'static str,
     pub note: String,
 }
@@ -254,6 +260,7 @@ impl Outcome {
                 announcements: self.announcements,
             }));
         }
+        self.actions.extend(promotion::strays(observed));
         self.actions.extend(decisions::adoptions(observed));
         if going && self.actions.is_empty() {
             self.actions.extend(deletion::let_go(observed));
@@ -291,9 +298,11 @@ pub fn cut(mut message: String) -> String {
     message
 }
 
+/// An Event whose note begins with the environment's name.
 pub(crate) fn announce(reason: &'static str, note: String) -> Vec<Announcement> {
     vec![Announcement {
         warning: reasons::is_warning(reason),
+        environment: note.split(": ").next().unwrap_or_default().to_owned(),
         reason,
         note: cut(note),
     }]

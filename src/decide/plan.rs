@@ -41,19 +41,19 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
         .iter()
         .map(|c| component(c, environment))
         .collect();
-    json!({
+    stated(json!({
         "product": spec.product,
         "version": spec.version,
         "line": spec.line,
         "requestedBy": spec.requested_by,
-        "change": { "model": model, "reference": reference, "reason": reason },
+        "change": stated(json!({ "model": model, "reference": reference, "reason": reason })),
         "environment": environment,
         "namespace": namespace,
         "components": components,
         "deploymentPlan": spec.deployment_plan.as_ref().map(deployment_plan),
         "backoutPlan": spec.backout_plan.as_ref().map(backout_plan),
         "attempt": attempt,
-    })
+    }))
 }
 
 fn component(component: &Component, environment: &str) -> Value {
@@ -73,7 +73,7 @@ fn component(component: &Component, environment: &str) -> Value {
         .iter()
         .map(|Image { container, image }| json!({ "container": container, "image": image }))
         .collect();
-    json!({
+    stated(json!({
         "name": name,
         "target": target,
         "patch": patches::overlay(patch.as_ref(), component.override_for(environment)),
@@ -82,7 +82,7 @@ fn component(component: &Component, environment: &str) -> Value {
         "after": after,
         "restartOn": restart_on,
         "readyWithin": ready_within.get().as_secs(),
-    })
+    }))
 }
 
 fn deployment_plan(plan: &DeploymentPlan) -> Value {
@@ -92,8 +92,10 @@ fn deployment_plan(plan: &DeploymentPlan) -> Value {
         owner,
         expected_duration,
     } = plan;
-    json!({ "summary": summary, "documentURL": document_url, "owner": owner,
-            "expectedDuration": expected_duration.get().as_secs() })
+    stated(
+        json!({ "summary": summary, "documentURL": document_url, "owner": owner,
+                   "expectedDuration": expected_duration.get().as_secs() }),
+    )
 }
 
 fn backout_plan(plan: &BackoutPlan) -> Value {
@@ -106,11 +108,24 @@ fn backout_plan(plan: &BackoutPlan) -> Value {
         max_duration,
         data_reversible,
     } = plan;
-    json!({ "summary": summary, "documentURL": document_url, "strategy": strategy, "trigger": trigger,
-            "owner": owner, "maxDuration": max_duration.get().as_secs(), "dataReversible": data_reversible })
+    stated(
+        json!({ "summary": summary, "documentURL": document_url, "strategy": strategy, "trigger": trigger,
+                   "owner": owner, "maxDuration": max_duration.get().as_secs(), "dataReversible": data_reversible }),
+    )
 }
 
-/// JSON with sorted keys, without nulls and empty lists in maps, without white space.
+/// `map` without what is absent: nulls, and lists with nothing in them.
+///
+/// Only one level deep: inside a patch an empty list is a statement, and whoever approved `args` as they are has not
+/// approved that they are taken away.
+fn stated(mut map: Value) -> Value {
+    if let Some(map) = map.as_object_mut() {
+        map.retain(|_, v| !(v.is_null() || v.as_array().is_some_and(Vec::is_empty)));
+    }
+    map
+}
+
+/// JSON with sorted keys and without white space.
 #[must_use]
 pub fn canonical(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
@@ -120,10 +135,7 @@ pub fn canonical(value: &Value) -> String {
                 keys.sort();
                 let mut sorted_map = Map::new();
                 for key in keys {
-                    let inner = &map[key];
-                    if !(inner.is_null() || inner.as_array().is_some_and(Vec::is_empty)) {
-                        sorted_map.insert(key.clone(), sorted(inner));
-                    }
+                    sorted_map.insert(key.clone(), sorted(&map[key]));
                 }
                 Value::Object(sorted_map)
             }
@@ -165,3 +177,6 @@ pub fn job_name(uid: &str, environment: &str, attempt: i64, check: &str, plan_ha
         hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16)
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,9 @@ use super::accepted::Accepted;
 use super::facts::{Claim, Observed, Place};
 use super::prestate::PreState;
 use super::version::Version;
-use super::{Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan};
+use super::{
+    Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan, verifying,
+};
 use crate::api::release::{Backout, BackoutState, Inconclusive, Promotion, State, Strategy, Trigger};
 use crate::api::{Release, reasons, time};
 
@@ -65,8 +67,8 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
     match p.state {
         State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
         State::Deploying => deploying::deploying(o, p, now),
-        State::Verifying => deploying::verifying(o, p, now),
-        State::Observing => deploying::observing(o, p, now),
+        State::Verifying => verifying::verifying(o, p, now),
+        State::Observing => verifying::observing(o, p, now),
         State::AwaitingDecision => decisions::awaiting(o, p, now),
         State::BackingOut => backout::step(o, p, now),
         State::Succeeded => decisions::succeeded(o, p, now),
@@ -118,6 +120,30 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
         .collect()
 }
 
+/// Claims and pre-states of environments that were taken off the list before they were entered.
+pub(crate) fn strays(o: &Observed) -> Vec<Action> {
+    let listed = |environment: &str| {
+        o.release.promotion(environment).is_some()
+            || o.release.spec.environments.iter().any(|e| e == environment)
+    };
+    let claims = o.own_claims.iter().filter_map(|claim| {
+        let environment = &claim.holder.as_ref()?.environment;
+        (!listed(environment)).then(|| Action::ReleaseClaim {
+            environment: environment.clone(),
+            claim: claim.clone(),
+        })
+    });
+    let unused = o
+        .pre_states
+        .iter()
+        .filter(|s| s.release_uid == o.uid() && !listed(&s.environment));
+    let pre_states = unused.map(|s| Action::DeletePreState {
+        name: s.name.clone(),
+        uid: s.uid.clone(),
+    });
+    pre_states.chain(claims).collect()
+}
+
 pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
     o.places.get(&p.name)
 }
@@ -128,7 +154,7 @@ pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Op
     place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
 }
 
-/// What was kept for this very attempt before it entered.
+/// What was kept for this promotion before it entered.
 ///
 /// # Errors
 /// A sentence that says what is missing, and what to do.
@@ -140,10 +166,11 @@ pub(crate) fn own_pre_state<'a>(
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
     let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
+    // A Retry that never entered is backed out with what the attempt before it kept.
     let ours = kept.filter(|c| {
         c.release_uid == o.uid()
             && c.environment == p.name
-            && c.attempt == p.attempt
+            && c.attempt <= p.attempt
             && Some(c.namespace.as_str()) == namespace
     });
     ours.ok_or_else(|| {
@@ -159,7 +186,7 @@ pub(crate) fn own_pre_state<'a>(
 pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
     Move::Do(vec![Action::Capture {
         environment: p.name.clone(),
-        name: plan::pre_state_name(&pre_state.release_uid, &p.name, p.attempt),
+        name: plan::pre_state_name(&pre_state.release_uid, &p.name, pre_state.attempt),
         pre_state: Box::new(pre_state.clone()),
     }])
 }
@@ -223,9 +250,18 @@ pub fn unproved(o: &Observed, upstream: &str) -> Option<String> {
     })
 }
 
+/// Whether this is a Retry that has not entered: what the attempt before it has left still stands on targets.
+pub(crate) fn inherits(p: &Promotion) -> bool {
+    p.state.before_entry() && p.backout.is_some()
+}
+
 /// Whatever this promotion still holds is given back: nothing of it stands on a target.
 pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
     let mut actions = Vec::new();
+    if inherits(p) {
+        // The claim stays, so that nothing is built on sand, and so does what the failed attempt had captured.
+        return Move::Rest(None);
+    }
     if p.state != State::Succeeded && p.state != State::BackedOut {
         let unused = o
             .pre_states

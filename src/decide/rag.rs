@@ -1,15 +1,18 @@
 //! Red, amber, green or grey: the worst of controls, schedule, environment, backout and review debt, with reasons.
 //! The same facts give the same colour.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::accepted::Accepted;
 use super::facts::Observed;
 use super::{cut, earliest};
+use crate::api::environment::ControlName;
 use crate::api::release::{CheckState, Colour, Promotion, Rag, ReviewStatus, State};
 
 /// Reasons that are listed at most.
 const MOST_REASONS: usize = 16;
+/// Evidence that lapses this soon turns Amber.
+const ABOUT_TO_EXPIRE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The colour, and when time alone changes it.
 #[must_use]
@@ -28,7 +31,7 @@ pub fn derive(
     for p in promotions {
         state(p, &mut found);
         if p.state.before_entry() {
-            checks(p, &mut found);
+            checks(p, now, &mut found, &mut edge);
         }
         schedule(o, p, now, &mut found, &mut edge);
     }
@@ -70,8 +73,21 @@ fn state(p: &Promotion, found: &mut Vec<(Colour, String)>) {
     }
 }
 
-fn checks(p: &Promotion, found: &mut Vec<(Colour, String)>) {
+fn checks(p: &Promotion, now: Timestamp, found: &mut Vec<(Colour, String)>, edge: &mut Option<Timestamp>) {
     for check in p.checks.iter().filter(|c| !c.advisory) {
+        // A window that closes is the schedule's business; anything else that lapses is evidence.
+        let lapses = check.until.as_ref().filter(|_| {
+            check.state == CheckState::Satisfied && check.name != ControlName::WindowOpen.as_str()
+        });
+        if let Some(lapses) = lapses {
+            let soon = lapses.0 - ABOUT_TO_EXPIRE;
+            if now >= soon {
+                let sentence = format!("{}: {} expires at {}", p.name, check.name, lapses.0);
+                found.push((Colour::Amber, sentence));
+            } else {
+                *edge = earliest(*edge, Some(soon));
+            }
+        }
         let colour = match check.state {
             CheckState::Failed => Colour::Red,
             CheckState::Unknown => Colour::Amber,
@@ -104,13 +120,14 @@ fn schedule(
             Colour::Red,
             format!("{}: its planned end {} has passed", p.name, end.0),
         ));
-    } else if forecast.is_some_and(|f| f.0 >= end.0) {
+        return;
+    }
+    *edge = earliest(*edge, Some(end.0));
+    if forecast.is_some_and(|f| f.0 >= end.0) {
         found.push((
             Colour::Red,
             format!("{}: is forecast to miss its planned end {}", p.name, end.0),
         ));
-    } else {
-        *edge = earliest(*edge, Some(end.0));
     }
 }
 

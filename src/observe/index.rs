@@ -90,6 +90,8 @@ pub struct Index {
     jobs: HashMap<Names, Arc<Value>>,
     namespaces: HashMap<String, Namespace>,
     policies: BTreeMap<(&'static str, String), Arc<Value>>,
+    /// Counts changes of policies, so that what follows from them is worked out once.
+    policies_seen: u64,
 }
 
 type Keys = Vec<Key>;
@@ -692,13 +694,20 @@ impl Index {
     }
 
     pub fn put_policy(&mut self, kind: &'static str, name: &str, policy: Arc<Value>) -> Keys {
+        self.policies_seen += 1;
         self.policies.insert((kind, name.to_owned()), policy);
         self.with_decisions()
     }
 
     pub fn remove_policy(&mut self, kind: &'static str, name: &str) -> Keys {
+        self.policies_seen += 1;
         self.policies.remove(&(kind, name.to_owned()));
         self.with_decisions()
+    }
+
+    #[must_use]
+    pub fn policies_seen(&self) -> u64 {
+        self.policies_seen
     }
 
     /// Trust has changed: whoever counts on people is asked again.

@@ -60,7 +60,9 @@ impl Observer {
                     place.jobs.insert(key.clone(), state);
                 }
                 if let Some(expression) = &item.expression {
-                    let result = self.expression(o, p, &key, &expression.pass_when, memory).await;
+                    let result = self
+                        .expression(o, p, &key, &expression.pass_when, memory, now)
+                        .await;
                     place.expressions.insert(key, result);
                 }
             }
@@ -95,6 +97,8 @@ impl Observer {
             .workload(&target.kind, namespace, &target.name)
             .cloned();
         let watched = is_watched(&target.kind);
+        // What we remember and the watch does not show has been deleted, or the watch is behind: only a read can tell.
+        let vanished = watched && indexed.is_none() && remembered.object.is_some();
         let known = newest(indexed, remembered.object.clone());
         let due = remembered
             .trouble
@@ -102,7 +106,7 @@ impl Observer {
             .is_none_or(|t| now >= t.trouble.again_at);
         let retry = remembered.trouble.is_some() && due && !watched;
         let unknown = known.is_none() && (!remembered.absent || watched);
-        let object = if (unknown || remembered.read_live || retry) && due {
+        let object = if (unknown || vanished || remembered.read_live || retry) && due {
             read(target, deployer, remembered, now).await
         } else {
             match known {
@@ -244,7 +248,7 @@ fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now
         if due {
             remembered.trouble = Some(Retried::after(
                 remembered.trouble.as_ref(),
-                "Progressing",
+                reasons::PROGRESSING,
                 message,
                 now,
             ));

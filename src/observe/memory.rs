@@ -25,8 +25,16 @@ pub struct Memory {
     pub targets: HashMap<String, RememberedTarget>,
     /// By `environment/check`: why a Job could not be started.
     pub jobs: HashMap<String, Retried>,
-    /// By environment and check name: the text and inputs it was given for, and the result.
-    pub expressions: HashMap<String, (String, Result<bool, String>)>,
+    /// By `environment/check`.
+    pub expressions: HashMap<String, Evaluated>,
+}
+
+/// What an expression said of certain inputs.
+pub struct Evaluated {
+    /// Hash of the text and of what it was given.
+    pub asked: String,
+    pub result: Result<bool, String>,
+    pub at: Timestamp,
 }
 
 /// An inspection and what it depends on.

@@ -25,7 +25,7 @@ use crate::cluster::Trouble;
 use crate::cluster::deployer::Deployer;
 use crate::decide::calendar::{self, Calendar};
 use crate::decide::facts::{
-    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings,
+    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings, Trust,
 };
 use crate::decide::prestate::PreState;
 use crate::decide::version::Version;
@@ -33,11 +33,15 @@ use crate::decide::{accepted, before_entry, decisions, plan, promotion, readines
 use crate::expressions;
 use index::Index;
 pub use live::{said, target_key};
-use memory::Memory;
+use memory::{Evaluated, Memory};
 use queue::Queue;
 
 /// How long an environment owner's expression may take.
 const EXPRESSION_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a failed evaluation is believed.
+const FAILED_EXPRESSION_STANDS: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// Compiled expressions that are kept.
+const MOST_EXPRESSIONS: usize = 1024;
 
 /// Reads the world.
 pub struct Observer {
@@ -46,7 +50,10 @@ pub struct Observer {
     queue: Queue,
     settings: Arc<Settings>,
     expected: trust::Expected,
+    /// What follows from the policies, and how many changes of them that takes in.
+    trust: Mutex<Option<(u64, Trust)>>,
     memories: Mutex<HashMap<String, Memory>>,
+    expressions: Mutex<HashMap<String, Result<expressions::Expression, String>>>,
 }
 
 impl Observer {
@@ -58,7 +65,9 @@ impl Observer {
             queue,
             settings,
             expected,
+            trust: Mutex::default(),
             memories: Mutex::default(),
+            expressions: Mutex::default(),
         }
     }
 
@@ -80,8 +89,19 @@ impl Observer {
 
     /// What can be trusted now.
     #[must_use]
-    pub fn trust(&self) -> crate::decide::facts::Trust {
-        self.expected.judge(&self.index())
+    pub fn trust(&self) -> Trust {
+        self.trusted(&self.index())
+    }
+
+    fn trusted(&self, index: &Index) -> Trust {
+        let mut known = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((seen, trust)) if *seen == index.policies_seen() => trust.clone(),
+            _ => known
+                .insert((index.policies_seen(), self.expected.judge(index)))
+                .1
+                .clone(),
+        }
     }
 
     #[must_use]
@@ -137,7 +157,7 @@ impl Observer {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Option<Observed>, Trouble> {
-        let Some(mut observed) = self.from_index(namespace, name) else {
+        let Some(mut observed) = self.known(namespace, name) else {
             return Ok(None);
         };
         let accepted = accepted::judge(&observed).holds();
@@ -152,7 +172,7 @@ impl Observer {
         Ok(Some(observed))
     }
 
-    fn from_index(&self, namespace: &str, name: &str) -> Option<Observed> {
+    fn known(&self, namespace: &str, name: &str) -> Option<Observed> {
         let index = self.index();
         let release = Arc::clone(index.release(namespace, name)?);
         let siblings = index.siblings(&release);
@@ -177,7 +197,7 @@ impl Observer {
             environments: index.environments(),
             decisions: index.decisions(namespace, name),
             reviews: index.reviews(namespace, name),
-            trust: self.expected.judge(&index),
+            trust: self.trusted(&index),
             namespace_labels: index
                 .namespace(namespace)
                 .map(|n| n.labels.clone())
@@ -266,15 +286,8 @@ impl Observer {
         {
             place.inspection = Some(self.inspection(o, p, &setting, place.live, memory, now).await);
         }
-        self.gates(
-            o,
-            p,
-            &setting.environment.spec.gates,
-            &namespace,
-            &mut place,
-            memory,
-        )
-        .await;
+        self.gates(o, p, &setting.environment.spec.gates, &mut place, memory, now)
+            .await;
         Ok(Some(place))
     }
 
@@ -369,13 +382,14 @@ impl Observer {
             let succeeded = sibling
                 .promotion(&p.name)
                 .is_some_and(|q| q.state == State::Succeeded);
-            if listed && !succeeded && is_older(&o.release, sibling) {
-                if let Some(live) = api
+            if listed
+                && !succeeded
+                && is_older(&o.release, sibling)
+                && let Some(live) = api
                     .get_opt(sibling.metadata.name.as_deref().unwrap_or_default())
                     .await?
-                {
-                    *sibling = Arc::new(live);
-                }
+            {
+                *sibling = Arc::new(live);
             }
         }
         Ok(())
@@ -420,10 +434,14 @@ impl Observer {
         o: &Observed,
         p: &Promotion,
         gates: &[Gate],
-        namespace: &str,
         place: &mut Place,
         memory: &mut Memory,
+        now: Timestamp,
     ) {
+        let namespace = &o
+            .environment(&p.name)
+            .map(|e| e.spec.target_namespace(o.namespace()))
+            .unwrap_or_default();
         for gate in gates {
             if gate.job.is_some() {
                 let state = self.job(o, p, &gate.name, namespace, memory);
@@ -431,7 +449,7 @@ impl Observer {
             }
             if let Some(expression) = &gate.expression {
                 let result = self
-                    .expression(o, p, &gate.name, &expression.pass_when, memory)
+                    .expression(o, p, &gate.name, &expression.pass_when, memory, now)
                     .await;
                 place.expressions.insert(gate.name.clone(), result);
             }
@@ -456,6 +474,7 @@ impl Observer {
         check: &str,
         text: &str,
         memory: &mut Memory,
+        now: Timestamp,
     ) -> Result<bool, String> {
         let release = expressions::release_value(&o.release);
         let Some(environment) = o.environment(&p.name).map(expressions::environment_value) else {
@@ -463,20 +482,43 @@ impl Observer {
         };
         let asked = plan::hex(&format!("{text}\n{release}\n{environment}"), 32);
         let key = format!("{}/{check}", p.name);
-        if let Some((known, result)) = memory.expressions.get(&key) {
-            if *known == asked {
-                return result.clone();
-            }
+        // A failure may be the machine's rather than the expression's: it is not believed for ever.
+        let fresh = |e: &Evaluated| e.result.is_ok() || now.duration_since(e.at) < FAILED_EXPRESSION_STANDS;
+        if let Some(known) = memory
+            .expressions
+            .get(&key)
+            .filter(|e| e.asked == asked && fresh(e))
+        {
+            return known.result.clone();
         }
-        let result = match expressions::Expression::compile(text) {
+        let result = match self.compiled(text) {
             Ok(compiled) => {
                 let (release, environment) = (Arc::new(release), Arc::new(environment));
                 expressions::evaluate(compiled, release, environment, EXPRESSION_DEADLINE).await
             }
             Err(why) => Err(why),
         };
-        memory.expressions.insert(key, (asked, result.clone()));
+        memory.expressions.insert(
+            key,
+            Evaluated {
+                asked,
+                result: result.clone(),
+                at: now,
+            },
+        );
         result
+    }
+
+    /// Compiled once: an evaluation that is late is known by its expression.
+    fn compiled(&self, text: &str) -> Result<expressions::Expression, String> {
+        let mut known = self.expressions.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_EXPRESSIONS && !known.contains_key(text) {
+            known.clear();
+        }
+        known
+            .entry(text.to_owned())
+            .or_insert_with(|| expressions::Expression::compile(text))
+            .clone()
     }
 }
 

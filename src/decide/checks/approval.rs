@@ -83,15 +83,26 @@ fn fills_another_role(s: &Subject<'_>, decision: &Decision) -> Option<String> {
         .decisions
         .iter()
         .take_while(|d| d.metadata.uid != decision.metadata.uid);
-    let other = earlier.filter(|d| {
+    // Only an approval that some gate asks for fills a role: a mistyped one must not shut its author out.
+    let asked_for = |d: &Decision| {
+        s.setting.environment.spec.gates.iter().any(|g| {
+            Some(&g.name) == d.spec.subject.as_ref()
+                && g.approval.as_ref().map(|a| &a.role) == d.spec.role.as_ref()
+        })
+    };
+    let mut filled = earlier.filter(|d| {
         d.spec.action == Action::Approve
             && d.spec.by == decision.spec.by
             && d.spec.environment == decision.spec.environment
             && d.spec.plan_hash == decision.spec.plan_hash
-            && d.spec.role != decision.spec.role
+            && asked_for(d)
             && distrust(s.observed, d).is_none()
     });
-    other.last().and_then(|d| d.spec.role.clone())
+    // The first one fills it; one in another role after it did not count, and does not count against it either.
+    filled
+        .next()
+        .and_then(|d| d.spec.role.clone())
+        .filter(|role| Some(role) != decision.spec.role.as_ref())
 }
 
 fn expires(approval: &Approval, decision: &Decision) -> Option<Timestamp> {

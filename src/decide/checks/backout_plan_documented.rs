@@ -15,7 +15,7 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         .collect();
     if missing.is_empty() {
         let sentence = format!(
-            "{:?} by {:?}, within {}",
+            "{:?}, {:?}, within {}",
             plan.strategy, plan.trigger, plan.max_duration
         );
         Verdict::satisfied(sentence)

@@ -9,7 +9,10 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some(from) = &s.setting.environment.spec.promotes_from else {
         return Verdict::satisfied("an entry point: there is no upstream");
     };
-    let Some(inspection) = s.place.inspection.as_ref().filter(|i| i.refusal.is_none()) else {
+    let readable = |i: &&std::sync::Arc<crate::decide::facts::Inspection>| {
+        i.refusal.is_none() && i.components.iter().all(|c| c.refusal.is_none())
+    };
+    let Some(inspection) = s.place.inspection.as_ref().filter(readable) else {
         return Verdict::unknown(
             reasons::NOT_READ_YET,
             "the images are not known before the targets can be read",
@@ -49,6 +52,13 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
             }
         }
         compared.push(upstream.as_str());
+    }
+    if compared.is_empty() {
+        let sentence = format!(
+            "none of {} has Succeeded, so that there is nothing to compare with",
+            from.environments.join(", ")
+        );
+        return Verdict::unknown(reasons::NOT_READ_YET, sentence);
     }
     Verdict::satisfied(format!("the same images Succeeded in {}", compared.join(", ")))
 }

@@ -1,0 +1,213 @@
+//! Accepted: whether the manifest makes sense, and what its author is told.
+
+use serde_json::{Value, json};
+
+use crate::api::release::State;
+use crate::api::time;
+use crate::decide::accepted::judge;
+use crate::decide::facts::Observed;
+use crate::decide::fixtures::*;
+use crate::decide::{Step, decide};
+use std::sync::Arc;
+
+fn problems(o: &Observed) -> Vec<(&'static str, String)> {
+    judge(o).problems
+}
+
+#[track_caller]
+fn refused(o: &Observed, reason: &str, sentence: &str) {
+    let found = problems(o);
+    let found: Vec<(&str, &str)> = found.iter().map(|(r, s)| (*r, s.as_str())).collect();
+    assert_eq!(found, [(reason, sentence)]);
+}
+
+fn of(over: Value) -> Observed {
+    observed_of(release_of(&over))
+}
+
+fn with_ledger(over: &Value) -> Observed {
+    let changed = crate::decide::patches::overlay(Some(&ledger()), Some(over)).expect("a component");
+    of(json!({ "components": [config(), changed] }))
+}
+
+#[test]
+fn a_manifest_that_makes_sense_is_accepted() {
+    assert_eq!(problems(&observed()), []);
+}
+
+#[test]
+fn an_unknown_environment_is_named() {
+    refused(
+        &of(json!({ "environments": ["sit", "uta"] })),
+        "UnknownEnvironment",
+        "spec.environments names \"uta\", but there is no Environment of that name: create it or correct the name.",
+    );
+}
+
+#[test]
+fn an_environment_that_vanished_after_entry_does_not_stop_what_is_under_way() {
+    let mut entered = promotion("sit", State::Deploying);
+    entered.entered = Some(
+        serde_json::from_value(json!({ "generation": 1, "stage": "SIT", "targetNamespace": "x" }))
+            .expect("entered"),
+    );
+    let mut o = of(json!({ "environments": ["sit"] })).with_promotions(vec![entered]);
+    Arc::make_mut(&mut o.environments).remove("sit");
+    assert_eq!(problems(&o), []);
+}
+
+#[test]
+fn every_upstream_of_all_and_one_of_any_must_be_listed() {
+    refused(
+        &of(json!({ "environments": ["sit", "production"] })),
+        "UpstreamNotListed",
+        "Environment production promotes from uat and requires all of them: add uat to spec.environments.",
+    );
+    let fan_in = |require: &str| {
+        environment(
+            "production",
+            json!({ "stage": "Production", "namespace": "x",
+                    "promotesFrom": { "environments": ["sit", "uat"], "require": require } }),
+        )
+    };
+    let o = of(json!({ "environments": ["sit", "production"] })).with_environment(fan_in("Any"), &[]);
+    assert_eq!(problems(&o), []);
+    let o = of(json!({ "environments": ["production"] })).with_environment(fan_in("Any"), &[]);
+    refused(
+        &o,
+        "UpstreamNotListed",
+        "Environment production promotes from sit, uat and requires at least one of them: add sit, uat to spec.environments.",
+    );
+}
+
+#[test]
+fn a_circle_is_shown_and_nothing_loops() {
+    let round = environment(
+        "sit",
+        json!({ "stage": "SIT", "namespace": "x", "promotesFrom": { "environments": ["production"] } }),
+    );
+    let o = observed().with_environment(round, &[]);
+    refused(
+        &o,
+        "Cycle",
+        "The Environments promote from each other in a circle (sit from production from uat from sit): an environment \
+         owner has to break it in promotesFrom.",
+    );
+    let Step::Transition(t) = decide(&o, morning()) else {
+        panic!("says nothing")
+    };
+    assert_eq!(t.status.environments.len(), 3);
+    let itself = environment(
+        "sit",
+        json!({ "stage": "SIT", "namespace": "x", "promotesFrom": { "environments": ["sit"] } }),
+    );
+    let o = of(json!({ "environments": ["sit"] })).with_environment(itself, &[]);
+    assert_eq!(problems(&o)[0].0, "Cycle");
+}
+
+#[test]
+fn the_younger_of_two_releases_of_one_version_is_refused() {
+    let mut older = (*sibling("2026.11.1.0", "r0", &[])).clone();
+    older.metadata.creation_timestamp = Some(time(at("2026-11-23T07:00:00Z")));
+    let mut o = observed();
+    o.siblings = vec![Arc::new(older.clone())];
+    refused(
+        &o,
+        "DuplicateVersion",
+        "Release payments-2026.11.1.0 already is version 2026.11.1.0 of payments on line main: a version is released \
+         once, raise spec.version.",
+    );
+    older.metadata.creation_timestamp = Some(time(at("2026-11-23T09:00:00Z")));
+    o.siblings = vec![Arc::new(older.clone())];
+    assert_eq!(problems(&o), [], "the older one goes on");
+    older.metadata.creation_timestamp = o.release.metadata.creation_timestamp.clone();
+    o.siblings = vec![Arc::new(older)];
+    assert_eq!(
+        problems(&o)[0].0,
+        "DuplicateVersion",
+        "at one instant the uid decides"
+    );
+}
+
+#[test]
+fn kinds_that_cannot_be_judged_and_targets_named_twice_are_refused() {
+    refused(
+        &with_ledger(&json!({ "target": { "apiVersion": "x/v1", "kind": "Thing" } })),
+        "KindUnsupported",
+        "Component ledger targets x/v1 Thing: Signalbox does not know when that kind counts as deployed.",
+    );
+    refused(
+        &of(
+            json!({ "components": [config(), { "name": "again", "target": config()["target"], "patch": {} }] }),
+        ),
+        "Invalid",
+        "Component again targets ConfigMap ledger again: put both changes into one component.",
+    );
+}
+
+#[test]
+fn only_earlier_components_may_be_waited_for() {
+    refused(
+        &of(json!({ "components": [ledger(), config()] })),
+        "Invalid",
+        "Component ledger names \"config\" in after or restartOn: only components listed before it may be named.",
+    );
+}
+
+#[test]
+fn patches_that_are_not_allowed_are_refused_wherever_they_stand() {
+    for over in [
+        json!({ "patch": { "spec": { "paused": null } } }),
+        json!({ "patch": { "spec": { "$patch": "replace" } } }),
+        json!({ "patch": { "metadata": { "finalizers": [] } } }),
+        json!({ "patch": { "spec": { "n": 9_007_199_254_740_993_i64 } } }),
+        json!({ "overrides": [{ "environment": "uat", "patch": { "spec": { "paused": null } } }] }),
+        json!({ "patch": { "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": "x" }] } } } } }),
+    ] {
+        let found = problems(&with_ledger(&over));
+        assert_eq!(
+            found.iter().map(|(r, _)| *r).collect::<Vec<_>>(),
+            ["PatchNotAllowed"],
+            "{over} {found:?}"
+        );
+        assert!(found[0].1.starts_with("Component ledger: "), "{}", found[0].1);
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_a_label_is_refused() {
+    let mut release = release();
+    release.metadata.name = Some("x".repeat(64));
+    assert_eq!(problems(&observed_of(release))[0].0, "Invalid");
+}
+
+#[test]
+fn what_is_not_accepted_stays_pending_and_says_why() {
+    let o = of(json!({ "environments": ["sit", "uta"] }));
+    let Step::Transition(t) = decide(&o, morning()) else {
+        panic!("says nothing")
+    };
+    let why = "spec.environments names \"uta\", but there is no Environment of that name: create it or correct the name.";
+    for p in &t.status.environments {
+        assert_eq!((p.state, p.message.as_deref()), (State::Pending, Some(why)));
+        assert!(
+            p.plan_hash.starts_with("v1:sha256:"),
+            "the hash stands from the first write"
+        );
+    }
+    let said: Vec<(&str, &str, &str)> = t
+        .status
+        .conditions
+        .iter()
+        .map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("Accepted", "False", "UnknownEnvironment"),
+            ("Ready", "False", "Pending"),
+            ("Reconciling", "False", "Idle"),
+            ("Stalled", "True", "UnknownEnvironment"),
+        ]
+    );
+}

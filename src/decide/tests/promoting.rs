@@ -1,0 +1,479 @@
+//! Promotions that go well, and what keeps one waiting: walk.md's table, write by write.
+
+use super::walk::Walk;
+use crate::api::release::{Because, State};
+use crate::api::time;
+use crate::decide::facts::{JobState, Live, Rival};
+use crate::decide::fixtures::*;
+use crate::decide::{Step, decide};
+use serde_json::json;
+
+const ALL: [&str; 3] = ["sit", "uat", "production"];
+
+#[test]
+fn a_clean_promotion_writes_what_the_walk_says() {
+    let mut walk = Walk::of(release());
+    walk.release().metadata.finalizers = None;
+    walk.run();
+
+    let written = walk.written();
+    assert_eq!(
+        written,
+        [
+            "finalizer",
+            "status: sit Waiting, uat Pending, production Pending",
+            "claim payments-sit",
+            "capture sit",
+            "status: sit Deploying",
+            "patch payments-sit/config",
+            "status: -", // config Ready, because ledger waits for it
+            "patch payments-sit/ledger",
+            "status: sit Succeeded",
+            "status: uat Waiting",
+            "release payments-sit",
+            "claim payments-uat",
+            "capture uat",
+            "status: uat Deploying",
+            "patch payments-uat/config",
+            "status: -",
+            "patch payments-uat/ledger",
+            "status: uat Observing",
+            "status: uat Succeeded",
+            "status: production Waiting",
+            "release payments-uat",
+            "claim payments",
+            "capture production",
+            "status: production Deploying",
+            "patch payments/config",
+            "status: -",
+            "patch payments/ledger",
+            "status: production Succeeded",
+            "release payments",
+        ]
+    );
+    // Finalizer and first status apart: 8 an environment, one a component, one for `after`.
+    assert!(written.len() - 2 <= 3 * (8 + 2 + 1), "{} writes", written.len());
+    for name in ALL {
+        assert_eq!(walk.state(name), State::Succeeded);
+    }
+    for namespace in ["payments-sit", "payments-uat", "payments"] {
+        let objects = &walk.objects[namespace];
+        assert_eq!(objects["config"]["data"], json!({ "limit": "20", "other": "x" }));
+        assert_eq!(
+            objects["ledger"].pointer("/spec/template/spec/containers/0/image"),
+            Some(&json!(image("2")))
+        );
+    }
+    assert_eq!(
+        walk.now,
+        morning() + minutes(10),
+        "only the observation took time"
+    );
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        Vec::<String>::new(),
+        "a settled release writes nothing"
+    );
+}
+
+#[test]
+fn the_pre_state_of_an_older_release_goes_once_this_one_succeeded() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    let (name, (_, mut content)) = walk
+        .pre_states
+        .iter()
+        .next()
+        .map(|(n, c)| (n.clone(), c.clone()))
+        .expect("one");
+    content.release_uid = "r0".to_owned();
+    walk.pre_states
+        .insert("prestate-old".to_owned(), ("old".to_owned(), content));
+    walk.written();
+    walk.settle();
+    assert_eq!(walk.written(), ["forget sit 1"]);
+    assert!(
+        walk.pre_states.contains_key(&name),
+        "its own stays: it can still be backed out"
+    );
+}
+
+#[test]
+fn hold_stops_new_entries_and_nothing_else() {
+    let mut walk = Walk::of(release());
+    walk.edit(|r| {
+        r.spec.hold = Some(Because {
+            reason: Some("audit".into()),
+        })
+    });
+    assert_eq!(walk.settle(), None);
+    assert_eq!(
+        walk.written(),
+        ["status: sit Waiting, uat Pending, production Pending"]
+    );
+    let ready = &walk.observed.release.status.as_ref().expect("status").conditions[1];
+    assert_eq!(
+        (ready.reason.as_str(), ready.message.as_str()),
+        ("Held", "sit: held: audit")
+    );
+
+    walk.edit(|r| r.spec.hold = None);
+    walk.run();
+    assert_eq!(walk.state("production"), State::Succeeded);
+}
+
+#[test]
+fn a_hold_during_deploying_lets_it_finish() {
+    let mut walk = Walk::of(release());
+    while walk
+        .observed
+        .release
+        .promotion("sit")
+        .is_none_or(|p| p.state != State::Deploying)
+    {
+        walk.step();
+    }
+    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.run();
+    assert_eq!(
+        ALL.map(|e| walk.state(e)),
+        [State::Succeeded, State::Waiting, State::Pending]
+    );
+}
+
+#[test]
+fn withdrawing_ends_what_has_not_entered_and_what_was_promoted_stays() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    assert_eq!(walk.state("uat"), State::Observing);
+    walk.written();
+    walk.edit(|r| {
+        r.spec.withdrawn = Some(Because {
+            reason: Some("not needed".into()),
+        })
+    });
+    walk.run();
+    assert_eq!(
+        walk.written(),
+        [
+            "status: production Withdrawn",
+            "status: uat Succeeded",
+            "release payments-uat"
+        ]
+    );
+    assert_eq!(
+        walk.promotion("production").message.as_deref(),
+        Some("withdrawn before it entered: not needed")
+    );
+}
+
+#[test]
+fn a_claim_that_is_held_when_it_is_withdrawn_is_given_back_with_its_pre_state() {
+    let mut walk = Walk::of(release());
+    while !walk.log.iter().any(|l| l == "capture sit") {
+        walk.step();
+    }
+    walk.edit(|r| r.spec.withdrawn = Some(Because::default()));
+    walk.written();
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        [
+            "status: sit Withdrawn, uat Withdrawn, production Withdrawn",
+            "forget sit 1",
+            "release payments-sit"
+        ]
+    );
+    assert!(walk.claims.is_empty() && walk.pre_states.is_empty());
+}
+
+#[test]
+fn a_claim_whose_checks_fail_before_entry_is_given_back() {
+    let mut walk = Walk::of(release());
+    while !walk.log.iter().any(|l| l == "capture sit") {
+        walk.step();
+    }
+    walk.written();
+    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        ["status: -", "forget sit 1", "release payments-sit"]
+    );
+}
+
+#[test]
+fn an_environment_that_is_taken_off_the_list_leaves_no_claim_behind() {
+    let mut walk = Walk::of(release_of(&json!({ "environments": ["sit"] })));
+    while !walk.log.iter().any(|l| l == "capture sit") {
+        walk.step();
+    }
+    walk.edit(|r| r.spec.environments = vec!["elsewhere".into()]);
+    walk.written();
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        [
+            "status: elsewhere Pending",
+            "forget sit 1",
+            "release payments-sit"
+        ]
+    );
+}
+
+#[test]
+fn a_newer_version_that_succeeded_supersedes_what_has_not_entered() {
+    let mut walk = Walk::of(release());
+    walk.observed.siblings = vec![sibling("2026.11.2", "r2", &[("sit", State::Succeeded)])];
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        ["status: sit Superseded, uat Pending, production Pending"]
+    );
+    assert_eq!(
+        walk.promotion("sit").message.as_deref(),
+        Some("2026.11.2 Succeeded here before this one entered")
+    );
+}
+
+#[test]
+fn an_older_version_supersedes_nothing() {
+    let mut walk = Walk::of(release_of(&json!({ "version": "2026.10" })));
+    walk.observed.siblings = vec![sibling("2026.9", "r2", &[("sit", State::Succeeded)])];
+    walk.settle();
+    assert_eq!(walk.state("sit"), State::Succeeded);
+}
+
+#[test]
+fn an_occupied_target_queues_and_is_entered_when_it_is_free() {
+    let mut walk = Walk::of(release());
+    walk.claims
+        .insert("payments-sit".into(), claim("payments-sit", "other", "sit", 1));
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        ["status: sit Queued, uat Pending, production Pending"]
+    );
+    assert_eq!(
+        walk.promotion("sit").message.as_deref(),
+        Some("payments/other occupies payments-sit")
+    );
+
+    walk.claims.clear();
+    walk.settle();
+    assert_eq!(
+        walk.written()[..3],
+        ["claim payments-sit", "capture sit", "status: sit Deploying"]
+    );
+}
+
+#[test]
+fn the_queue_is_by_planned_start_then_age_then_uid() {
+    let planned = |start: Option<&str>| {
+        let schedule = start.map(|s| json!([{ "environment": "sit", "start": s }]));
+        Rival::of(
+            &release_of(&json!({ "schedule": schedule.unwrap_or(json!([])) })),
+            "sit",
+        )
+    };
+    let aged = |created: &str, uid: &str| {
+        let mut release = release();
+        release.metadata.creation_timestamp = Some(time(at(created)));
+        release.metadata.uid = Some(uid.into());
+        Rival::of(&release, "sit")
+    };
+    let in_line = [
+        planned(Some("2026-11-23T08:00:00Z")),
+        planned(Some("2026-11-23T08:30:00Z")),
+        aged("2026-11-23T07:00:00Z", "z"),
+        aged("2026-11-23T08:00:00Z", "a"),
+        aged("2026-11-23T08:00:00Z", "b"),
+    ];
+    assert!(in_line.is_sorted(), "{in_line:#?}");
+
+    let mut walk = Walk::of(release());
+    walk.rivals = vec![in_line[0].clone()];
+    walk.settle();
+    assert_eq!(walk.state("sit"), State::Queued);
+    walk.rivals = vec![aged("2026-11-23T08:30:00Z", "a")];
+    walk.settle();
+    assert_eq!(walk.state("sit"), State::Succeeded);
+}
+
+#[test]
+fn an_unhealthy_target_that_recovers_within_the_grace_is_not_a_failure() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    assert_eq!(walk.state("uat"), State::Observing);
+    walk.later(minutes(9));
+    walk.unhealthy_since = Some(walk.now);
+    walk.settle();
+    walk.later(minutes(1));
+    assert_eq!(
+        walk.settle(),
+        Some(walk.now + minutes(1)),
+        "not over while it may be on its way down"
+    );
+    walk.unhealthy_since = None;
+    walk.settle();
+    assert_eq!(walk.state("uat"), State::Succeeded);
+}
+
+#[test]
+fn drift_during_observation_is_reported_once_and_never_fought_over() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    walk.objects
+        .get_mut("payments-uat")
+        .expect("uat")
+        .get_mut("config")
+        .expect("config")["data"]["limit"] = json!("30");
+    walk.written();
+    walk.run();
+    assert_eq!(walk.written()[..2], ["status: -", "status: uat Succeeded"]);
+    let config = &walk.promotion("uat").components[0];
+    assert_eq!(
+        config.message.as_deref(),
+        Some("drift: ConfigMap ledger /data/limit")
+    );
+    let review = walk
+        .observed
+        .release
+        .status
+        .as_ref()
+        .and_then(|s| s.review.clone())
+        .expect("a review");
+    assert!(review.required_because.contains(&"Drift".to_owned()));
+}
+
+#[test]
+fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
+    let mut walk = Walk::of(release());
+    while walk
+        .observed
+        .release
+        .promotion("sit")
+        .is_none_or(|p| p.state != State::Deploying)
+    {
+        walk.step();
+    }
+    let mut observed = walk.observed.clone();
+    let place = observed.places.get_mut("sit").expect("sit");
+    place.components.clear();
+    for name in ["config", "ledger"] {
+        place.components.push(crate::decide::facts::LiveComponent {
+            name: name.into(),
+            object: Live::Unread,
+            pods: vec![],
+            floor: None,
+            patched: false,
+            unhealthy_since: None,
+            trouble: Some(crate::decide::facts::Trouble {
+                reason: "Unreadable",
+                message: "no answer".into(),
+                again_at: walk.now + minutes(1),
+            }),
+        });
+    }
+    place.pre_state = walk.observed.places["sit"].pre_state.clone();
+    let Step::Transition(first) = decide(&observed, walk.now) else {
+        panic!("not written down")
+    };
+    let said = first.status.environments[0]
+        .inconclusive
+        .clone()
+        .expect("inconclusive");
+    assert_eq!(
+        (said.reason.as_str(), said.message.as_str()),
+        ("Unreadable", "no answer")
+    );
+    std::sync::Arc::make_mut(&mut observed.release).status = Some(first.status);
+    assert!(matches!(decide(&observed, walk.now), Step::Wait(w) if w.until == Some(walk.now + minutes(1))));
+    let Step::Transition(second) = decide(&observed, walk.now + minutes(30)) else {
+        panic!("not handed over")
+    };
+    assert_eq!(second.status.environments[0].state, State::AwaitingDecision);
+    assert_eq!(
+        second.status.environments[0].message.as_deref(),
+        Some("Unreadable: no answer (for 30m)")
+    );
+}
+
+/// Production asks a board, and SIT's verification runs a Job and asks an expression.
+fn careful() -> Walk {
+    let mut sit = sit();
+    sit.spec.verification = serde_json::from_value(json!([
+        { "name": "smoke", "job": { "template": "smoke-tests" } },
+        { "name": "rule", "expression": { "passWhen": "x" } },
+    ]))
+    .expect("verification");
+    sit.spec.gates = serde_json::from_value(json!([{ "name": "board", "approval": { "role": "manager" } }]))
+        .expect("gates");
+    let mut walk = Walk::of(release_of(&json!({ "environments": ["sit"] })));
+    walk.observed = walk.observed.with_environment(sit, &[]);
+    walk
+}
+
+#[test]
+fn a_gate_and_a_verification_cost_a_write_for_each_answer() {
+    let mut walk = careful();
+    assert_eq!(walk.settle(), None, "waiting for people costs nothing");
+    assert_eq!(walk.written(), ["status: sit Waiting"]);
+    let hash = walk.promotion("sit").plan_hash.clone();
+    walk.later(minutes(1));
+    let over = json!({ "subject": "board", "role": "manager", "planHash": hash });
+    walk.decides(decision("Approve", "anna@example.com", "sit", walk.now, over));
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        [
+            "status: -", // the gate holds
+            "claim payments-sit",
+            "capture sit",
+            "status: sit Deploying",
+            "patch payments-sit/config",
+            "status: -",
+            "patch payments-sit/ledger",
+            "status: sit Verifying",
+            "status: -", // the expression has not been evaluated: inconclusive
+            "job verification/smoke from smoke-tests",
+        ]
+    );
+    walk.jobs.insert("verification/smoke".into(), JobState::Succeeded);
+    walk.expressions.insert("verification/rule".into(), Ok(true));
+    walk.settle();
+    assert_eq!(walk.written(), ["status: sit Succeeded", "release payments-sit"]);
+    let said: Vec<&str> = walk
+        .promotion("sit")
+        .verification
+        .iter()
+        .map(|c| c.reason.as_str())
+        .collect();
+    assert_eq!(said, ["JobSucceeded", "Satisfied"]);
+    assert_eq!(walk.promotion("sit").inconclusive, None);
+}
+
+#[test]
+fn a_failed_verification_backs_out_and_says_which() {
+    let mut walk = careful();
+    walk.settle();
+    let hash = walk.promotion("sit").plan_hash.clone();
+    let over = json!({ "subject": "board", "role": "manager", "planHash": hash });
+    walk.decides(decision("Approve", "anna@example.com", "sit", walk.now, over));
+    walk.expressions.insert("verification/rule".into(), Ok(false));
+    walk.settle();
+    let p = walk.promotion("sit");
+    assert_eq!(p.state, State::BackedOut);
+    assert_eq!(
+        p.backout.as_ref().and_then(|b| b.reason.as_deref()),
+        Some("VerificationFailed: rule: does not hold")
+    );
+    assert_eq!(
+        p.verification
+            .iter()
+            .map(|c| c.reason.as_str())
+            .collect::<Vec<_>>(),
+        ["ExpressionFalse"]
+    );
+}
