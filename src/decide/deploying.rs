@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::facts::{Live, LiveComponent, Observed, Place};
+use super::facts::{Live, LiveComponent, NamespaceState, Observed, Place};
 use super::paths;
 use super::prestate::{Captured, PreState};
 use super::promotion::{self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after};
@@ -100,6 +100,17 @@ pub(super) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
     if own_claim(o, p, place).is_none() {
         let sentence = promotion::claim_lost(o, place, &entered.target_namespace);
         return Err(await_decision(p, reasons::CLAIM_LOST, &sentence, now));
+    }
+    let namespace = &entered.target_namespace;
+    if place.namespace != NamespaceState::Present {
+        let is = match place.namespace {
+            NamespaceState::Terminating => "is being deleted",
+            _ => "does not exist any more",
+        };
+        let sentence = format!(
+            "the target namespace {namespace} {is}, and what was released with it: put both back by hand, then decide Accept or Abandon"
+        );
+        return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
     }
     if place.pre_state_gone {
         return Err(promotion::keep_again(p, pre_state));
