@@ -36,12 +36,12 @@ async fn a_window_that_cannot_be_understood_counts_as_closed_and_is_said_on_the_
         (
             &zone,
             "uat",
-            r#"Window "tuesdays" counts as closed: its timeZone "Europe/Lodnon" is not known"#,
+            r#"Window "tuesdays" counts as closed: the time zone "Europe/Lodnon" is not known; write it like Europe/London"#,
         ),
         (
             &never,
             "prod",
-            r#"Window "never" counts as closed: its schedule "0 18 30 2 *" never fires"#,
+            r#"Window "never" counts as closed: the schedule "0 18 30 2 *" never fires"#,
         ),
     ] {
         let (reason, message) = not_ready(&stage, short).await;

@@ -232,7 +232,8 @@ async fn duplicate_names_and_values_that_are_too_long_are_refused() {
             "Secrets, RBAC, ServiceAccounts, Namespaces, admission, definitions and signalbox.dev are never targets",
         ),
     ] {
-        releases.refuses(release, sentence).await;
+        let message = releases.refusal(release).await;
+        assert!(message.contains(sentence), "{message}");
     }
     let environments = Verdict::on::<Environment>(admin().await, None);
     let with = |name: &str, field: &str, value: Value| {
@@ -271,7 +272,8 @@ async fn duplicate_names_and_values_that_are_too_long_are_refused() {
             "metadata.name must be at most 63 characters",
         ),
     ] {
-        environments.refuses(environment, sentence).await;
+        let message = environments.refusal(environment).await;
+        assert!(message.contains(sentence), "{message}");
     }
     stage.finish().await;
 }

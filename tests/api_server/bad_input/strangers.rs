@@ -107,13 +107,7 @@ async fn a_forged_deploying_changes_nothing_and_takes_no_claim() {
     );
     another_goes_on(&stage, "sit").await;
     let leases: Api<Lease> = Api::namespaced(stage.client(), &operator_namespace());
-    assert!(
-        leases
-            .get_opt(&plan::claim_name(&target))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    gone(&leases, &plan::claim_name(&target), LONG).await;
     assert_eq!(ledger(&stage, "sit").await, (IMAGE_BEFORE.to_owned(), Some(1)));
     stage.finish().await;
 }
