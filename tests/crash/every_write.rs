@@ -56,6 +56,7 @@ async fn killed_everywhere(scenario: Scenario, ledger: Ledger, concerns: fn(&[Wr
             Some(stage) => stage,
             None => scenario.stage().await,
         };
+        let began = Instant::now();
         let played = play(
             scenario,
             &stage,

@@ -23,6 +23,8 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 
 const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 
+const READY_LATE: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
+
 /// What is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -30,18 +32,24 @@ pub enum Scenario {
     Promotion,
     /// The ledger never becomes ready, and everything is put back without anybody's help.
     Backout,
+    /// The ledger takes five seconds to be ready, and the config comes after it.
+    Slow,
 }
 
 impl Scenario {
-    fn release(self, stage: &Stage) -> ReleaseBuilder {
-        let release = stage.release("1").into(&["sit"]).config(
-            "config",
-            "ledger-config",
-            json!({ "FEATURE_X": "on", "NEW_KEY": "new" }),
-        );
+    pub fn release(self, stage: &Stage) -> ReleaseBuilder {
+        let release = stage.release("1").into(&["sit"]);
+        let config = json!({ "FEATURE_X": "on", "NEW_KEY": "new" });
+        let configured = release.clone().config("config", "ledger-config", config.clone());
         match self {
-            Self::Promotion => release.image("ledger", IMAGE),
-            Self::Backout => release.image("ledger", NEVER_READY).ready_within("2s"),
+            Self::Promotion => configured.image("ledger", IMAGE),
+            Self::Backout => configured.image("ledger", NEVER_READY).ready_within("2s"),
+            Self::Slow => {
+                return release
+                    .image("ledger", READY_LATE)
+                    .config("config", "ledger-config", config)
+                    .after(&["ledger"]);
+            }
         }
         .after(&["config"])
         .restart_on(&["config"])
@@ -49,7 +57,7 @@ impl Scenario {
 
     pub fn ends_in(self) -> State {
         match self {
-            Self::Promotion => State::Succeeded,
+            Self::Promotion | Self::Slow => State::Succeeded,
             Self::Backout => State::BackedOut,
         }
     }
@@ -86,7 +94,7 @@ impl Scenario {
     }
 
     /// What people do, whether or not an operator is alive.
-    async fn people(self, stage: &Stage, release: &str) {
+    pub async fn people(self, stage: &Stage, release: &str) {
         if self == Self::Promotion {
             let hash = stage.plan_hash(release, "sit").await;
             let approval = decision(Action::Approve, release, &stage.environment("sit"))
