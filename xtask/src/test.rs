@@ -64,7 +64,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         match operator {
             None => Ok(()),
             Some(mut operator) => {
-                let rung = rungs.run("api_server", &["--test", "api_server"], &environment, &[]);
+                // They wait far more than they compute.
+                let rung = rungs.run(
+                    "api_server",
+                    &["--test", "api_server"],
+                    &environment,
+                    &["--test-threads=12"],
+                );
                 let outcome = tokio::select! {
                     outcome = rung => outcome,
                     error = operator.failed() => Err(error),
@@ -83,6 +89,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     }
     tokio::select! {
         outcome = rungs.run("crash", &["--test", "crash"], &environment, &["--test-threads=1"]) => outcome?,
+        error = cluster.failed() => return Err(error),
+    }
+    // Last: a test that ends in the middle leaves the whole cluster's policies as they then are.
+    tokio::select! {
+        outcome = rungs.run("policies", &["--test", "policies"], &environment, &["--test-threads=1"]) => outcome?,
         error = cluster.failed() => return Err(error),
     }
 
