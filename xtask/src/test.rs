@@ -71,7 +71,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     rungs.ended.push(("build", true, built?));
     let mut cluster = cluster?;
 
-    rungs.run("pure", &["--lib", "--bins"], &[], &[]).await?;
+    rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
     let environment = environment(&cluster, &tools);
     let operator = beside(&repository, &cluster, &tools).await?;
@@ -84,8 +84,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     }
     rungs.image(&cluster, &tools).await?;
     for name in ALONE {
+        let selection = ["--test", name];
         tokio::select! {
-            outcome = rungs.run(name, &["--test", name], &environment, &[SERIAL]) => outcome?,
+            outcome = rungs.run(name, &selection, &environment, SERIAL) => outcome?,
             error = cluster.failed() => return Err(error),
         }
     }
@@ -131,7 +132,7 @@ impl Rungs {
         for (name, threads) in BESIDE {
             let selection = ["--test", name];
             tokio::select! {
-                outcome = self.run(name, &selection, &environment, &[threads]) => outcome?,
+                outcome = self.run(name, &selection, &environment, threads) => outcome?,
                 error = operator.failed() => return Err(error),
             }
         }
@@ -161,7 +162,7 @@ impl Rungs {
         name: &'static str,
         selection: &[&str],
         environment: &[(&'static str, PathBuf)],
-        also: &[&str],
+        also: &str,
     ) -> Result<()> {
         if let ["--test", test] = selection
             && !has_test(&self.repository, test)
@@ -172,7 +173,7 @@ impl Rungs {
         let mut arguments = vec!["test", "--workspace"];
         arguments.extend(selection);
         arguments.push("--");
-        arguments.extend(also);
+        arguments.extend((!also.is_empty()).then_some(also));
         arguments.extend(self.arguments.iter().map(String::as_str));
         let passed = cargo(&self.repository, &arguments, environment).await?;
         self.ended.push((name, passed, began.elapsed()));
