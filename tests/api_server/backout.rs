@@ -220,6 +220,32 @@ async fn a_success_is_backed_out_unless_something_newer_stands_on_it() {
 }
 
 #[tokio::test]
+async fn a_success_that_somebody_changed_since_is_not_backed_out_over_their_head() {
+    let stage = Stage::new("success-changed").await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    stage.reaches(&name, "sit", State::Succeeded).await;
+    stage
+        .meddle::<Deployment>(
+            "sit",
+            "ledger",
+            "midnight-fixer",
+            of_ledger("image", &json!(SLOW)),
+        )
+        .await;
+    patched(&stage, SLOW).await;
+    stage.decide("bob", Action::BackOut, &name, "sit").await;
+    stage
+        .until(&name, "sit", |p| {
+            p.state == State::Succeeded && p.message.as_ref().is_some_and(|m| m.contains("does not count"))
+        })
+        .await;
+    assert_eq!(stage.image("sit").await, SLOW);
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_backout_during_deploying_starts_nothing_further() {
     let stage = Stage::new("mid-deploy").await;
     let name = stage

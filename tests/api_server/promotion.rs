@@ -819,6 +819,27 @@ async fn an_older_version_is_superseded_where_a_newer_one_has_succeeded() {
 }
 
 #[tokio::test]
+async fn a_release_that_waits_is_superseded_when_a_newer_one_succeeds() {
+    let stage = Stage::new("overtaken").await;
+    let older = stage
+        .submit(
+            stage
+                .release("1.0")
+                .into(&["sit"])
+                .image("ledger", IMAGE)
+                .with("/spec/hold", json!({})),
+        )
+        .await;
+    stage.reaches(&older, "sit", State::Waiting).await;
+    let newer = stage
+        .submit(stage.release("1.0.1").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    stage.reaches(&newer, "sit", State::Succeeded).await;
+    stage.reaches(&older, "sit", State::Superseded).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_retry_is_no_way_round_a_newer_version() {
     let stage = Stage::new("downgrade").await;
     let older = stage

@@ -80,6 +80,14 @@ impl StageBuilder {
         &self.name
     }
 
+    /// Only these of `sit`, `uat` and `prod`, the first ones.
+    #[must_use]
+    pub fn only(mut self, environments: &[&str]) -> Self {
+        self.environments
+            .retain(|(short, _)| environments.contains(short));
+        self
+    }
+
     /// Without environments: only the namespace for Releases.
     #[must_use]
     pub fn bare(mut self) -> Self {
