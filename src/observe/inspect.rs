@@ -143,15 +143,8 @@ impl Inspector<'_> {
             }
             components.push(inspected);
         }
-        let denied = components
-            .iter()
-            .filter_map(|c| c.refusal.as_ref())
-            .any(|r| r.reason == reasons::NOT_PERMITTED);
-        let refusal = if denied {
-            self.missing_deployer().await
-        } else {
-            None
-        };
+        // Also where everything is permitted: a binding may outlive its ServiceAccount, and impersonation does not mind.
+        let refusal = self.missing_deployer().await;
         let size = before_entry::size(&components);
         Inspection {
             refusal,
