@@ -93,7 +93,7 @@ fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> Environme
         .calendar
         .problems()
         .iter()
-        .map(|p| format!("window {}: {}", p.window, p.sentence))
+        .map(|p| p.sentence.clone())
         .chain(seen.expression_problems.iter().cloned())
         .collect();
     let reason = match (

@@ -38,6 +38,8 @@ impl Observer {
             .map(|b| b.pre_state.clone())
             .unwrap_or_default();
         place.pre_state = self.kept(&name, memory).await?;
+        place.pre_state_gone =
+            place.pre_state.is_some() && !self.index().pre_states().any(|s| s.name == name);
         if let Some(kept) = place.pre_state.clone() {
             let deployer = self.deployer(namespace, &o.release_path(), &p.name, p.attempt);
             for captured in &kept.content.components {

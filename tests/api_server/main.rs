@@ -8,6 +8,7 @@ mod kit;
 
 mod acting;
 mod backout;
+mod bad_input;
 mod decision_rules;
 mod defaults;
 mod environment_rules;

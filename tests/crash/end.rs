@@ -149,10 +149,13 @@ fn is_of_one_run(key: &str) -> bool {
         )
 }
 
-/// Words that look like an instant, a hash or a generated name say only that they are one.
+/// Words that are an instant, a hash or a Job's name say only that they are one.
 fn without_times(text: &str) -> String {
     let plain = |word: &str| {
         let core = word.trim_end_matches([',', ';', '.', ':', ')']);
+        if let Some((place, _)) = core.split_once("/signalbox-") {
+            return format!("{place}/JOB");
+        }
         if core.parse::<jiff::Timestamp>().is_ok() {
             "TIME".to_owned()
         } else if core.starts_with("prestate-") || core.starts_with("claim-") || core.starts_with("v1:") {

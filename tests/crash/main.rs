@@ -6,6 +6,9 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod audit;
+mod deployer;
 mod end;
 mod every_write;
 mod play;
+mod processes;

@@ -17,10 +17,13 @@ use crate::kit::{
 
 /// Long enough for a busy machine; a test that passes never waits for it.
 pub const LONG: Duration = Duration::from_secs(60);
-/// An operator that has asked for nothing for so long has nothing in hand.
-pub const SILENCE: Duration = Duration::from_millis(300);
+/// An operator that has asked for nothing for so long has nothing in hand: an Environment is written 750 ms after what it
+/// is derived from.
+pub const SILENCE: Duration = Duration::from_secs(1);
 
 const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
+
+const READY_LATE: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
 
 /// What is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +32,24 @@ pub enum Scenario {
     Promotion,
     /// The ledger never becomes ready, and everything is put back without anybody's help.
     Backout,
+    /// The ledger takes five seconds to be ready, and the config comes after it.
+    Slow,
 }
 
 impl Scenario {
-    fn release(self, stage: &Stage) -> ReleaseBuilder {
-        let release = stage.release("1").into(&["sit"]).config(
-            "config",
-            "ledger-config",
-            json!({ "FEATURE_X": "on", "NEW_KEY": "new" }),
-        );
+    pub fn release(self, stage: &Stage) -> ReleaseBuilder {
+        let release = stage.release("1").into(&["sit"]);
+        let config = json!({ "FEATURE_X": "on", "NEW_KEY": "new" });
+        let configured = release.clone().config("config", "ledger-config", config.clone());
         match self {
-            Self::Promotion => release.image("ledger", IMAGE),
-            Self::Backout => release.image("ledger", NEVER_READY).ready_within("2s"),
+            Self::Promotion => configured.image("ledger", IMAGE),
+            Self::Backout => configured.image("ledger", NEVER_READY).ready_within("2s"),
+            Self::Slow => {
+                return release
+                    .image("ledger", READY_LATE)
+                    .config("config", "ledger-config", config)
+                    .after(&["ledger"]);
+            }
         }
         .after(&["config"])
         .restart_on(&["config"])
@@ -48,12 +57,12 @@ impl Scenario {
 
     pub fn ends_in(self) -> State {
         match self {
-            Self::Promotion => State::Succeeded,
+            Self::Promotion | Self::Slow => State::Succeeded,
             Self::Backout => State::BackedOut,
         }
     }
 
-    async fn stage(self) -> Stage {
+    pub async fn stage(self) -> Stage {
         let with = move |spec: &mut EnvironmentSpec| {
             spec.verification = serde_json::from_value(
                 json!([{ "name": "smoke", "job": { "template": "smoke", "timeout": "1m" } }]),
@@ -85,7 +94,7 @@ impl Scenario {
     }
 
     /// What people do, whether or not an operator is alive.
-    async fn people(self, stage: &Stage, release: &str) {
+    pub async fn people(self, stage: &Stage, release: &str) {
         if self == Self::Promotion {
             let hash = stage.plan_hash(release, "sit").await;
             let approval = decision(Action::Approve, release, &stage.environment("sit"))
@@ -98,8 +107,8 @@ impl Scenario {
 
 /// A run that has come to its end; an operator is still there.
 pub struct Played {
-    pub stage: Stage,
     pub release: String,
+    /// What stood before.
     pub start: Start,
     pub end: End,
     /// What the first operator wrote, the fatal write last.
@@ -109,18 +118,39 @@ pub struct Played {
     pub operator: Operator,
 }
 
-/// Plays `scenario`; where the operator dies, one with empty memory takes its place.
-pub async fn play(scenario: Scenario, kill: Option<Kill>) -> Played {
-    let stage = scenario.stage().await;
-    let start = end::start(&stage).await;
-    let first = Operator::start(kill).await;
-    let killer = first.killer.clone();
-    let release = stage.submit(scenario.release(&stage)).await;
-    let (operator, killed) = lives(scenario, &stage, &release, first).await;
-    let end = end::read(&stage, &release, &start).await;
+/// Plays `scenario` on a stage of its own; where the operator dies, one with empty memory takes its place. It has come to
+/// its end once it is as in `clean`, at the latest when the operator has nothing left to do.
+pub async fn play(scenario: Scenario, stage: &Stage, kill: Option<Kill>, clean: Option<&End>) -> Played {
+    let start = end::start(stage).await;
+    let mut operator = Operator::start(kill).await;
+    let first = operator.killer.clone();
+    let release = stage.submit(scenario.release(stage)).await;
+    let mut people = Box::pin(scenario.people(stage, &release));
+    let mut asked = false;
+    let mut killed = false;
+    let end = loop {
+        let mut comes = Box::pin(comes_to_an_end(
+            scenario, stage, &release, &start, &operator, clean,
+        ));
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = first.killed(), if !killed => break None,
+                () = &mut people, if !asked => asked = true,
+                end = &mut comes => break Some(end),
+            }
+        };
+        if let Some(end) = end {
+            break end;
+        }
+        killed = true;
+        drop(comes);
+        operator.killed().await;
+        operator = Operator::start(None).await;
+    };
+    drop(people);
     Played {
-        writes: killer.writes(),
-        stage,
+        writes: first.writes(),
         release,
         start,
         end,
@@ -129,55 +159,45 @@ pub async fn play(scenario: Scenario, kill: Option<Kill>) -> Played {
     }
 }
 
-/// Until everything is at rest: the operator that is left, and whether it is the second.
-async fn lives(scenario: Scenario, stage: &Stage, release: &str, mut operator: Operator) -> (Operator, bool) {
+async fn comes_to_an_end(
+    scenario: Scenario,
+    stage: &Stage,
+    release: &str,
+    start: &Start,
+    operator: &Operator,
+    clean: Option<&End>,
+) -> End {
     let environment = stage.environment("sit");
-    let ends = || async {
-        wait_until(&stage.api::<Release>(), release, LONG, |release| {
-            state_of(release, &environment) == Some(scenario.ends_in())
-        })
-        .await;
-    };
-    let killer = operator.killer.clone();
-    let mut people = std::pin::pin!(scenario.people(stage, release));
-    let mut asked = false;
-    {
-        let mut alive = std::pin::pin!(async {
-            ends().await;
-            killer.silent(SILENCE).await;
-        });
+    wait_until(&stage.api::<Release>(), release, LONG, |release| {
+        state_of(release, &environment) == Some(scenario.ends_in())
+    })
+    .await;
+    let is_clean = async {
+        let Some(clean) = clean else {
+            return std::future::pending().await;
+        };
+        let mut activity = operator.killer.activity();
         loop {
-            tokio::select! {
-                biased;
-                () = killer.killed() => break,
-                () = &mut people, if !asked => asked = true,
-                () = &mut alive => return (operator, false),
+            activity.mark_unchanged();
+            let end = end::read(stage, release, start).await;
+            if end == *clean {
+                return end;
             }
+            activity.changed().await.expect("the killer is still there");
         }
+    };
+    tokio::select! {
+        end = is_clean => end,
+        () = operator.killer.silent(SILENCE) => end::read(stage, release, start).await,
     }
-    operator.killed().await;
-    operator = Operator::start(None).await;
-    if !asked {
-        people.await;
-    }
-    ends().await;
-    operator.killer.silent(SILENCE).await;
-    (operator, true)
 }
 
-impl Played {
-    /// An operator that knows nothing yet finds nothing to do.
-    pub async fn restarted(mut self) -> Self {
-        self.operator.killed().await;
-        self.operator = Operator::start(None).await;
-        self.operator.killer.silent(SILENCE).await;
-        let writes: Vec<_> = self.operator.killer.writes().iter().map(Write::what).collect();
-        assert_eq!(writes, Vec::<String>::new(), "a settled system writes nothing");
-        self
-    }
-
-    pub async fn finish(self) {
-        self.stage.finish().await;
-        self.operator.killed().await;
-    }
+/// An operator with empty memory, which finds nothing to do and so writes nothing.
+pub async fn restarted(before: Operator) -> Operator {
+    before.killed().await;
+    let operator = Operator::start(None).await;
+    operator.killer.silent(SILENCE).await;
+    let writes: Vec<_> = operator.killer.writes().iter().map(Write::what).collect();
+    assert_eq!(writes, Vec::<String>::new(), "a settled system writes nothing");
+    operator
 }

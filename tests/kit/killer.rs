@@ -168,6 +168,12 @@ impl Killer {
             .expect("the killer is still there");
     }
 
+    /// Changes with everything that the operator does.
+    #[must_use]
+    pub fn activity(&self) -> watch::Receiver<u64> {
+        self.0.activity.subscribe()
+    }
+
     /// Once the operator leads and has not asked for anything for `long`: silence has no event to wait for.
     pub async fn silent(&self, long: Duration) {
         self.leads().await;

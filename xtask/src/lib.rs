@@ -1,10 +1,13 @@
-//! Development in one place: `cargo xtask up | test …`, and the real control plane that they share.
+//! Development in one place: `cargo xtask up | demo | test | bench …`, and the real control plane that they share.
 //! Nothing of this is shipped.
 
 pub mod chart;
 pub mod control_plane;
 pub mod crds;
+pub mod demo;
+pub mod image;
 pub mod kubeconfig;
+pub mod operator;
 pub mod process;
 pub mod test;
 pub mod tools;

@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Brings up a real control plane and keeps it until Ctrl-C
     Up(xtask::up::Options),
+    /// Shows a release that goes through to production, and one that is backed out, on a real control plane
+    Demo(xtask::demo::Options),
     /// Runs every test: the pure ones, then those against a real control plane
     Test(xtask::test::Options),
     /// Runs kubectl, of the version the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
@@ -77,6 +79,7 @@ async fn run() -> Result<ExitCode> {
 async fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(options) => xtask::up::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Demo(options) => xtask::demo::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Test(options) => xtask::test::run(options).await,
         Command::Kubectl(passed) => pass_on("kubectl", passed).await,
         Command::Helm(passed) => pass_on("helm", passed).await,

@@ -62,6 +62,12 @@ impl Process {
         })
     }
 
+    /// The id of the process, which is also that of its group.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Waits until the process has ended; may be dropped and called again.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         self.child

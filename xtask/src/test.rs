@@ -4,17 +4,30 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use anyhow::{Result, ensure};
 use tokio::process::Command;
 
-use crate::control_plane::{ControlPlane, free_ports};
+use crate::control_plane::ControlPlane;
+use crate::operator::{self, NAMESPACE, Operator};
 use crate::process::Process;
 use crate::tools::Tools;
 
-const NAMESPACE: &str = "signalbox-system";
-const RELEASE: &str = "signalbox";
+/// Short, so that tests need not wait for minutes; everything else is as it is shipped.
+const FLAGS: &[&str] = &[
+    "--log-format",
+    "json",
+    "--policy-settle",
+    "3s",
+    "--health-grace",
+    "5s",
+];
+/// The rungs that need an operator beside the cluster. Those after the first make the whole cluster theirs. Tests of the first
+/// wait far more than they compute, so that there are more at once than processors.
+const BESIDE: [(&str, &str); 2] = [("api_server", "--test-threads=12"), ("definitions", SERIAL)];
+/// The rungs that start, and kill, operators of their own. A test of the last that ends in the middle leaves the whole
+/// cluster's policies as they then are.
+const ALONE: [&str; 2] = ["crash", "policies"];
+const SERIAL: &str = "--test-threads=1";
 
 /// What `test` can be told.
 #[derive(clap::Args)]
@@ -28,18 +41,26 @@ pub struct Options {
 }
 
 /// Runs all rungs, also after one failed, and says which did.
+///
+/// # Errors
+/// What keeps the rungs from being run; a failing test is no error, but the exit code says it.
 pub async fn run(options: Options) -> Result<ExitCode> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
     let mut rungs = Rungs {
         repository: repository.clone(),
         arguments: options.arguments,
-        failed: Vec::new(),
+        ended: Vec::new(),
     };
 
     // Two things that take their time and share nothing.
     let (built, cluster) = tokio::join!(
-        cargo(&repository, &["build", "--workspace", "--bins"], &[]),
+        async {
+            let began = Instant::now();
+            let built = cargo(&repository, &["build", "--workspace", "--bins", "--tests"], &[]).await?;
+            ensure!(built, "the workspace does not build");
+            anyhow::Ok(began.elapsed())
+        },
         async {
             match &options.kubeconfig {
                 Some(path) => ControlPlane::existing(path).await,
@@ -47,61 +68,38 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             }
         }
     );
-    ensure!(built?, "the workspace does not build");
+    rungs.ended.push(("build", true, built?));
     let mut cluster = cluster?;
 
-    rungs
-        .run("pure", &["--workspace", "--lib", "--bins"], &[], &[])
-        .await?;
+    rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
     let environment = environment(&cluster, &tools);
-    let outcome = {
-        let watched = Watched {
-            tools: &tools,
-            repository: &repository,
-        };
-        let operator = watched.operator(&cluster).await?;
-        match operator {
-            None => Ok(()),
-            Some(mut operator) => {
-                // They wait far more than they compute.
-                let rung = rungs.run(
-                    "api_server",
-                    &["--test", "api_server"],
-                    &environment,
-                    &["--test-threads=12"],
-                );
-                let outcome = tokio::select! {
-                    outcome = rung => outcome,
-                    error = operator.failed() => Err(error),
-                    error = cluster.failed() => Err(error),
-                };
-                if rungs.failed.contains(&"api_server") {
-                    eprintln!("The operator{}", operator.told());
-                }
-                outcome.and(stopped(operator).await)
-            }
+    let operator = beside(&repository, &cluster, &tools).await?;
+    tokio::select! {
+        outcome = rungs.beside(operator, &environment) => if let Err(error) = outcome {
+            eprintln!("error: {error:#}");
+            rungs.ended.push(("operator", false, Duration::ZERO));
+        },
+        error = cluster.failed() => return Err(error),
+    }
+    rungs.image(&cluster, &tools).await?;
+    for name in ALONE {
+        let selection = ["--test", name];
+        tokio::select! {
+            outcome = rungs.run(name, &selection, &environment, SERIAL) => outcome?,
+            error = cluster.failed() => return Err(error),
         }
-    };
-    if let Err(error) = outcome {
-        eprintln!("error: {error:#}");
-        rungs.failed.push("operator");
     }
-    tokio::select! {
-        outcome = rungs.run("crash", &["--test", "crash"], &environment, &["--test-threads=1"]) => outcome?,
-        error = cluster.failed() => return Err(error),
-    }
-    // Last: a test that ends in the middle leaves the whole cluster's policies as they then are.
-    tokio::select! {
-        outcome = rungs.run("policies", &["--test", "policies"], &environment, &["--test-threads=1"]) => outcome?,
-        error = cluster.failed() => return Err(error),
-    }
+    Ok(rungs.summary())
+}
 
-    if rungs.failed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!("failed: {}", rungs.failed.join(", "));
-    Ok(ExitCode::FAILURE)
+/// The operator that the rungs share.
+async fn beside(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Result<Operator> {
+    operator::install(tools, repository, cluster, &[]).await?;
+    let binary = repository.join("target/debug/signalbox");
+    let mut operator = Operator::start(tools, cluster, &binary, FLAGS).await?;
+    operator.ready().await?;
+    Ok(operator)
 }
 
 /// What the tests need to know, and nothing that they could look up themselves.
@@ -118,16 +116,53 @@ fn environment(cluster: &ControlPlane, tools: &Tools) -> Vec<(&'static str, Path
 struct Rungs {
     repository: PathBuf,
     arguments: Vec<String>,
-    failed: Vec<&'static str>,
+    /// Each rung, whether it passed, and how long it took.
+    ended: Vec<(&'static str, bool, Duration)>,
 }
 
 impl Rungs {
+    /// The rungs that share one operator, which afterwards has to stop when asked to.
+    async fn beside(
+        &mut self,
+        mut operator: Operator,
+        environment: &[(&'static str, PathBuf)],
+    ) -> Result<()> {
+        let mut environment = environment.to_vec();
+        environment.push(("SIGNALBOX_OPERATOR_URL", operator.url().into()));
+        for (name, threads) in BESIDE {
+            let selection = ["--test", name];
+            tokio::select! {
+                outcome = self.run(name, &selection, &environment, threads) => outcome?,
+                error = operator.failed() => return Err(error),
+            }
+        }
+        if self
+            .ended
+            .iter()
+            .any(|(name, passed, _)| BESIDE.iter().any(|(beside, _)| beside == name) && !passed)
+        {
+            eprintln!("The operator{}", operator.told());
+        }
+        operator.stop().await
+    }
+
+    /// The image's files are enough for the image's program.
+    async fn image(&mut self, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
+        let began = Instant::now();
+        let outcome = crate::image::starts(&self.repository, cluster, tools).await;
+        if let Err(error) = &outcome {
+            eprintln!("error: {error:#}");
+        }
+        self.ended.push(("image", outcome.is_ok(), began.elapsed()));
+        Ok(())
+    }
+
     async fn run(
         &mut self,
         name: &'static str,
         selection: &[&str],
         environment: &[(&'static str, PathBuf)],
-        also: &[&str],
+        also: &str,
     ) -> Result<()> {
         if let ["--test", test] = selection
             && !has_test(&self.repository, test)
@@ -135,21 +170,27 @@ impl Rungs {
             return Ok(());
         }
         let began = Instant::now();
-        let mut arguments = vec!["test"];
+        let mut arguments = vec!["test", "--workspace"];
         arguments.extend(selection);
         arguments.push("--");
-        arguments.extend(also);
+        arguments.extend((!also.is_empty()).then_some(also));
         arguments.extend(self.arguments.iter().map(String::as_str));
         let passed = cargo(&self.repository, &arguments, environment).await?;
-        eprintln!(
-            "{name}: {} in {:.1} s",
-            if passed { "passed" } else { "failed" },
-            began.elapsed().as_secs_f32()
-        );
-        if !passed {
-            self.failed.push(name);
-        }
+        self.ended.push((name, passed, began.elapsed()));
         Ok(())
+    }
+
+    fn summary(&self) -> ExitCode {
+        eprintln!();
+        for (name, passed, took) in &self.ended {
+            let word = if *passed { "passed" } else { "FAILED" };
+            eprintln!("{name:<12}{word}{:>8.1} s", took.as_secs_f32());
+        }
+        if self.ended.iter().all(|(_, passed, _)| *passed) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -158,7 +199,12 @@ fn has_test(repository: &Path, name: &str) -> bool {
     tests.join(format!("{name}.rs")).exists() || tests.join(name).join("main.rs").exists()
 }
 
-async fn cargo(repository: &Path, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<bool> {
+/// Runs cargo in sight of whoever asked.
+pub(crate) async fn cargo(
+    repository: &Path,
+    arguments: &[&str],
+    environment: &[(&str, PathBuf)],
+) -> Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -166,82 +212,4 @@ async fn cargo(repository: &Path, arguments: &[&str], environment: &[(&str, Path
         .current_dir(repository)
         .envs(environment.iter().map(|(name, value)| (name, value)));
     Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
-}
-
-struct Watched<'a> {
-    tools: &'a Tools,
-    repository: &'a Path,
-}
-
-impl Watched<'_> {
-    /// Installs the chart and runs the operator beside the cluster with the rights that the chart gives it, no others;
-    /// nothing where there is no chart yet.
-    async fn operator(&self, cluster: &ControlPlane) -> Result<Option<Process>> {
-        let chart = self.repository.join("charts/signalbox");
-        if !chart.join("Chart.yaml").exists() {
-            return Ok(None);
-        }
-        let mut helm = Command::new(self.tools.path("helm"));
-        helm.args(["upgrade", "--install", RELEASE])
-            .arg(chart)
-            .args(["--namespace", NAMESPACE, "--create-namespace", "--kubeconfig"])
-            .arg(cluster.admin());
-        let log = cluster.folder().join("helm.log");
-        let mut helm = Process::start("helm", &mut helm, log)?;
-        ensure!(
-            helm.ended().await?.success(),
-            "helm cannot install the chart{}",
-            helm.told()
-        );
-
-        let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
-        let [port] = free_ports()?;
-        let mut command = Command::new(self.tools.path("tether"));
-        command
-            .arg("run")
-            .arg(self.repository.join("target/debug/signalbox"))
-            .args(["run", "--namespace", NAMESPACE, "--log-format", "json"])
-            .args(["--policy-settle", "3s", "--health-grace", "5s"])
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .arg("--kubeconfig")
-            .arg(kubeconfig);
-        let mut operator = Process::start("operator", &mut command, cluster.folder().join("operator.log"))?;
-        let ready = async {
-            while !answers(port, "/readyz").await.unwrap_or(false) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
-            tokio::select! {
-                () = ready => Ok(()),
-                error = operator.failed() => Err(error),
-            }
-        })
-        .await;
-        match waited {
-            Ok(outcome) => outcome?,
-            Err(_) => bail!("the operator was not ready within 60 s{}", operator.told()),
-        }
-        Ok(Some(operator))
-    }
-}
-
-async fn stopped(operator: Process) -> Result<()> {
-    let status = operator.stop(Duration::from_secs(10)).await?;
-    ensure!(
-        status.success(),
-        "asked to stop, the operator ended with {status}"
-    );
-    Ok(())
-}
-
-/// Whether a port answers a path with 200. One line of HTTP needs no client.
-async fn answers(port: u16, path: &str) -> Result<bool> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream
-        .write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())
-        .await?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.context("no answer")?;
-    Ok(answer.ends_with(b" 200"))
 }

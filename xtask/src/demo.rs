@@ -1,0 +1,201 @@
+//! `cargo xtask demo`: the story of `examples/payments` on a real control plane. One release goes through to production,
+//! with an approval by somebody else than who asked for it; the next one fails in UAT and is backed out there.
+
+mod follow;
+mod proof;
+mod show;
+mod stage;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use signalbox::api::Release;
+use signalbox::api::release::{BackoutState, CheckState, Promotion, State};
+
+use crate::control_plane::ControlPlane;
+use crate::operator::Operator;
+use crate::tools::Tools;
+use follow::Follower;
+use proof::Standing;
+use show::Screen;
+use stage::Stage;
+
+const FIRST: &str = "payments-2026.11.1";
+const SECOND: &str = "payments-2026.11.2";
+const LAST: &str = "production";
+/// Short, because nobody wants to watch a minute pass before the first approval counts.
+const FLAGS: &[&str] = &["--policy-settle", "2s", "--health-grace", "10s"];
+
+/// What `demo` can be told.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Leaves everything running at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Uses the cluster of this kubeconfig, whose user may do everything and whose pods are make-believe (as those of
+    /// `cargo xtask up` are), instead of starting one
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Tells the story.
+///
+/// # Errors
+/// It did not end as told, or could not begin.
+pub async fn run(options: Options) -> Result<()> {
+    let repository = crate::repository()?;
+    let tools = Tools::ready(&repository).await?;
+    let screen = Screen::new(Instant::now());
+
+    screen
+        .note("Signalbox: one release that goes through to production, and one that is backed out in UAT.\n");
+
+    // Two things that take their time and share nothing.
+    let (built, cluster) = tokio::join!(
+        crate::test::cargo(&repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
+        async {
+            match &options.kubeconfig {
+                Some(path) => ControlPlane::existing(path).await,
+                None => ControlPlane::start(&tools, &repository).await,
+            }
+        }
+    );
+    ensure!(built?, "the workspace does not build");
+    let mut cluster = cluster?;
+    let version = cluster.client().apiserver_version().await?.git_version;
+    screen.say(&format!("A control plane is ready: Kubernetes {version}"));
+
+    let stage = Stage::new(&repository, &tools, &cluster, screen).await?;
+    stage.install().await?;
+    let binary = repository.join("target/debug/signalbox");
+    let mut operator = Operator::start(&tools, &cluster, &binary, FLAGS).await?;
+    operator.ready().await?;
+    operator.leads().await?;
+    screen.say("The chart is installed; the operator leads, as the chart's ServiceAccount");
+
+    let told = {
+        let story = async {
+            tell(&stage, &screen, &cluster).await?;
+            look_further(&stage, &screen, options.keep).await
+        };
+        tokio::select! {
+            told = story => told.with_context(|| format!("the story did not end as told{}", operator.told())),
+            error = operator.failed() => Err(error),
+        }
+    };
+    if options.keep && told.is_ok() {
+        let ended = tokio::select! {
+            error = operator.failed() => error,
+            error = cluster.failed() => error,
+        };
+        return Err(ended);
+    }
+    let tidied = match options.keep {
+        true => Ok(()),
+        false => stage.tidy(operator).await,
+    };
+    told.and(tidied)
+}
+
+async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Result<()> {
+    screen.title("The team's namespaces, who may do what, and three environments");
+    for file in ["namespaces", "access", "environments"] {
+        stage.apply(file).await?;
+    }
+    let mut follower = Follower::start(stage.client("alice").await?, *screen);
+
+    screen.title("Release 1 goes through");
+    stage.create_as("alice", "release-1").await?;
+    let release = follower
+        .until(FIRST, "wait for the release board", |release| {
+            release.promotion(LAST).is_some_and(waits_for_the_board)
+        })
+        .await?;
+    let hash = release
+        .promotion(LAST)
+        .map(|p| p.plan_hash.clone())
+        .unwrap_or_default();
+    stage.approve_as("bob", &hash).await?;
+    follower
+        .until(FIRST, "succeed in all three environments", |release| {
+            states(release).iter().all(|state| *state == State::Succeeded)
+        })
+        .await?;
+
+    let client = cluster.client();
+    let before = Standing::read(&client, "payments-uat").await?;
+    let production = Standing::read(&client, "payments-prod").await?;
+
+    screen.title("Release 2 fails in UAT and is backed out there");
+    stage.create_as("alice", "release-2").await?;
+    let release = follower
+        .until(SECOND, "be backed out of uat", |release| {
+            release
+                .promotion("uat")
+                .is_some_and(|uat| matches!(uat.state, State::BackedOut | State::Failed))
+        })
+        .await?;
+    let verified = release
+        .promotion("uat")
+        .and_then(|uat| uat.backout.as_ref())
+        .is_some_and(|backout| backout.state == BackoutState::Verified);
+    ensure!(verified, "the backout of uat was not verified");
+    ensure!(
+        release.promotion(LAST).is_none_or(|p| p.entered.is_none()),
+        "release 2 entered production"
+    );
+
+    screen.title("Proof");
+    let after = Standing::read(&client, "payments-uat").await?;
+    before.compare(&after, screen, "uat: before release 2, and after its backout")?;
+    after.changed_since(&before, screen)?;
+    let untouched = Standing::read(&client, "payments-prod").await?;
+    production.compare(&untouched, screen, "production: before release 2, and now")?;
+    untouched.unchanged_since(&production, screen)
+}
+
+/// The board's approval is all that is missing.
+fn waits_for_the_board(promotion: &Promotion) -> bool {
+    let mut open = promotion
+        .checks
+        .iter()
+        .filter(|check| check.state != CheckState::Satisfied && !check.advisory)
+        .peekable();
+    promotion.state == State::Waiting && open.peek().is_some() && open.all(|check| check.name == "board")
+}
+
+fn states(release: &Release) -> Vec<State> {
+    let status = release.status.as_ref();
+    let listed = release.spec.environments.iter();
+    listed
+        .map(|name| {
+            status
+                .and_then(|s| s.environments.iter().find(|p| &p.name == name))
+                .map_or(State::Pending, |p| p.state)
+        })
+        .collect()
+}
+
+async fn look_further(stage: &Stage<'_>, screen: &Screen, keep: bool) -> Result<()> {
+    screen.title("What it looks like now");
+    for arguments in [
+        &["get", "releases", "-n", "payments"][..],
+        &["get", "releases", "-n", "payments", "-o", "wide"],
+        &["get", "environments"],
+    ] {
+        stage.show("alice", arguments).await?;
+    }
+    if !keep {
+        screen.note("cargo xtask demo --keep leaves all of it running, to look further.");
+        return Ok(());
+    }
+    screen.title("To look further, until Ctrl-C");
+    stage.hints();
+    // Whoever waits for these lines through a pipe gets them now.
+    std::io::Write::flush(&mut std::io::stdout())?;
+    Ok(())
+}
+
+/// How long one chapter may take on a machine that does other things, too.
+const PATIENCE: Duration = Duration::from_secs(120);

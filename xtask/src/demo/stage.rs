@@ -1,0 +1,240 @@
+//! Where the story plays: kubectl in people's hands, the example's files, and putting everything away again.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::show::Screen;
+use crate::control_plane::{ControlPlane, GROUP, username};
+use crate::operator::{self, NAMESPACE, Operator, RELEASE};
+use crate::tools::Tools;
+
+const EXAMPLE: &str = "examples/payments";
+const OURS: [&str; 4] = ["payments", "payments-sit", "payments-uat", "payments-prod"];
+/// What release-1's example Decision says where the plan's hash belongs.
+const PLACEHOLDER: &str = "v1:sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+pub struct Stage<'a> {
+    repository: PathBuf,
+    tools: &'a Tools,
+    cluster: &'a ControlPlane,
+    screen: Screen,
+    /// Somebody else's cluster, which has to be as it was afterwards.
+    borrowed: bool,
+    /// Signalbox was there already: neither changed nor removed.
+    installed: bool,
+    definitions: bool,
+}
+
+impl<'a> Stage<'a> {
+    /// Looks around before anything is changed.
+    pub async fn new(
+        repository: &Path,
+        tools: &'a Tools,
+        cluster: &'a ControlPlane,
+        screen: Screen,
+    ) -> Result<Self> {
+        let borrowed = cluster.person_kubeconfig("alice").is_none();
+        let namespaces: Api<Namespace> = Api::all(cluster.client());
+        for name in OURS {
+            ensure!(
+                namespaces.get_opt(name).await?.is_none(),
+                "namespace {name} exists already in this cluster, and the demo would change what is in it"
+            );
+        }
+        let installed = borrowed
+            && Command::new(tools.path("helm"))
+                .args(["status", RELEASE, "--namespace", NAMESPACE, "--kubeconfig"])
+                .arg(cluster.admin())
+                .output()
+                .await
+                .context("cannot run helm")?
+                .status
+                .success();
+        let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client());
+        Ok(Self {
+            repository: repository.to_owned(),
+            tools,
+            cluster,
+            screen,
+            borrowed,
+            installed,
+            definitions: definitions.get_opt("releases.signalbox.dev").await?.is_some(),
+        })
+    }
+
+    /// Installs the chart, unless it is there. No pod of it: the operator runs beside the cluster.
+    pub async fn install(&self) -> Result<()> {
+        if self.installed {
+            self.screen
+                .say("The chart is installed already and stays as it is");
+            return Ok(());
+        }
+        operator::install(self.tools, &self.repository, self.cluster, &["replicas=0"]).await
+    }
+
+    /// A client that is one of the people.
+    pub async fn client(&self, person: &str) -> Result<Client> {
+        match self.cluster.person_kubeconfig(person) {
+            Some(path) => Ok(Client::try_from(crate::kubeconfig::config(&path).await?)?),
+            None => self.cluster.person(person),
+        }
+    }
+
+    /// Applies a file of the example as the administrator.
+    pub async fn apply(&self, file: &str) -> Result<()> {
+        let file = format!("{EXAMPLE}/{file}.yaml");
+        self.screen.command("admin", &format!("kubectl apply -f {file}"));
+        self.kubectl(None, &["apply", "-f", &file], None).await.map(drop)
+    }
+
+    /// Creates what a file of the example says, as one of the people.
+    pub async fn create_as(&self, person: &str, file: &str) -> Result<()> {
+        let file = format!("{EXAMPLE}/{file}.yaml");
+        self.screen.command(person, &format!("kubectl create -f {file}"));
+        self.kubectl(Some(person), &["create", "-f", &file], None)
+            .await
+            .map(drop)
+    }
+
+    /// Approves the plan of a hash, by the example's Decision.
+    pub async fn approve_as(&self, person: &str, hash: &str) -> Result<()> {
+        let file = format!("{EXAMPLE}/decision-approve.yaml");
+        let decision = std::fs::read_to_string(self.repository.join(&file))?;
+        ensure!(
+            decision.contains(PLACEHOLDER),
+            "{file} has no placeholder for the plan's hash"
+        );
+        self.screen.command(person, &format!("HASH={hash}"));
+        self.screen.command(
+            person,
+            &format!("sed s/v1:sha256:0*/$HASH/ {file} | kubectl create -f -"),
+        );
+        let decision = decision.replace(PLACEHOLDER, hash);
+        self.kubectl(Some(person), &["create", "-f", "-"], Some(&decision))
+            .await
+            .map(drop)
+    }
+
+    /// Shows what kubectl prints to one of the people.
+    pub async fn show(&self, person: &str, arguments: &[&str]) -> Result<()> {
+        let printed = self.kubectl(Some(person), arguments, None).await?;
+        println!("  {person}$ kubectl {}", arguments.join(" "));
+        self.screen.output(&printed);
+        Ok(())
+    }
+
+    /// Commands to go on with.
+    pub fn hints(&self) {
+        let admin = self.cluster.admin().display();
+        println!("  export PATH={}:$PATH", self.tools.folder().display());
+        println!("  export KUBECONFIG={admin}");
+        if !self.borrowed {
+            let folder = self.cluster.folder().display();
+            println!("  # as somebody else: {folder}/{{alice,bob,carol}}.kubeconfig");
+        }
+        println!();
+        for command in [
+            "kubectl describe release payments-2026.11.2 -n payments",
+            "kubectl get release payments-2026.11.2 -n payments -o yaml",
+            "kubectl describe environment production",
+            "kubectl get decisions -n payments",
+            "kubectl get events -n payments --sort-by=.lastTimestamp",
+            "kubectl get controllerrevisions,leases -n signalbox-system",
+            "kubectl create -f examples/payments/decision-backout.yaml --as bob@example.com",
+            "kubectl create -f examples/payments/review.yaml --as carol@example.com",
+        ] {
+            println!("  {command}");
+        }
+        if self.borrowed {
+            println!(
+                "\n  # afterwards, before Ctrl-C: kubectl delete releases --all -n payments;\n  \
+                 # kubectl delete -f {EXAMPLE}/environments.yaml -f {EXAMPLE}/access.yaml -f {EXAMPLE}/namespaces.yaml"
+            );
+        }
+    }
+
+    /// Leaves a borrowed cluster as it was. One of our own goes by itself.
+    pub async fn tidy(&self, operator: Operator) -> Result<()> {
+        if !self.borrowed {
+            return operator.stop().await;
+        }
+        self.screen
+            .say("Removing what the demo applied; --keep leaves it");
+        let patient = ["--ignore-not-found", "--timeout", "60s"];
+        let file = |name: &str| format!("{EXAMPLE}/{name}.yaml");
+        let (access, environments, namespaces) = (file("access"), file("environments"), file("namespaces"));
+        // While the operator still runs, because it has finalizers to take off.
+        for arguments in [
+            &["delete", "releases", "--all", "-n", "payments"][..],
+            &["delete", "-f", &environments],
+            &["delete", "-f", &access, "-f", &namespaces],
+        ] {
+            self.kubectl(None, &[arguments, &patient].concat(), None).await?;
+        }
+        operator.stop().await?;
+        if !self.installed {
+            let helm = Command::new(self.tools.path("helm"))
+                .args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--kubeconfig"])
+                .arg(self.cluster.admin())
+                .output()
+                .await?;
+            ensure!(
+                helm.status.success(),
+                "helm cannot uninstall the chart: {}",
+                String::from_utf8_lossy(&helm.stderr).trim()
+            );
+            let namespace = ["delete", "namespace", NAMESPACE];
+            self.kubectl(None, &[&namespace[..], &patient].concat(), None)
+                .await?;
+        }
+        if !self.definitions {
+            let crds = ["delete", "-f", "crds"];
+            self.kubectl(None, &[&crds[..], &patient].concat(), None).await?;
+        }
+        Ok(())
+    }
+
+    /// What kubectl prints, as one of the people or as the administrator.
+    async fn kubectl(&self, person: Option<&str>, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        let mut command = Command::new(self.tools.path("kubectl"));
+        match person.and_then(|person| self.cluster.person_kubeconfig(person)) {
+            Some(path) => command.arg("--kubeconfig").arg(path),
+            None => command.arg("--kubeconfig").arg(self.cluster.admin()),
+        };
+        if let (Some(person), true) = (person, self.borrowed) {
+            command.args(["--as", &username(person), "--as-group", GROUP]);
+        }
+        let mut child = command
+            .args(arguments)
+            .current_dir(&self.repository)
+            .stdin(if input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot run kubectl")?;
+        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+            pipe.write_all(input.as_bytes()).await?;
+        }
+        let output = child.wait_with_output().await?;
+        if !output.status.success() {
+            bail!(
+                "kubectl {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}

@@ -1,0 +1,230 @@
+//! The operator beside a cluster: the chart installed by helm, and the binary run with the rights that the chart gives it,
+//! no others.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::control_plane::{ControlPlane, free_ports};
+use crate::process::Process;
+use crate::tools::Tools;
+
+/// Where the chart goes.
+pub const NAMESPACE: &str = "signalbox-system";
+/// What helm calls it; also the name of the ServiceAccount that the chart creates.
+pub const RELEASE: &str = "signalbox";
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How the API server knows the operator.
+#[must_use]
+pub fn username() -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{RELEASE}")
+}
+
+/// Installs the chart, or brings an installed one up to date.
+///
+/// # Errors
+/// What helm complains about.
+pub async fn install(
+    tools: &Tools,
+    repository: &Path,
+    cluster: &ControlPlane,
+    values: &[&str],
+) -> Result<()> {
+    let mut helm = Command::new(tools.path("helm"));
+    helm.args(["upgrade", "--install", RELEASE])
+        .arg(repository.join("charts/signalbox"))
+        .args(["--namespace", NAMESPACE, "--create-namespace", "--kubeconfig"])
+        .arg(cluster.admin());
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let mut helm = Process::start("helm", &mut helm, cluster.folder().join("helm.log"))?;
+    ensure!(
+        helm.ended().await?.success(),
+        "helm cannot install the chart{}",
+        helm.told()
+    );
+    Ok(())
+}
+
+/// A running operator.
+pub struct Operator {
+    process: Process,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Operator {
+    /// Starts a binary as the chart's ServiceAccount, without waiting for it.
+    ///
+    /// # Errors
+    /// No token for the ServiceAccount, or no such binary.
+    pub async fn start(
+        tools: &Tools,
+        cluster: &ControlPlane,
+        binary: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
+        Self::spawn(tools, cluster, &[binary], &kubeconfig, arguments)
+    }
+
+    /// Starts the image's entry point with nothing to see but the image's files below `root`.
+    ///
+    /// # Errors
+    /// No token for the ServiceAccount, or a root that cannot be entered.
+    pub async fn start_in_root(tools: &Tools, cluster: &ControlPlane, root: &Path) -> Result<Self> {
+        let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
+        std::fs::copy(kubeconfig, root.join("kubeconfig"))?;
+        // Whoever is not root already is so in a user namespace of its own, which is all that chroot asks for.
+        let enter: &[&Path] = if rustix::process::getuid().is_root() {
+            &[Path::new("chroot")]
+        } else {
+            &[
+                Path::new("unshare"),
+                Path::new("--map-root-user"),
+                Path::new("chroot"),
+            ]
+        };
+        let program = [enter, &[root, Path::new("/signalbox")]].concat();
+        Self::spawn(tools, cluster, &program, Path::new("/kubeconfig"), &[])
+    }
+
+    fn spawn(
+        tools: &Tools,
+        cluster: &ControlPlane,
+        program: &[&Path],
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let [port] = free_ports()?;
+        let log = cluster.folder().join(format!("operator-{port}.log"));
+        let mut command = Command::new(tools.path("tether"));
+        command
+            .arg("run")
+            .args(program)
+            .args(["run", "--namespace", NAMESPACE])
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(arguments);
+        let process = Process::start("the operator", &mut command, log.clone())?;
+        Ok(Self { process, port, log })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended, or takes longer than a minute.
+    pub async fn ready(&mut self) -> Result<()> {
+        let port = self.port;
+        self.wait("ready", async move || get(port, "/readyz").await.is_ok())
+            .await
+    }
+
+    /// Waits until it leads.
+    ///
+    /// # Errors
+    /// It ended, or takes longer than a minute.
+    pub async fn leads(&mut self) -> Result<()> {
+        let port = self.port;
+        self.wait("leading", async move || {
+            let metrics = get(port, "/metrics").await.unwrap_or_default();
+            metrics.lines().any(|line| line == "signalbox_leader 1")
+        })
+        .await
+    }
+
+    async fn wait(&mut self, what: &str, is_so: impl AsyncFn() -> bool) -> Result<()> {
+        let asked = async {
+            while !is_so().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(READY_WITHIN, async {
+            tokio::select! {
+                () = asked => Ok(()),
+                error = self.process.failed() => Err(error),
+            }
+        })
+        .await;
+        match waited {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("the operator was not {what} within 60 s{}", self.told()),
+        }
+    }
+
+    /// Where it serves its health and its metrics.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.process.told()
+    }
+
+    /// Waits for an end that nobody asked for.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        self.process.failed().await
+    }
+
+    /// The operator's own process, behind the one that ties it to us.
+    ///
+    /// # Errors
+    /// There is none, or this is no Linux.
+    pub fn pid(&self) -> Result<Pid> {
+        let parent = self.process.pid().as_raw_nonzero();
+        let mut children = String::new();
+        // Whichever thread of the parent started it has it as its child.
+        for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
+            children += &std::fs::read_to_string(task?.path().join("children"))?;
+        }
+        children
+            .split_whitespace()
+            .next()
+            .and_then(|pid| Pid::from_raw(pid.parse().ok()?))
+            .context("the operator has no process")
+    }
+
+    /// Asks it to stop, which must end well.
+    ///
+    /// # Errors
+    /// It does not stop in time, or says that something went wrong.
+    pub async fn stop(self) -> Result<()> {
+        let status = self.process.stop(Duration::from_secs(10)).await?;
+        ensure!(
+            status.success(),
+            "asked to stop, the operator ended with {status}"
+        );
+        Ok(())
+    }
+}
+
+/// The body of an answer with status 200. One line of HTTP needs no client.
+async fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    ensure!(head.split_whitespace().nth(1) == Some("200"), "{path}: {head}");
+    Ok(body.to_owned())
+}
