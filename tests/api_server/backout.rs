@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use signalbox::api::release::{BackoutState, ComponentState, State};
 use signalbox::api::{Action, Environment, Release};
 
-use crate::acting::{LONG, SLOW, UNREADY, check, observed, promotion, verification};
+use crate::acting::{LONG, SLOW, UNREADY, audited, check, observed, promotion, verification};
 use crate::kit::{
-    IMAGE, IMAGE_BEFORE, ReleaseBuilder, Stage, approval_gate, audit_log, decision, gone, operator_namespace,
+    IMAGE, IMAGE_BEFORE, ReleaseBuilder, Stage, approval_gate, decision, gone, operator_namespace,
     operator_user, refused, user_name, wait_until,
 };
 
@@ -785,20 +785,17 @@ async fn without_its_rights_the_deployer_waits_and_goes_on_by_itself_when_they_r
     bindings.create(&PostParams::default(), &again).await.unwrap();
     stage.reaches(&name, "sit", State::Succeeded).await;
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    if let Some(log) = audit_log() {
-        let log = std::fs::read_to_string(log).expect("the audit log can be read");
-        let target = stage.target("sit");
-        let own: Vec<_> = log
-            .lines()
-            .filter(|line| line.contains(&target))
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|e| e["user"]["username"] == *operator_user())
-            .filter(|e| e["objectRef"]["namespace"] == *target && e["impersonatedUser"].is_null())
-            .filter(|e| !["get", "list", "watch"].contains(&e["verb"].as_str().unwrap_or_default()))
-            .filter(|e| e["objectRef"]["resource"] != "events")
-            .collect();
-        assert!(own.is_empty(), "written without impersonation: {own:#?}");
-    }
+    let target = stage.target("sit");
+    let own: Vec<_> = audited()
+        .iter()
+        .filter(|line| line.contains(&target))
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|e| e["user"]["username"] == *operator_user())
+        .filter(|e| e["objectRef"]["namespace"] == *target && e["impersonatedUser"].is_null())
+        .filter(|e| !["get", "list", "watch"].contains(&e["verb"].as_str().unwrap_or_default()))
+        .filter(|e| e["objectRef"]["resource"] != "events")
+        .collect();
+    assert!(own.is_empty(), "written without impersonation: {own:#?}");
     stage.finish().await;
 }
 
