@@ -1,6 +1,8 @@
 //! A Release is deleted while it is being deployed, and wants to be backed out then. Its finalizer keeps it until everything
 //! is put back, whoever dies on the way.
 
+use std::time::Instant;
+
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -12,12 +14,12 @@ use crate::end::{self, Start};
 use crate::kit::{Kill, Ledger, Operator, Side, Stage, Write, gone, wait_until};
 use crate::play::{LONG, SILENCE, Scenario, restarted};
 
-/// A Release in the middle of Deploying, marked for deletion, and no operator.
-async fn deleted(stage: &Stage) -> (String, Start) {
-    let start = end::start(stage).await;
-    let operator = Operator::start(None).await;
+/// A stage with a Release in the middle of Deploying, which an operator is there for.
+async fn deploying() -> (Stage, String, Start) {
+    let stage = Scenario::Backout.stage().await;
+    let start = end::start(&stage).await;
     // Never ready, and given ten minutes to become it.
-    let release = Scenario::Backout.release(stage).ready_within("10m").with(
+    let release = Scenario::Backout.release(&stage).ready_within("10m").with(
         "/metadata/annotations",
         json!({ "signalbox.dev/on-delete": "BackOut" }),
     );
@@ -27,12 +29,11 @@ async fn deleted(stage: &Stage) -> (String, Start) {
         ledger.metadata.generation == Some(2)
     })
     .await;
-    operator.killer.silent(SILENCE).await;
-    operator.killed().await;
-    let releases = stage.api::<Release>();
-    releases.delete(&release, &DeleteParams::default()).await.unwrap();
-    (release, start)
+    (stage, release, start)
 }
+
+/// Writes from the deletion on: the status, two targets, the status, the claim, the pre-state, the finalizer.
+const WRITES: usize = 7;
 
 /// What the first operator wrote, what is left, and the operator that is left.
 async fn lets_go(
@@ -41,23 +42,19 @@ async fn lets_go(
     start: &Start,
     kill: Option<Kill>,
 ) -> (Vec<Write>, Value, Operator) {
+    let releases = stage.api::<Release>();
+    releases.delete(release, &DeleteParams::default()).await.unwrap();
     let mut operator = Operator::start(kill).await;
     let first = operator.killer.clone();
-    let releases = stage.api::<Release>();
-    let alive = async {
-        gone(&releases, release, LONG).await;
-        first.silent(SILENCE).await;
-    };
     let killed = tokio::select! {
         biased;
         () = first.killed() => true,
-        () = alive => false,
+        () = gone(&releases, release, LONG) => false,
     };
     if killed {
         operator.killed().await;
         operator = Operator::start(None).await;
         gone(&releases, release, LONG).await;
-        operator.killer.silent(SILENCE).await;
     }
     let writes = first.writes();
     let writes = writes
@@ -69,36 +66,37 @@ async fn lets_go(
 
 #[tokio::test]
 async fn a_release_that_is_deleted_is_backed_out_and_leaves_nothing_wherever_the_operator_is_killed() {
-    let stage = Scenario::Backout.stage().await;
-    let (release, start) = deleted(&stage).await;
+    let operator = Operator::start(None).await;
+    let mut stages = join_all((0..=2 * WRITES).map(|_| deploying())).await;
+    operator.killer.silent(SILENCE).await;
+    operator.killed().await;
+
+    let (stage, release, start) = stages.pop().unwrap();
     let (writes, clean, operator) = lets_go(&stage, &release, &start, None).await;
+    operator.killed().await;
     let put_back = json!({
         "config": start.config, "configChanges": 2,
         "ledger": start.ledger, "ledgerGeneration": 3,
         "claims": 0, "preStates": 0,
     });
     assert_eq!(clean, put_back);
-    operator.killed().await;
+    let writes: Vec<_> = writes.iter().map(Write::what).collect();
+    assert_eq!(writes.len(), WRITES, "{writes:#?}");
 
-    let mut stages = vec![stage];
-    for n in 1..=writes.len() {
-        for side in [Side::Before, Side::After] {
-            let stage = Scenario::Backout.stage().await;
-            let (release, start) = deleted(&stage).await;
-            let kill = Kill::at(side, Ledger::Promotion, n);
-            let (fatal, left, operator) = lets_go(&stage, &release, &start, Some(kill)).await;
-            let fatal = fatal.get(n - 1).map(Write::what);
-            println!(
-                "| {n} | {} | {side:?} | {} |",
-                writes[n - 1].what(),
-                left == clean
-            );
-            assert_eq!(left, clean, "killed {side:?} write {n}, {fatal:?}");
-            operator.killed().await;
-            stages.push(stage);
-        }
+    let mut empty = vec![stage];
+    for (index, (stage, release, start)) in stages.into_iter().enumerate() {
+        let (n, side) = (index / 2 + 1, [Side::Before, Side::After][index % 2]);
+        let kill = Kill::at(side, Ledger::Promotion, n);
+        let began = Instant::now();
+        let (_, left, operator) = lets_go(&stage, &release, &start, Some(kill)).await;
+        operator.killed().await;
+        println!("| {n} | {} | {side:?} | {:.1?}", writes[n - 1], began.elapsed());
+        assert_eq!(left, clean, "killed {side:?} write {n}, {}", writes[n - 1]);
+        empty.push(stage);
     }
-    let operator = restarted(Operator::start(None).await).await;
-    join_all(stages.into_iter().map(Stage::finish)).await;
+    let operator = Operator::start(None).await;
+    operator.killer.silent(SILENCE).await;
+    let operator = restarted(operator).await;
+    join_all(empty.into_iter().map(Stage::finish)).await;
     operator.killed().await;
 }

@@ -20,11 +20,11 @@ async fn a_promotion_ends_the_same_wherever_the_operator_is_killed_over_its_envi
     killed_everywhere(Scenario::Promotion, Ledger::Environment, |_| true).await;
 }
 
-/// What comes before Deploying is the promotion's.
+/// What comes before it is the promotion's.
 #[tokio::test]
 async fn a_backout_ends_the_same_wherever_the_operator_is_killed() {
     killed_everywhere(Scenario::Backout, Ledger::Promotion, |before| {
-        before.iter().any(|write| write.what().contains("Deploying"))
+        before.iter().any(|write| write.what().contains("BackingOut"))
     })
     .await;
 }
