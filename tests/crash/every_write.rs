@@ -6,6 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 use signalbox::api::release::State;
 
+use crate::audit::written_as_itself;
 use crate::end::{self, differences};
 use crate::kit::{Kill, Ledger, Operator, Side, Write};
 use crate::play::{Scenario, play, restarted};
@@ -94,6 +95,7 @@ async fn killed_everywhere(scenario: Scenario, ledger: Ledger, concerns: fn(&[Wr
         let end = end::read(stage, release, start).await;
         assert_eq!(differences(&clean.end, &end), Vec::<String>::new());
     }
+    assert_eq!(written_as_itself("crash-"), Vec::<String>::new());
     join_all(stages.into_iter().map(|(stage, ..)| stage.finish())).await;
     stage.finish().await;
     operator.killed().await;
