@@ -10,7 +10,7 @@ use super::paths;
 use super::prestate::{Captured, PreState};
 use super::promotion::{self, await_decision, moved, own_claim, to, whole_second_after};
 use super::readiness::{self, Readiness};
-use super::{Action, Change, Move, announce, cut, earliest};
+use super::{Action, Change, Move, announce, cut, decisions, earliest};
 use crate::api::release::{ArmedPlan, BackoutState, ComponentState, PlanState, Promotion, State};
 use crate::api::{reasons, time};
 
@@ -37,41 +37,42 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let (Some(entered), Some(place)) = (&p.entered, promotion::place(o, p)) else {
         return Move::Rest(None);
     };
+    let pre_state = match promotion::own_pre_state(o, p, place) {
+        Ok(pre_state) => pre_state,
+        Err(sentence) => return failed(p, reasons::PRE_STATE_MISSING, &sentence, now),
+    };
     if own_claim(o, p, place).is_none() {
-        return match &place.claim {
-            None => Move::Do(vec![Action::Claim {
+        // A person's BackOut is a licence of its own; without one only status would say that this was begun.
+        if place.claim.is_none() && decisions::backout_decided(o, p) {
+            return Move::Do(vec![Action::Claim {
                 environment: p.name.clone(),
                 namespace: entered.target_namespace.clone(),
                 holder: o.holder(&p.name, p.attempt),
-            }]),
-            // A Retry that never entered is backed out under the claim of the attempt before it.
-            Some(ours)
-                if ours
-                    .holder
-                    .as_ref()
-                    .is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name) =>
-            {
-                Move::Do(vec![Action::TakeOver {
-                    environment: p.name.clone(),
-                    claim: ours.clone(),
-                    holder: o.holder(&p.name, p.attempt),
-                }])
-            }
-            Some(other) => {
-                let sentence = format!("the claim of {} is held by {}", other.namespace, other.release);
-                await_decision(p, reasons::CLAIM_LOST, &sentence, now)
-            }
-        };
+            }]);
+        }
+        // A Retry that never entered is backed out under the claim of the attempt before it.
+        let earlier = place.claim.as_ref().filter(|c| {
+            let holder = c.holder.as_ref();
+            holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
+        });
+        if let Some(earlier) = earlier {
+            return Move::Do(vec![Action::TakeOver {
+                environment: p.name.clone(),
+                claim: earlier.clone(),
+                holder: o.holder(&p.name, p.attempt),
+            }]);
+        }
+        let sentence = promotion::claim_lost(o, place, &entered.target_namespace);
+        return await_decision(p, reasons::CLAIM_LOST, &sentence, now);
     }
-    let Some(kept) = &place.pre_state else {
-        let sentence = "the pre-state is missing, so that nothing can be restored: put it back by hand, then Accept or Abandon";
-        return failed(p, reasons::PRE_STATE_MISSING, sentence, now);
-    };
+    if place.pre_state_gone {
+        return promotion::keep_again(p, pre_state);
+    }
     Restoring {
         o,
         p,
         place,
-        pre_state: &kept.content,
+        pre_state,
         namespace: &entered.target_namespace,
         now,
     }
@@ -199,14 +200,17 @@ impl Restoring<'_> {
             Live::Absent if captured.created() => Back::Done,
             Live::Absent => Back::Ask(
                 reasons::TARGET_GONE,
-                format!("{target} has been deleted: there is nothing to restore"),
+                format!(
+                    "{target} has been deleted, so that there is nothing to restore: put it back by hand, then decide Accept or Abandon"
+                ),
             ),
             Live::Present(object) if captured.created() => self.uncreate(captured, object),
             Live::Present(object) => {
                 let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
                 if uid != captured.uid.as_deref() {
-                    let sentence =
-                        format!("{target} has been deleted and created again: it is not what was captured");
+                    let sentence = format!(
+                        "{target} has been deleted and created again: it is not what was captured; put it right by hand, then decide Accept or Abandon"
+                    );
                     return Back::Ask(reasons::TARGET_GONE, sentence);
                 }
                 self.restore(captured, live, object)

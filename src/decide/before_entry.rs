@@ -200,6 +200,11 @@ fn way(o: &Observed, p: &Promotion, place: &Place) -> Way {
             claim.release, claim.namespace, p.name, p.attempt
         ));
     }
+    if let Some(other) = &place.unclaimed {
+        return Way::Occupied(format!(
+            "{other} is under way in the target namespace, but its claim is gone: somebody has to decide there first"
+        ));
+    }
     match place.rivals.first() {
         Some(first) if *first < rank(o, &p.name) => {
             Way::Occupied(format!("{} is first in line", first.release))

@@ -261,7 +261,41 @@ pub(crate) fn awaiting(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     if let Some(decision) = decision {
         return obey(o, p, &decision, now);
     }
-    name_ignored(p, &ignored).unwrap_or(Move::Rest(None))
+    name_ignored(p, &ignored)
+        .or_else(|| promotion::reclaim(o, p))
+        .unwrap_or(Move::Rest(None))
+}
+
+/// The backout under way was asked for by a Decision that still vouches for it.
+pub(crate) fn backout_decided(o: &Observed, p: &Promotion) -> bool {
+    let Some(decided) = &p.decided else { return false };
+    o.decisions.iter().any(|d| {
+        d.metadata.uid.as_ref() == Some(&decided.uid)
+            && d.spec.environment == p.name
+            && d.spec.action == Act::BackOut
+            && d.spec.attempt == Some(p.attempt)
+            && distrust(o, d).is_none()
+    })
+}
+
+/// Superseded and Withdrawn: whatever is decided from now on is named, and does nothing.
+pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
+    let since = p.since.as_ref()?;
+    let late = o
+        .decisions
+        .iter()
+        .filter(|d| d.spec.environment == p.name && d.metadata.creation_timestamp.as_ref() >= Some(since));
+    let ignored: Vec<String> = late
+        .map(|d| {
+            format!(
+                "{} by {} does not count: it was given after the Release was {}",
+                d.spec.action.as_str(),
+                d.spec.by,
+                p.state.as_str()
+            )
+        })
+        .collect();
+    name_ignored(p, &ignored)
 }
 
 /// BackedOut and Failed: over, until somebody retries; a failure may also be backed out or accepted.

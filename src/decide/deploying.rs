@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::facts::{Live, LiveComponent, Observed, Place};
+use super::facts::{Live, LiveComponent, NamespaceState, Observed, Place};
 use super::paths;
 use super::prestate::{Captured, PreState};
 use super::promotion::{self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after};
 use super::readiness::{self, Readiness};
-use super::{Action, Change, Move, cut, decisions, earliest, patches, verifying};
+use super::{Action, Change, Move, cut, decisions, earliest, patches, plan, verifying};
 use crate::api::release::{Component, ComponentState, Entered, Promotion, State};
 use crate::api::{
     Action as Act, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons, time,
@@ -37,7 +37,9 @@ pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, liv
     match live {
         Live::Unread => Standing::Unread,
         Live::Absent if created => Standing::Untouched,
-        Live::Absent => Standing::Gone(format!("{target} has been deleted")),
+        Live::Absent => Standing::Gone(format!(
+            "{target} has been deleted: put it back by hand, then decide Accept or Abandon"
+        )),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
             Standing::Changed(vec![format!(
                 "{target}, which somebody else has created meanwhile"
@@ -46,7 +48,9 @@ pub(crate) fn standing(o: &Observed, environment: &str, captured: &Captured, liv
         Live::Present(object) => {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
             if !created && uid != captured.uid.as_deref() {
-                return Standing::Gone(format!("{target} has been deleted and created again"));
+                return Standing::Gone(format!(
+                    "{target} has been deleted and created again: it is not what was captured; look at it, then decide Accept or Abandon"
+                ));
             }
             match paths::stands(&captured.changes, object) {
                 Ok(()) => Standing::Applied,
@@ -82,44 +86,45 @@ pub(super) struct Entry<'a> {
 /// What every state after entry needs; else the move that says what is missing.
 pub(super) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
     let Some(entered) = &p.entered else {
-        let sentence = "status says that it has entered, but not where: somebody else has written it";
+        let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     };
     let Some(place) = promotion::place(o, p) else {
         return Err(Move::Rest(None));
     };
+    // Status alone is no licence: anybody could have written it while the policy was unbound.
+    let pre_state = match promotion::own_pre_state(o, p, place) {
+        Ok(pre_state) => pre_state,
+        Err(sentence) => return Err(await_decision(p, reasons::PRE_STATE_MISSING, &sentence, now)),
+    };
     if own_claim(o, p, place).is_none() {
-        return Err(match &place.claim {
-            None => Move::Do(vec![Action::Claim {
-                environment: p.name.clone(),
-                namespace: entered.target_namespace.clone(),
-                holder: o.holder(&p.name, p.attempt),
-            }]),
-            Some(other) => {
-                let sentence = format!("the claim of {} is held by {}", other.namespace, other.release);
-                await_decision(p, reasons::CLAIM_LOST, &sentence, now)
-            }
-        });
+        let sentence = promotion::claim_lost(o, place, &entered.target_namespace);
+        return Err(await_decision(p, reasons::CLAIM_LOST, &sentence, now));
     }
-    match &place.pre_state {
-        Some(kept) => Ok(Entry {
-            entered,
-            place,
-            pre_state: &kept.content,
-        }),
-        None => {
-            let name = p
-                .backout
-                .as_ref()
-                .map(|b| b.pre_state.as_str())
-                .unwrap_or_default();
-            let sentence = format!(
-                "the pre-state {name} in {} is missing: without it nothing can be restored",
-                o.settings.operator_namespace
-            );
-            Err(await_decision(p, reasons::PRE_STATE_MISSING, &sentence, now))
-        }
+    let namespace = &entered.target_namespace;
+    if place.namespace != NamespaceState::Present {
+        let is = match place.namespace {
+            NamespaceState::Terminating => "is being deleted",
+            _ => "does not exist any more",
+        };
+        let sentence = format!(
+            "the target namespace {namespace} {is}, and what was released with it: put both back by hand, then decide Accept or Abandon"
+        );
+        return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
     }
+    if place.pre_state_gone {
+        return Err(promotion::keep_again(p, pre_state));
+    }
+    let planned = plan::hash(&o.release, &p.name, Some(&entered.target_namespace), p.attempt);
+    if p.state == State::Deploying && planned != pre_state.plan_hash {
+        let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
+        return Err(await_decision(p, reasons::CONFLICT, sentence, now));
+    }
+    Ok(Entry {
+        entered,
+        place,
+        pre_state,
+    })
 }
 
 /// A BackOut by an entitled person, from any state that can be backed out.

@@ -46,7 +46,7 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     }
     let was = environment.status.clone().unwrap_or_default();
     let status = derive(seen, &was, now);
-    if going && held && status.occupants_total == 0 {
+    if going && held && !occupied(&status) {
         return EnvironmentStep::RemoveFinalizer;
     }
     if going && !held {
@@ -68,6 +68,15 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     }
 }
 
+/// Whether a promotion is under way. What was abandoned is not: its claim outlives the Environment and still keeps others out.
+fn occupied(status: &EnvironmentStatus) -> bool {
+    let listed = status
+        .occupants
+        .iter()
+        .any(|o| o.state != reasons::UNSETTLED && o.state != reasons::FAILED);
+    listed || status.occupants_total > count(status.occupants.len())
+}
+
 fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> EnvironmentStatus {
     let environment = &seen.setting.environment;
     let name = environment.metadata.name.as_deref().unwrap_or_default();
@@ -84,7 +93,7 @@ fn derive(seen: &Seen<'_>, was: &EnvironmentStatus, now: Timestamp) -> Environme
         .calendar
         .problems()
         .iter()
-        .map(|p| format!("window {}: {}", p.window, p.sentence))
+        .map(|p| p.sentence.clone())
         .chain(seen.expression_problems.iter().cloned())
         .collect();
     let reason = match (

@@ -125,12 +125,18 @@ pub struct Claim {
 pub struct Place {
     pub namespace: NamespaceState,
     pub claim: Option<Claim>,
+    /// `namespace/name` of another Release that is under way here although its claim is gone.
+    pub unclaimed: Option<String>,
+    /// Why an upstream's success does not count, a sentence: nothing but status says so.
+    pub unproved: Option<String>,
     /// Other Releases Queued for the same target namespace, first in line first.
     pub rivals: Vec<Rival>,
     /// Reads made as the deployer before entry.
     pub inspection: Option<Arc<Inspection>>,
     /// The pre-state of this attempt, read live.
     pub pre_state: Option<KeptPreState>,
+    /// It was read before and somebody has deleted it since: it can still be put back.
+    pub pre_state_gone: bool,
     /// The pre-state of the attempt before, whose values a Retry takes over.
     pub predecessor: Option<Arc<PreState>>,
     /// Targets, in component order; read once the promotion has entered.

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::accepted::Accepted;
 use super::facts::{Claim, Observed, Place};
+use super::prestate::PreState;
 use super::version::Version;
 use super::{
     Action, Announcement, Move, announce, backout, before_entry, cut, decisions, deploying, plan, verifying,
@@ -72,7 +73,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
         State::BackingOut => backout::step(o, p, now),
         State::Succeeded => decisions::succeeded(o, p, now),
         State::BackedOut | State::Failed => decisions::ended(o, p, now),
-        State::Superseded | State::Withdrawn => give_back(o, p),
+        State::Superseded | State::Withdrawn => decisions::over(o, p).unwrap_or_else(|| give_back(o, p)),
     }
 }
 
@@ -151,6 +152,102 @@ pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
 pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Option<&'a Claim> {
     let mine = o.holder(&p.name, p.attempt);
     place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
+}
+
+/// What was kept for this promotion before it entered.
+///
+/// # Errors
+/// A sentence that says what is missing, and what to do.
+pub(crate) fn own_pre_state<'a>(
+    o: &Observed,
+    p: &Promotion,
+    place: &'a Place,
+) -> Result<&'a PreState, String> {
+    let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+    let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
+    let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
+    // A Retry that never entered is backed out with what the attempt before it kept.
+    let ours = kept.filter(|c| {
+        c.release_uid == o.uid()
+            && c.environment == p.name
+            && c.attempt <= p.attempt
+            && Some(c.namespace.as_str()) == namespace
+    });
+    ours.ok_or_else(|| {
+        format!(
+            "the pre-state {name} in {} is missing or not that of this attempt: without it nothing can be restored, \
+             so that nothing is changed; put the targets right by hand, then decide Accept or Abandon",
+            o.settings.operator_namespace
+        )
+    })
+}
+
+/// A pre-state that somebody has deleted is kept again as it was read.
+pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
+    Move::Do(vec![Action::Capture {
+        environment: p.name.clone(),
+        name: plan::pre_state_name(&pre_state.release_uid, &p.name, pre_state.attempt),
+        pre_state: Box::new(pre_state.clone()),
+    }])
+}
+
+/// Why nothing is done without the claim, and what to do.
+pub(crate) fn claim_lost(o: &Observed, place: &Place, namespace: &str) -> String {
+    match &place.claim {
+        Some(other) => format!(
+            "the claim of {namespace} is held by {}: nothing is changed meanwhile; decide BackOut, Accept or Abandon",
+            other.release
+        ),
+        None => format!(
+            "the claim {} of {namespace} in {} is gone: somebody deleted it, or wrote this status; nothing is changed \
+             until somebody decides BackOut, Accept or Abandon",
+            plan::claim_name(namespace),
+            o.settings.operator_namespace
+        ),
+    }
+}
+
+/// A claim that was deleted by hand is put back while people decide, so that nobody enters meanwhile; only where what
+/// was kept for this attempt proves that it has entered.
+pub(crate) fn reclaim(o: &Observed, p: &Promotion) -> Option<Move> {
+    let entered = p.entered.as_ref()?;
+    place(o, p).filter(|place| place.claim.is_none())?;
+    let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+    let kept = |s: &super::facts::StoredPreState| s.name == name && s.release_uid == o.uid();
+    o.pre_states.iter().any(kept).then(|| {
+        Move::Do(vec![Action::Claim {
+            environment: p.name.clone(),
+            namespace: entered.target_namespace.clone(),
+            holder: o.holder(&p.name, p.attempt),
+        }])
+    })
+}
+
+/// Why the success of `upstream` does not count, a sentence. Status alone proves nothing: of a promotion that has
+/// entered a pre-state is kept, until a newer release succeeds there, and an Accept stays as a Decision.
+#[must_use]
+pub fn unproved(o: &Observed, upstream: &str) -> Option<String> {
+    let p = o.release.promotion(upstream)?;
+    let name = plan::pre_state_name(o.uid(), upstream, p.attempt);
+    let kept = o
+        .pre_states
+        .iter()
+        .any(|s| s.name == name && s.release_uid == o.uid());
+    let accepted = p.decided.as_ref().is_some_and(|decided| {
+        o.decisions.iter().any(|d| {
+            d.metadata.uid.as_ref() == Some(&decided.uid)
+                && d.spec.environment == upstream
+                && d.spec.action == crate::api::Action::Accept
+                && decisions::distrust(o, d).is_none()
+        })
+    });
+    (!kept && !accepted && newer_succeeded(o, upstream).is_none()).then(|| {
+        format!(
+            "status says that {upstream} Succeeded, but its pre-state {name} in {} is gone and nothing else proves it: \
+             somebody may have written this status; create a Release of a new version",
+            o.settings.operator_namespace
+        )
+    })
 }
 
 /// Whether this is a Retry that has not entered: what the attempt before it has left still stands on targets.

@@ -116,10 +116,11 @@ fn overran(p: &Promotion) -> bool {
     matches!((planned, &p.finished_at), (Some(planned), Some(end)) if end.0 > planned.0)
 }
 
-/// The review that counts: the oldest whose reviewer neither requested nor approved. And, as a sentence, why another
-/// does not.
+/// The review that counts: the oldest whose reviewer neither requested nor approved. And, as a sentence, why older ones
+/// do not.
 fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
-    let mut ignored = None;
+    let mut ignored: Vec<String> = Vec::new();
+    let said = |ignored: Vec<String>| (!ignored.is_empty()).then(|| ignored.join("; "));
     for review in &o.reviews {
         let reviewer = &review.spec.reviewer;
         let approved = o
@@ -128,14 +129,14 @@ fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
             .any(|d| d.spec.action == Action::Approve && d.spec.by == *reviewer);
         if *reviewer == o.release.spec.requested_by || approved {
             let role = if approved { "approved" } else { "requested" };
-            ignored = Some(format!(
+            ignored.push(format!(
                 "the review by {reviewer} does not count: {reviewer} {role} this release"
             ));
         } else {
-            return (Some(review), ignored);
+            return (Some(review), said(ignored));
         }
     }
-    (None, ignored)
+    (None, said(ignored))
 }
 
 /// Completed needs an outcome, and an owner for every action.

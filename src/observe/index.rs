@@ -11,6 +11,7 @@ use crate::api::release::{Promotion, State};
 use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
 use crate::decide::calendar::Calendar;
 use crate::decide::facts::{Claim, Setting, StoredPreState};
+use crate::decide::plan;
 
 /// What is reconciled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -345,6 +346,38 @@ impl Index {
         queue
     }
 
+    /// Another Release that is under way in `namespace`, as what was kept for it shows, while nobody holds the claim.
+    #[must_use]
+    pub fn unclaimed(&self, namespace: &str, uid: &str) -> Option<String> {
+        if self.claim(namespace).is_some() {
+            return None;
+        }
+        let keys = self.active.get(namespace).into_iter().flatten();
+        let others = keys.filter_map(|key| match key {
+            Key::Release { namespace, name } => self.release(namespace, name),
+            Key::Environment { .. } => None,
+        });
+        let under_way = |release: &Release, p: &Promotion| {
+            let uid = release.metadata.uid.as_deref().unwrap_or_default();
+            let kept = plan::pre_state_name(uid, &p.name, p.attempt);
+            p.state.under_way()
+                && p.entered
+                    .as_ref()
+                    .is_some_and(|e| e.target_namespace == namespace)
+                && self.pre_states.get(&kept).is_some_and(|s| s.release_uid == uid)
+        };
+        others
+            .filter(|release| release.metadata.uid.as_deref() != Some(uid))
+            .find(|release| {
+                let promotions = release.status.iter().flat_map(|s| &s.environments);
+                promotions.into_iter().any(|p| under_way(release, p))
+            })
+            .map(|release| {
+                let (namespace, name) = names(release);
+                format!("{namespace}/{name}")
+            })
+    }
+
     // ---- Environments ---------------------------------------------------------------------------------------
 
     #[must_use]
@@ -524,10 +557,17 @@ impl Index {
     }
 
     pub fn remove_pre_state(&mut self, name: &str, uid: &str) -> Keys {
-        if self.pre_states.get(name).is_some_and(|known| known.uid == uid) {
-            self.pre_states.remove(name);
-        }
-        vec![]
+        let Some(known) = self.pre_states.get(name).filter(|known| known.uid == uid) else {
+            return vec![];
+        };
+        let release = known.release_uid.clone();
+        self.pre_states.remove(name);
+        // Whoever is under way puts it back.
+        let owner = self
+            .releases
+            .values()
+            .find(|r| r.metadata.uid.as_ref() == Some(&release));
+        owner.map(|r| Key::of(r)).into_iter().collect()
     }
 
     // ---- Target namespaces ----------------------------------------------------------------------------------

@@ -106,6 +106,20 @@ struct Inspector<'a> {
 
 impl Inspector<'_> {
     async fn inspect(&mut self) -> Inspection {
+        // A binding may outlive its ServiceAccount, and impersonating one that is not there still works.
+        let absent = if self.live {
+            None
+        } else {
+            self.missing_deployer().await
+        };
+        if let Some(refusal) = absent {
+            return Inspection {
+                refusal: Some(refusal),
+                components: vec![],
+                size: 0,
+                again_at: None,
+            };
+        }
         let mut components: Vec<Inspected> = Vec::new();
         let mut stamps: Vec<(String, String)> = Vec::new();
         for component in &self.o.release.spec.components {
@@ -143,18 +157,9 @@ impl Inspector<'_> {
             }
             components.push(inspected);
         }
-        let denied = components
-            .iter()
-            .filter_map(|c| c.refusal.as_ref())
-            .any(|r| r.reason == reasons::NOT_PERMITTED);
-        let refusal = if denied {
-            self.missing_deployer().await
-        } else {
-            None
-        };
         let size = before_entry::size(&components);
         Inspection {
-            refusal,
+            refusal: None,
             components,
             size,
             again_at: None,
@@ -205,7 +210,7 @@ impl Inspector<'_> {
             .map_err(|sentence| {
             refusal(
                 reasons::CONTAINER_MISSING,
-                format!("component {}: {sentence}", component.name),
+                format!("component {}: {sentence}; correct its images", component.name),
             )
         })?;
         let result = match &change {

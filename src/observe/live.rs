@@ -38,6 +38,8 @@ impl Observer {
             .map(|b| b.pre_state.clone())
             .unwrap_or_default();
         place.pre_state = self.kept(&name, memory).await?;
+        place.pre_state_gone =
+            place.pre_state.is_some() && !self.index().pre_states().any(|s| s.name == name);
         if let Some(kept) = place.pre_state.clone() {
             let deployer = self.deployer(namespace, &o.release_path(), &p.name, p.attempt);
             for captured in &kept.content.components {
@@ -95,6 +97,8 @@ impl Observer {
             .workload(&target.kind, namespace, &target.name)
             .cloned();
         let watched = is_watched(&target.kind);
+        // What we remember and the watch does not show has been deleted, or the watch is behind: only a read can tell.
+        let vanished = watched && indexed.is_none() && remembered.object.is_some();
         let known = newest(indexed, remembered.object.clone());
         let due = remembered
             .trouble
@@ -102,7 +106,7 @@ impl Observer {
             .is_none_or(|t| now >= t.trouble.again_at);
         let retry = remembered.trouble.is_some() && due && !watched;
         let unknown = known.is_none() && (!remembered.absent || watched);
-        let object = if (unknown || remembered.read_live || retry) && due {
+        let object = if (unknown || vanished || remembered.read_live || retry) && due {
             read(target, deployer, remembered, now).await
         } else {
             match known {

@@ -221,6 +221,10 @@ impl Observer {
         if p.state.before_entry() {
             return self.before_entry(o, p, accepted, memory, now).await;
         }
+        if let (State::AwaitingDecision, Some(entered)) = (p.state, &p.entered) {
+            // Only whether its claim still stands.
+            return Ok(Some(self.indexed(o, p, &entered.target_namespace)));
+        }
         let acts = match p.state {
             State::Deploying | State::Verifying | State::Observing | State::BackingOut => true,
             // Finished states are looked at again only when somebody asks for a backout.
@@ -251,6 +255,14 @@ impl Observer {
         }
         let namespace = setting.environment.spec.target_namespace(o.namespace());
         let mut place = self.indexed(o, p, &namespace);
+        let upstream = setting.environment.spec.promotes_from.iter();
+        place.unproved = upstream
+            .flat_map(|from| &from.environments)
+            .filter(|name| {
+                let upstream = o.release.promotion(name);
+                upstream.is_some_and(|p| p.state == State::Succeeded)
+            })
+            .find_map(|name| promotion::unproved(o, name));
         if let Some(claim) = &mut place.claim {
             self.prove_absent(claim).await?;
         }
@@ -303,6 +315,7 @@ impl Observer {
                 Some(_) => NamespaceState::Present,
             },
             claim: index.claim(namespace).cloned(),
+            unclaimed: index.unclaimed(namespace, o.uid()),
             rivals,
             unhealthy: if p.attempt == 1 { unhealthy } else { vec![] },
             ..Place::default()

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::runtime::scheduler::scheduler;
 use tokio::sync::watch;
@@ -36,13 +37,24 @@ pub(super) enum Next {
     Soon,
 }
 
+/// What is done about a key.
+type Pass = for<'a> fn(&'a Context, &'a Key) -> BoxFuture<'a, Result<Next, Trouble>>;
+
 /// Drains the queue until `stop`.
-pub(super) async fn run(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(context: Arc<Context>, health: Arc<Health>, stop: watch::Receiver<bool>) {
+    drain(context, health, stop, |context, key| {
+        Box::pin(reconcile::pass(context, key))
+    })
+    .await;
+}
+
+async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Receiver<bool>, pass: Pass) {
     let receiver = context.observer.queue().open();
     let everything = context.observer.index().all();
     context.observer.queue().wake(everything);
     let mut dispatcher = Dispatcher {
         context: Arc::clone(&context),
+        pass,
         running: JoinSet::new(),
         keys: HashMap::new(),
         busy: HashSet::new(),
@@ -85,6 +97,7 @@ where
 
 struct Dispatcher {
     context: Arc<Context>,
+    pass: Pass,
     running: JoinSet<Result<Next, Trouble>>,
     keys: HashMap<Id, Key>,
     busy: HashSet<Key>,
@@ -100,12 +113,10 @@ impl Dispatcher {
             }
             Key::Environment { name } => tracing::info_span!("reconcile", release = "-", environment = name),
         };
-        let work = key.clone();
+        let (work, pass) = (key.clone(), self.pass);
         let task = async move {
             let (kind, started) = (work.kind(), Instant::now());
-            let result =
-                tokio::time::timeout(context.config.reconcile_timeout, reconcile::pass(&context, &work))
-                    .await;
+            let result = tokio::time::timeout(context.config.reconcile_timeout, pass(&context, &work)).await;
             let result =
                 result.unwrap_or_else(|_| Err(Trouble::Passing("the pass took too long".to_owned())));
             context.metrics.pass(kind, result.is_ok(), started.elapsed());
@@ -167,4 +178,112 @@ fn backoff(tries: u32) -> Duration {
 fn until(at: Timestamp) -> Duration {
     let left = at.duration_since(Timestamp::now());
     Duration::try_from(left).unwrap_or_default().min(LONGEST_SLEEP) + Duration::from_millis(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    use jiff::SignedDuration;
+    use kube::Client;
+    use kube::client::Body;
+    use kube::runtime::events::{Recorder, Reporter};
+
+    use super::*;
+    use crate::api::{Environment, EnvironmentSpec};
+    use crate::decide::facts::Settings;
+    use crate::observe::Observer;
+    use crate::observe::queue::Queue;
+    use crate::observe::trust::Expected;
+    use crate::operator::metrics::Metrics;
+
+    /// Passes in the order in which they began.
+    static BEGAN: Mutex<Vec<String>> = Mutex::new(vec![]);
+
+    fn poisoned<'a>(_: &'a Context, key: &'a Key) -> BoxFuture<'a, Result<Next, Trouble>> {
+        Box::pin(async move {
+            let Key::Environment { name } = key else {
+                return Ok(Next::Rest);
+            };
+            BEGAN.lock().expect("nobody panics in here").push(name.clone());
+            assert_ne!(name, "poisoned");
+            Ok(Next::Rest)
+        })
+    }
+
+    /// Environments `poisoned` and `sound`, and an API server that answers nothing of use.
+    fn context() -> Arc<Context> {
+        let service = tower::service_fn(|_: http::Request<Body>| async {
+            Ok::<_, Infallible>(http::Response::new(Body::empty()))
+        });
+        let client = Client::new(service, "default");
+        let settings = Settings {
+            operator_namespace: "signalbox-system".to_owned(),
+            deployer: "signalbox-deployer".to_owned(),
+            health_grace: SignedDuration::from_secs(1),
+            inconclusive_after: SignedDuration::from_secs(1),
+            policy_settle: SignedDuration::from_secs(1),
+        };
+        let expected = Expected::new("operator", &settings.deployer).expect("the chart's policies");
+        let observer = Observer::new(
+            client.clone(),
+            Queue::default(),
+            Arc::new(settings.clone()),
+            expected,
+        );
+        for name in ["poisoned", "sound"] {
+            let spec: EnvironmentSpec =
+                serde_json::from_value(serde_json::json!({ "stage": "SIT", "namespace": "sit" }))
+                    .expect("an Environment");
+            observer.see(|index| index.put_environment(Environment::new(name, spec).into()));
+        }
+        Arc::new(Context {
+            observer,
+            recorder: Recorder::new(client, Reporter::from("signalbox")),
+            metrics: Metrics::default(),
+            stopping: AtomicBool::new(false),
+            config: crate::operator::Config {
+                settings,
+                watch_namespaces: vec![],
+                listen: ([127, 0, 0, 1], 0).into(),
+                identity: "one".to_owned(),
+                lease_duration: Duration::from_secs(15),
+                concurrency: 1,
+                reconcile_timeout: Duration::from_secs(5),
+            },
+        })
+    }
+
+    #[tokio::test]
+    async fn an_object_that_makes_its_pass_panic_is_tried_again_and_stops_no_other() {
+        let context = context();
+        let (_synced, ready) = crate::operator::watches::synced();
+        let health = Arc::new(Health::new(ready));
+        let (stop, stopped) = watch::channel(false);
+        let draining = tokio::spawn(drain(Arc::clone(&context), health, stopped, poisoned));
+        let began = || BEGAN.lock().expect("nobody panics in here").clone();
+        let enough = async {
+            while began().iter().filter(|name| *name == "poisoned").count() < 3
+                || !began().iter().any(|name| name == "sound")
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), enough)
+            .await
+            .expect("both have their turn");
+        stop.send_replace(true);
+        draining.await.expect("the loop itself does not panic");
+        let sound = began().iter().filter(|name| *name == "sound").count();
+        assert_eq!(sound, 1, "the other one is done once and for all");
+        let metrics = context.metrics.render(&context.observer);
+        assert!(
+            metrics.lines().any(|line| line
+                .strip_prefix("signalbox_panics_total{kind=\"Environment\"} ")
+                .is_some_and(|count| count.parse::<u64>().is_ok_and(|count| count >= 2))),
+            "{metrics}"
+        );
+    }
 }

@@ -6,11 +6,16 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod acting;
+mod backout;
+mod bad_input;
 mod decision_rules;
 mod defaults;
 mod environment_rules;
+mod people;
 mod policies;
 mod printing;
+mod promotion;
 mod release_rules;
 mod release_transitions;
 mod review_rules;

@@ -36,7 +36,11 @@ pub fn release(version: &str) -> ReleaseBuilder {
                 "change": { "reference": "CHG0031337", "reason": "Quarterly ledger release" },
                 "environments": [],
                 "components": [],
-                "deploymentPlan": { "summary": "Config first, then ledger.", "owner": user_name("alice") },
+                "deploymentPlan": {
+                    "summary": "Config first, then ledger.",
+                    "documentURL": "https://example.com/plans/ledger",
+                    "owner": user_name("alice"),
+                },
                 "backoutPlan": { "summary": "Restore what ran before.", "owner": user_name("bob") },
             },
         }),

@@ -7,13 +7,13 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 /// Unset means that somebody ran `cargo test`: failing says more than passing without a test.
-fn kubeconfig() -> PathBuf {
+pub(super) fn kubeconfig() -> PathBuf {
     std::env::var_os("SIGNALBOX_TEST_KUBECONFIG")
         .expect("there is no cluster to test against: run cargo xtask test")
         .into()
 }
 
-async fn config() -> Config {
+pub(super) async fn config() -> Config {
     let path = kubeconfig();
     let kubeconfig = Kubeconfig::read_from(&path).expect("SIGNALBOX_TEST_KUBECONFIG can be read");
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())

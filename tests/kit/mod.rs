@@ -10,6 +10,8 @@
 
 mod build;
 mod cluster;
+mod killer;
+mod operator;
 mod stage;
 mod wait;
 
@@ -20,5 +22,7 @@ pub use build::{
 pub use cluster::{
     admin, as_operator, as_person, audit_log, kubectl, operator_namespace, operator_user, user_name,
 };
+pub use killer::{Kill, Killer, Ledger, Side, Write};
+pub use operator::{Operator, Process};
 pub use stage::{Stage, StageBuilder};
 pub use wait::{gone, refused, state_of, wait_until};

@@ -61,10 +61,31 @@ impl StageBuilder {
         self
     }
 
+    /// One more environment, for instance `nft` from `sit`.
+    #[must_use]
+    pub fn also(mut self, short: &'static str, stage: &str, from: &[&str]) -> Self {
+        let from: Vec<_> = from
+            .iter()
+            .map(|before| format!("{}-{before}", self.name))
+            .collect();
+        let spec =
+            json!({ "stage": stage, "promotesFrom": { "environments": from }, "defaultWindow": "Open" });
+        self.environments.push((short, spec));
+        self
+    }
+
     /// The stage's name, which begins the names of its environments: a soak gate, for instance, needs one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Only these of `sit`, `uat` and `prod`, the first ones.
+    #[must_use]
+    pub fn only(mut self, environments: &[&str]) -> Self {
+        self.environments
+            .retain(|(short, _)| environments.contains(short));
+        self
     }
 
     /// Without environments: only the namespace for Releases.

@@ -6,6 +6,7 @@ pub mod chart;
 pub mod control_plane;
 pub mod crds;
 pub mod demo;
+pub mod image;
 pub mod kubeconfig;
 pub mod operator;
 pub mod process;

@@ -73,12 +73,43 @@ impl Operator {
         arguments: &[&str],
     ) -> Result<Self> {
         let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
+        Self::spawn(tools, cluster, &[binary], &kubeconfig, arguments)
+    }
+
+    /// Starts the image's entry point with nothing to see but the image's files below `root`.
+    ///
+    /// # Errors
+    /// No token for the ServiceAccount, or a root that cannot be entered.
+    pub async fn start_in_root(tools: &Tools, cluster: &ControlPlane, root: &Path) -> Result<Self> {
+        let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
+        std::fs::copy(kubeconfig, root.join("kubeconfig"))?;
+        // Whoever is not root already is so in a user namespace of its own, which is all that chroot asks for.
+        let enter: &[&Path] = if rustix::process::getuid().is_root() {
+            &[Path::new("chroot")]
+        } else {
+            &[
+                Path::new("unshare"),
+                Path::new("--map-root-user"),
+                Path::new("chroot"),
+            ]
+        };
+        let program = [enter, &[root, Path::new("/signalbox")]].concat();
+        Self::spawn(tools, cluster, &program, Path::new("/kubeconfig"), &[])
+    }
+
+    fn spawn(
+        tools: &Tools,
+        cluster: &ControlPlane,
+        program: &[&Path],
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let [port] = free_ports()?;
         let log = cluster.folder().join(format!("operator-{port}.log"));
         let mut command = Command::new(tools.path("tether"));
         command
             .arg("run")
-            .arg(binary)
+            .args(program)
             .args(["run", "--namespace", NAMESPACE])
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .arg("--kubeconfig")

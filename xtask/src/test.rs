@@ -21,10 +21,13 @@ const FLAGS: &[&str] = &[
     "--health-grace",
     "5s",
 ];
-/// The rungs that need an operator beside the cluster. Those after the first make the whole cluster theirs.
-const BESIDE: [(&str, bool); 3] = [("api_server", false), ("policies", true), ("definitions", true)];
-/// The rung that starts, and kills, operators of its own.
-const ALONE: &str = "crash";
+/// The rungs that need an operator beside the cluster. Those after the first make the whole cluster theirs. Tests of the first
+/// wait far more than they compute, so that there are more at once than processors.
+const BESIDE: [(&str, &str); 2] = [("api_server", "--test-threads=12"), ("definitions", SERIAL)];
+/// The rungs that start, and kill, operators of their own. A test of the last that ends in the middle leaves the whole
+/// cluster's policies as they then are.
+const ALONE: [&str; 2] = ["crash", "policies"];
+const SERIAL: &str = "--test-threads=1";
 
 /// What `test` can be told.
 #[derive(clap::Args)]
@@ -68,7 +71,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     rungs.ended.push(("build", true, built?));
     let mut cluster = cluster?;
 
-    rungs.run("pure", &["--lib", "--bins"], &[], false).await?;
+    rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
     let environment = environment(&cluster, &tools);
     let operator = beside(&repository, &cluster, &tools).await?;
@@ -79,9 +82,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         },
         error = cluster.failed() => return Err(error),
     }
-    tokio::select! {
-        outcome = rungs.run(ALONE, &["--test", ALONE], &environment, true) => outcome?,
-        error = cluster.failed() => return Err(error),
+    rungs.image(&cluster, &tools).await?;
+    for name in ALONE {
+        let selection = ["--test", name];
+        tokio::select! {
+            outcome = rungs.run(name, &selection, &environment, SERIAL) => outcome?,
+            error = cluster.failed() => return Err(error),
+        }
     }
     Ok(rungs.summary())
 }
@@ -122,10 +129,10 @@ impl Rungs {
     ) -> Result<()> {
         let mut environment = environment.to_vec();
         environment.push(("SIGNALBOX_OPERATOR_URL", operator.url().into()));
-        for (name, serial) in BESIDE {
+        for (name, threads) in BESIDE {
             let selection = ["--test", name];
             tokio::select! {
-                outcome = self.run(name, &selection, &environment, serial) => outcome?,
+                outcome = self.run(name, &selection, &environment, threads) => outcome?,
                 error = operator.failed() => return Err(error),
             }
         }
@@ -139,12 +146,23 @@ impl Rungs {
         operator.stop().await
     }
 
+    /// The image's files are enough for the image's program.
+    async fn image(&mut self, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
+        let began = Instant::now();
+        let outcome = crate::image::starts(&self.repository, cluster, tools).await;
+        if let Err(error) = &outcome {
+            eprintln!("error: {error:#}");
+        }
+        self.ended.push(("image", outcome.is_ok(), began.elapsed()));
+        Ok(())
+    }
+
     async fn run(
         &mut self,
         name: &'static str,
         selection: &[&str],
         environment: &[(&'static str, PathBuf)],
-        serial: bool,
+        also: &str,
     ) -> Result<()> {
         if let ["--test", test] = selection
             && !has_test(&self.repository, test)
@@ -155,7 +173,7 @@ impl Rungs {
         let mut arguments = vec!["test", "--workspace"];
         arguments.extend(selection);
         arguments.push("--");
-        arguments.extend(serial.then_some("--test-threads=1"));
+        arguments.extend((!also.is_empty()).then_some(also));
         arguments.extend(self.arguments.iter().map(String::as_str));
         let passed = cargo(&self.repository, &arguments, environment).await?;
         self.ended.push((name, passed, began.elapsed()));

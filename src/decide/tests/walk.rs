@@ -217,6 +217,7 @@ impl Walk {
                 expressions: self.expressions.clone(),
                 unhealthy: vec![],
                 live: true,
+                ..Place::default()
             };
             self.observed.places.insert(name.to_owned(), place);
         }

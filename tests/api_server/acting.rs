@@ -1,0 +1,181 @@
+//! What scenarios say again and again: short observation, templates of Jobs, what people decide, what stands on a target.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use signalbox::api::environment::{EnvironmentSpec, Verification, Window};
+use signalbox::api::release::{Check, Promotion, State};
+use signalbox::api::{Action, GoDuration, Release};
+
+use crate::kit::{Stage, decision, wait_until};
+
+/// Longer than anything here takes.
+pub const LONG: Duration = Duration::from_secs(60);
+/// Never becomes ready.
+pub const UNREADY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
+/// Ready after five seconds.
+pub const SLOW: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
+/// Everything has to stay healthy this many seconds.
+pub fn observed(seconds: i64) -> impl FnOnce(&mut EnvironmentSpec) + Send + 'static {
+    move |spec| spec.observation = Some(GoDuration::from_secs(seconds))
+}
+
+pub fn window(value: Value) -> Window {
+    serde_json::from_value(value).expect("a window")
+}
+
+pub fn verification(value: Value) -> Verification {
+    serde_json::from_value(value).expect("a verification")
+}
+
+/// The promotion of `release` into `sit`, `uat` or whatever else.
+pub fn promotion<'a>(stage: &Stage, release: &'a Release, short: &str) -> &'a Promotion {
+    let environment = stage.environment(short);
+    release
+        .promotion(&environment)
+        .unwrap_or_else(|| panic!("no promotion into {environment}"))
+}
+
+pub fn states(stage: &Stage, release: &Release, shorts: &[&str]) -> Vec<State> {
+    shorts
+        .iter()
+        .map(|s| promotion(stage, release, s).state)
+        .collect()
+}
+
+pub fn check<'a>(promotion: &'a Promotion, name: &str) -> Option<&'a Check> {
+    promotion.checks.iter().find(|c| c.name == name)
+}
+
+pub fn started(stage: &Stage, release: &Release, short: &str) -> Timestamp {
+    let promotion = promotion(stage, release, short);
+    promotion.started_at.as_ref().expect("it has entered").0
+}
+
+pub fn finished(stage: &Stage, release: &Release, short: &str) -> Timestamp {
+    let promotion = promotion(stage, release, short);
+    promotion.finished_at.as_ref().expect("it is over").0
+}
+
+impl Stage {
+    /// The Release once this holds of its promotion into `short`.
+    pub async fn until(
+        &self,
+        release: &str,
+        short: &str,
+        holds: impl Fn(&Promotion) -> bool + Send,
+    ) -> Release {
+        let environment = self.environment(short);
+        wait_until(&self.api::<Release>(), release, LONG, move |release| {
+            release.promotion(&environment).is_some_and(&holds)
+        })
+        .await
+    }
+
+    /// The Release once the check `name` of its promotion into `short` gives this reason.
+    pub async fn until_check(&self, release: &str, short: &str, name: &str, reason: &str) -> Check {
+        let release = self
+            .until(release, short, |p| {
+                check(p, name).is_some_and(|c| c.reason == reason)
+            })
+            .await;
+        check(promotion(self, &release, short), name)
+            .expect("it was there")
+            .clone()
+    }
+
+    /// `person` gets the verb and decides on the attempt that stands on status.
+    pub async fn decide(&self, person: &str, action: Action, release: &str, short: &str) {
+        let verb = action.as_str().to_lowercase();
+        let environment = self.environment(short);
+        self.entitle(person, &verb, "environments").await;
+        let now = self.api::<Release>().get(release).await.unwrap();
+        let decision = decision(action, release, &environment)
+            .by(person)
+            .attempt(promotion(self, &now, short).attempt)
+            .because("seen on the dashboard")
+            .build();
+        self.create_as(person, &decision).await.expect("entitled");
+    }
+
+    /// Grants unless granted already.
+    pub async fn entitle(&self, person: &str, verb: &str, resource: &str) {
+        use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+        let (plain, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let review: SubjectAccessReview = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {
+                "user": crate::kit::user_name(person),
+                "resourceAttributes": {
+                    "group": "signalbox.dev", "namespace": self.namespace(),
+                    "verb": verb, "resource": plain, "subresource": subresource, "name": "",
+                },
+            },
+        }))
+        .unwrap();
+        let asked = kube::Api::<SubjectAccessReview>::all(self.client())
+            .create(&PostParams::default(), &review)
+            .await
+            .unwrap();
+        if !asked.status.is_some_and(|s| s.allowed) {
+            self.grant(person, verb, resource, "").await;
+        }
+    }
+
+    /// The image that the ledger runs.
+    pub async fn image(&self, short: &str) -> String {
+        let ledger = self.in_target::<Deployment>(short).get("ledger").await.unwrap();
+        let pod = ledger.spec.unwrap().template.spec.unwrap();
+        pod.containers[0].image.clone().unwrap_or_default()
+    }
+
+    /// The keys and values of a ConfigMap.
+    pub async fn data(&self, short: &str, name: &str) -> Value {
+        let map = self.in_target::<ConfigMap>(short).get(name).await.unwrap();
+        json!(map.data.unwrap_or_default())
+    }
+
+    /// A change by somebody else, under a field manager's name.
+    pub async fn meddle<K>(&self, short: &str, name: &str, manager: &str, patch: Value)
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + serde::de::DeserializeOwned
+            + std::fmt::Debug,
+        K::DynamicType: Default,
+    {
+        let parameters = PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..PatchParams::default()
+        };
+        self.in_target::<K>(short)
+            .patch(name, &parameters, &Patch::Strategic(patch))
+            .await
+            .expect("the admin may");
+    }
+
+    /// A suspended CronJob: the template of gates and verifications.
+    pub async fn template(&self, short: &str, name: &str, image: &str) {
+        let template: CronJob = serde_json::from_value(json!({
+            "metadata": { "name": name },
+            "spec": {
+                "suspend": true,
+                "schedule": "0 0 1 1 *",
+                "jobTemplate": { "spec": { "backoffLimit": 0, "template": { "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [{ "name": "probe", "image": image }],
+                } } } },
+            },
+        }))
+        .unwrap();
+        self.in_target::<CronJob>(short)
+            .create(&PostParams::default(), &template)
+            .await
+            .unwrap();
+    }
+}

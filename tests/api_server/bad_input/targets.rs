@@ -1,0 +1,248 @@
+//! Targets that cannot be changed: TargetsAllowed says why before anything is touched.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use signalbox::api::release::State;
+
+use super::{another_goes_on, check, harmless};
+use crate::kit::{ReleaseBuilder, Stage};
+
+fn deployment(name: &str, target: &str) -> Value {
+    json!({ "name": name, "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": target } })
+}
+
+fn with(mut component: Value, field: &str, value: Value) -> Value {
+    component[field] = value;
+    component
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
+    let stage = Stage::new("targets")
+        .with("sit", |sit| {
+            sit.controls =
+                serde_json::from_value(json!([{ "name": "DigestPinned", "enforcement": "Required" }]))
+                    .unwrap();
+            sit.allowed_kinds.retain(|k| k.kind != "DaemonSet");
+            sit.owner =
+                serde_json::from_value(json!({ "team": "platform", "contact": "#platform" })).unwrap();
+        })
+        .await;
+    let (sit, target) = (stage.environment("sit"), stage.target("sit"));
+    // An autoscaler is whoever writes through the scale subresource.
+    let deployments: Api<Deployment> = stage.in_target("sit");
+    let mut scaled = deployments.get("ledger").await.unwrap();
+    scaled.metadata = serde_json::from_value(json!({ "name": "scaled" })).unwrap();
+    deployments.create(&PostParams::default(), &scaled).await.unwrap();
+    let scale = PatchParams {
+        field_manager: Some("autoscaler".into()),
+        ..PatchParams::default()
+    };
+    deployments
+        .patch_scale(
+            "scaled",
+            &scale,
+            &Patch::Merge(json!({ "spec": { "replicas": 3 } })),
+        )
+        .await
+        .unwrap();
+    let maps: Api<ConfigMap> = stage.in_target("sit");
+    let large = json!({ "metadata": { "name": "large" }, "data": { "a": "a".repeat(300_000), "b": "b".repeat(300_000) } });
+    maps.create(&PostParams::default(), &serde_json::from_value(large).unwrap())
+        .await
+        .unwrap();
+
+    let of = |product: &str| stage.release("1").product(product).into(&["sit"]);
+    let cases: Vec<(ReleaseBuilder, &str, &str, String)> = vec![
+        (
+            of("mistyped").image("leger", crate::kit::IMAGE),
+            "TargetsAllowed",
+            "TargetMissing",
+            format!(
+                "Deployment leger does not exist in {target}: correct the name, or, to create it, state apiVersion, kind and metadata.name in component leger's patch"
+            ),
+        ),
+        (
+            of("kind").component(json!({
+                "name": "agent",
+                "target": { "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent" },
+                "patch": { "spec": { "minReadySeconds": 1 } },
+            })),
+            "TargetsAllowed",
+            "KindNotAllowed",
+            format!("component agent targets a apps/v1 DaemonSet, which {sit} does not list in allowedKinds; ask platform (#platform)"),
+        ),
+        (
+            of("container").component(with(
+                deployment("ledger", "ledger"),
+                "images",
+                json!([{ "container": "leger", "image": crate::kit::IMAGE }]),
+            )),
+            "TargetsAllowed",
+            "ContainerMissing",
+            "component ledger: container leger is not in Deployment ledger; it has ledger; correct its images".into(),
+        ),
+        (
+            of("tag").image("ledger", "registry.example.com/ledger:1.2.3"),
+            "DigestPinned",
+            "ImageNotPinned",
+            "registry.example.com/ledger:1.2.3".into(),
+        ),
+        (
+            of("type").component(with(
+                deployment("ledger", "ledger"),
+                "patch",
+                json!({ "spec": { "minReadySeconds": "many" } }),
+            )),
+            "TargetsAllowed",
+            "PatchRefused",
+            "component ledger: the API server refuses the patch of Deployment ledger:".into(),
+        ),
+        (
+            of("rule").component(with(
+                deployment("ledger", "ledger"),
+                "patch",
+                json!({ "spec": { "template": { "spec": { "restartPolicy": "Never" } } } }),
+            )),
+            "TargetsAllowed",
+            "PatchRefused",
+            "spec.template.spec.restartPolicy: Unsupported value: \"Never\"".into(),
+        ),
+        (
+            of("list").component(with(
+                deployment("ledger", "ledger"),
+                "remove",
+                json!(["/spec/template/spec/containers/0"]),
+            )),
+            "TargetsAllowed",
+            "PatchNotAllowed",
+            "component ledger: remove /spec/template/spec/containers/0 does not go through maps only: /spec/template/spec/containers is a list".into(),
+        ),
+        (
+            of("replicas").component(with(
+                deployment("scaled", "scaled"),
+                "patch",
+                json!({ "spec": { "replicas": 5 } }),
+            )),
+            "TargetsAllowed",
+            "ReplicasAutoscaled",
+            "component scaled states spec.replicas, but autoscaler scales Deployment scaled: take replicas out of the patch".into(),
+        ),
+        (
+            of("large").config("large", "large", json!({ "a": "small", "b": "small" })),
+            "TargetsAllowed",
+            "PreStateTooLarge",
+            "what would have to be kept for a backout takes 586 KiB, at most 512 KiB can be kept: split the Release".into(),
+        ),
+    ];
+    let mut names = Vec::new();
+    for (release, name, reason, sentence) in cases {
+        names.push((stage.submit(release).await, name, reason, sentence));
+    }
+    another_goes_on(&stage, "sit").await;
+    for (release, name, reason, sentence) in names {
+        let check = check(&stage, &release, "sit", name, reason).await;
+        assert!(check.message.contains(&sentence), "{release}: {}", check.message);
+        let ledger = deployments.get("ledger").await.unwrap();
+        assert_eq!(
+            ledger.metadata.generation,
+            Some(1),
+            "{release} changed the ledger"
+        );
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_not_prepared_for_releases_is_named_with_what_it_lacks() {
+    let stage = Stage::new("unprepared")
+        .with("uat", |uat| uat.promotes_from = None)
+        .with("prod", |prod| prod.promotes_from = None)
+        .await;
+    let bindings: Api<RoleBinding> = stage.in_target("uat");
+    bindings
+        .delete("signalbox-deployer", &Default::default())
+        .await
+        .unwrap();
+    let accounts: Api<ServiceAccount> = stage.in_target("prod");
+    accounts
+        .delete("signalbox-deployer", &Default::default())
+        .await
+        .unwrap();
+    let powerless = stage.submit(harmless(&stage, "powerless", "uat")).await;
+    let absent = stage.submit(harmless(&stage, "absent", "prod")).await;
+    let check_of = check(&stage, &powerless, "uat", "TargetsAllowed", "NotPermitted").await;
+    let sentence = format!(
+        "the deployer signalbox-deployer may not get ConfigMap ledger-config in {}: bind its Role there",
+        stage.target("uat")
+    );
+    assert!(check_of.message.contains(&sentence), "{}", check_of.message);
+    // The binding still stands: the rights alone would not show that nobody has them.
+    let check_of = check(&stage, &absent, "prod", "TargetsAllowed", "DeployerMissing").await;
+    let sentence = format!(
+        "there is no ServiceAccount signalbox-deployer in {0}: create it with its Role and RoleBinding, or list {0} in the chart's deployer.namespaces",
+        stage.target("prod")
+    );
+    assert_eq!(check_of.message, sentence);
+    another_goes_on(&stage, "sit").await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_not_there_or_that_nobody_may_ask_for_is_named() {
+    let stage = Stage::new("nobody")
+        .with("uat", |uat| {
+            uat.promotes_from = None;
+            uat.namespace = "{namespace}-nowhere".into();
+        })
+        .with("prod", |prod| {
+            prod.promotes_from = None;
+            prod.release_namespaces =
+                serde_json::from_value(json!({ "matchLabels": { "signalbox.dev/tenant": "true" } })).unwrap();
+        })
+        .await;
+    let lost = stage.submit(harmless(&stage, "lost", "uat")).await;
+    let stranger = stage.submit(harmless(&stage, "stranger", "prod")).await;
+    let missing = check(&stage, &lost, "uat", "EnvironmentAvailable", "NamespaceMissing").await;
+    assert_eq!(
+        missing.message,
+        format!(
+            "the target namespace {}-nowhere does not exist; ask the environment's owner to create it",
+            stage.namespace()
+        )
+    );
+    let refused = check(
+        &stage,
+        &stranger,
+        "prod",
+        "TargetsAllowed",
+        "ReleaseNamespaceNotAllowed",
+    )
+    .await;
+    assert_eq!(
+        refused.message,
+        format!(
+            "releaseNamespaces of Environment {} does not select namespace {}: its labels do not match",
+            stage.environment("prod"),
+            stage.namespace()
+        )
+    );
+    another_goes_on(&stage, "sit").await;
+    // Labels are the namespace's owner's to set, and are seen at once.
+    let namespaces: Api<Namespace> = Api::all(stage.client());
+    let labelled = json!({ "metadata": { "labels": { "signalbox.dev/tenant": "true" } } });
+    namespaces
+        .patch(
+            stage.namespace(),
+            &PatchParams::default(),
+            &Patch::Merge(labelled),
+        )
+        .await
+        .unwrap();
+    stage.reaches(&stranger, "prod", State::Succeeded).await;
+    stage.finish().await;
+}

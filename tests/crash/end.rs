@@ -1,0 +1,222 @@
+//! Everything that a crash could have made different, without what differs between any two runs: names, times, uids.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use signalbox::api::{Decision, Environment, Release};
+
+use crate::kit::{Stage, operator_namespace};
+
+/// What a run ends in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub release: Value,
+    pub environment: Value,
+    pub decisions: Vec<Value>,
+    pub pre_states: Vec<Value>,
+    pub claims: Vec<Value>,
+    pub jobs: usize,
+    pub ledger: Value,
+    pub ledger_generation: i64,
+    pub config: Value,
+    /// How often it was really changed: a ConfigMap has no generation.
+    pub config_changes: usize,
+}
+
+/// What stood before, from which changes are counted.
+pub struct Start {
+    config_version: String,
+    pub ledger: Value,
+    pub config: Value,
+}
+
+pub async fn start(stage: &Stage) -> Start {
+    let config = config(stage).await;
+    Start {
+        config_version: config.resource_version().unwrap(),
+        config: json!(config.data),
+        ledger: json!(ledger(stage).await.spec),
+    }
+}
+
+async fn config(stage: &Stage) -> ConfigMap {
+    stage.in_target("sit").get("ledger-config").await.unwrap()
+}
+
+async fn ledger(stage: &Stage) -> Deployment {
+    stage.in_target("sit").get("ledger").await.unwrap()
+}
+
+/// What is there now.
+pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
+    let home = operator_namespace();
+    let found = stage.api::<Release>().get(release).await.unwrap();
+    let uid = found.uid().unwrap();
+    let environments: Api<Environment> = Api::all(stage.client());
+    let environment = environments.get(&stage.environment("sit")).await.unwrap();
+    let revisions: Api<ControllerRevision> = Api::namespaced(stage.client(), &home);
+    let kept = ListParams::default().labels(&format!("signalbox.dev/release-uid={uid}"));
+    let leases: Api<Lease> = Api::namespaced(stage.client(), &home);
+    let held =
+        ListParams::default().labels(&format!("signalbox.dev/environment={}", stage.environment("sit")));
+    let jobs: Api<Job> = stage.in_target("sit");
+    let decisions = stage.decisions().list(&ListParams::default()).await.unwrap();
+    let (config, ledger) = (config(stage).await, ledger(stage).await);
+    let plain = |value: Value| plain(value, stage.namespace(), &uid);
+    let mut pre_states: Vec<_> = revisions.list(&kept).await.unwrap().items;
+    pre_states.sort_by_key(|revision| revision.revision);
+    End {
+        release: plain(json!(found.status)),
+        environment: plain(json!(environment.status)),
+        decisions: decisions
+            .iter()
+            .map(|d: &Decision| plain(json!([d.spec.action, d.metadata.owner_references])))
+            .collect(),
+        pre_states: pre_states
+            .into_iter()
+            .map(|revision| plain(revision.data.unwrap().0))
+            .collect(),
+        claims: leases
+            .list(&held)
+            .await
+            .unwrap()
+            .iter()
+            .map(|lease| plain(json!([lease.spec, lease.metadata.annotations])))
+            .collect(),
+        jobs: jobs.list(&ListParams::default()).await.unwrap().items.len(),
+        ledger: json!(ledger.spec),
+        ledger_generation: ledger.metadata.generation.unwrap(),
+        config: json!(config.data),
+        config_changes: changes(stage, &start.config_version, &config.resource_version().unwrap()).await,
+    }
+}
+
+/// How many states the ConfigMap went through on its way from one version to another: the watch has kept them.
+async fn changes(stage: &Stage, from: &str, to: &str) -> usize {
+    if from == to {
+        return 0;
+    }
+    let config = stage.in_target::<ConfigMap>("sit");
+    let only = WatchParams::default().fields("metadata.name=ledger-config");
+    let mut events = std::pin::pin!(config.watch(&only, from).await.unwrap());
+    let mut count = 0;
+    while let Some(event) = events.next().await {
+        if let WatchEvent::Modified(config) = event.unwrap() {
+            count += 1;
+            if config.resource_version().as_deref() == Some(to) {
+                return count;
+            }
+        }
+    }
+    panic!("the watch ended before {to}");
+}
+
+/// Without what differs between any two runs.
+fn plain(value: Value, stage: &str, uid: &str) -> Value {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(key, _)| !is_of_one_run(key))
+            .map(|(key, value)| (key, plain(value, stage, uid)))
+            .collect(),
+        Value::Array(list) => list.into_iter().map(|value| plain(value, stage, uid)).collect(),
+        Value::String(text) => without_times(&text.replace(stage, "STAGE").replace(uid, "UID")).into(),
+        other => other,
+    }
+}
+
+fn is_of_one_run(key: &str) -> bool {
+    key.ends_with("At")
+        || matches!(
+            key,
+            "since"
+                | "until"
+                | "uid"
+                | "resourceVersion"
+                | "lastTransitionTime"
+                | "planHash"
+                | "contentHash"
+                | "preState"
+                | "job"
+                | "restartedFor"
+        )
+}
+
+/// Words that are an instant, a hash or a Job's name say only that they are one.
+fn without_times(text: &str) -> String {
+    let plain = |word: &str| {
+        let core = word.trim_end_matches([',', ';', '.', ':', ')']);
+        if let Some((place, _)) = core.split_once("/signalbox-") {
+            return format!("{place}/JOB");
+        }
+        if core.parse::<jiff::Timestamp>().is_ok() {
+            "TIME".to_owned()
+        } else if core.starts_with("prestate-") || core.starts_with("claim-") || core.starts_with("v1:") {
+            "HASH".to_owned()
+        } else {
+            word.to_owned()
+        }
+    };
+    text.split(' ').map(plain).collect::<Vec<_>>().join(" ")
+}
+
+/// What differs, path by path, for a message that can be read.
+pub fn differences(clean: &End, crashed: &End) -> Vec<String> {
+    let flat = |end: &End| {
+        let mut all = BTreeMap::new();
+        for (name, value) in [
+            ("release", end.release.clone()),
+            ("environment", end.environment.clone()),
+            ("decisions", json!(end.decisions)),
+            ("preStates", json!(end.pre_states)),
+            ("claims", json!(end.claims)),
+            ("jobs", json!(end.jobs)),
+            ("ledger", end.ledger.clone()),
+            ("ledger's generation", json!(end.ledger_generation)),
+            ("config", end.config.clone()),
+            ("config's changes", json!(end.config_changes)),
+        ] {
+            flatten(name.to_owned(), value, &mut all);
+        }
+        all
+    };
+    let (clean, crashed) = (flat(clean), flat(crashed));
+    let paths: std::collections::BTreeSet<_> = clean.keys().chain(crashed.keys()).collect();
+    paths
+        .into_iter()
+        .filter(|path| clean.get(*path) != crashed.get(*path))
+        .map(|path| {
+            let show = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+            format!(
+                "{path}: {} instead of {}",
+                show(crashed.get(path)),
+                show(clean.get(path))
+            )
+        })
+        .collect()
+}
+
+fn flatten(path: String, value: Value, into: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                flatten(format!("{path}/{key}"), value, into);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for (index, value) in list.into_iter().enumerate() {
+                flatten(format!("{path}/{index}"), value, into);
+            }
+        }
+        other => {
+            into.insert(path, other);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The real binary, ended with real signals at the moments that are worse than others, and two of them at once.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use signalbox::api::Release;
+use signalbox::api::release::State;
+
+use crate::end::{self, End, Start, differences};
+use crate::kit::{Process, Stage, admin, operator_namespace, state_of, wait_until};
+use crate::play::{LONG, Scenario, play};
+
+/// How the clean run ends.
+async fn clean(scenario: Scenario) -> End {
+    let stage = scenario.stage().await;
+    let played = play(scenario, &stage, None, None).await;
+    stage.finish().await;
+    // The Lease goes back: what comes next has another name.
+    played.operator.stopped().await;
+    played.end
+}
+
+async fn leases() -> Api<Lease> {
+    Api::namespaced(admin().await, &operator_namespace())
+}
+
+fn holder(lease: &Lease) -> &str {
+    let spec = lease.spec.as_ref();
+    spec.and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
+}
+
+async fn leads(process: &Process) {
+    wait_until(&leases().await, "signalbox", LONG, |lease| {
+        holder(lease) == process.identity
+    })
+    .await;
+}
+
+/// Until everything is as in `clean`.
+async fn ends_as(clean: &End, scenario: Scenario, stage: &Stage, release: &str, start: &Start) {
+    let environment = stage.environment("sit");
+    wait_until(&stage.api::<Release>(), release, LONG, |release| {
+        state_of(release, &environment) == Some(scenario.ends_in())
+    })
+    .await;
+    let same = async {
+        // Several kinds of objects, and reading them takes its time.
+        while end::read(stage, release, start).await != *clean {
+            tokio::task::yield_now().await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(20), same).await.is_err() {
+        let end = end::read(stage, release, start).await;
+        assert_eq!(differences(clean, &end), Vec::<String>::new());
+    }
+}
+
+/// Kills the process as soon as `moment` has come, lets its like go on, and compares the end.
+async fn killed_when<M, F>(scenario: Scenario, moment: M)
+where
+    M: FnOnce(Stage, Api<Lease>) -> F,
+    F: Future<Output = Stage>,
+{
+    let clean = clean(scenario).await;
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scenario.stage().await;
+    let start = end::start(&stage).await;
+    let mut process = Process::start("crash-0", folder.path()).await;
+    leads(&process).await;
+    let release = stage.submit(scenario.release(&stage)).await;
+    let people = async {
+        scenario.people(&stage, &release).await;
+    };
+    people.await;
+    let stage = moment(stage, leases().await).await;
+    process.kill();
+    // The pod's next container has the pod's name and leads at once.
+    let process = Process::start("crash-0", folder.path()).await;
+    ends_as(&clean, scenario, &stage, &release, &start).await;
+    stage.finish().await;
+    assert!(process.terminated().await.success());
+}
+
+/// A claim in the name of the stage's environment.
+async fn claimed(stage: Stage, leases: Api<Lease>) -> Stage {
+    let label = format!("signalbox.dev/environment={}", stage.environment("sit"));
+    let now = leases.list(&ListParams::default().labels(&label)).await.unwrap();
+    if now.items.is_empty() {
+        let version = now.metadata.resource_version.unwrap();
+        let watch = WatchParams::default().labels(&label);
+        let mut events = std::pin::pin!(leases.watch(&watch, &version).await.unwrap());
+        while let Some(event) = events.next().await {
+            if matches!(event.unwrap(), WatchEvent::Added(_)) {
+                break;
+            }
+        }
+    }
+    stage
+}
+
+#[tokio::test]
+async fn killed_right_after_the_claim_it_ends_the_same() {
+    killed_when(Scenario::Promotion, claimed).await;
+}
+
+#[tokio::test]
+async fn killed_right_after_the_first_target_it_ends_the_same() {
+    killed_when(Scenario::Promotion, |stage, _| async {
+        let configs: Api<ConfigMap> = stage.in_target("sit");
+        wait_until(&configs, "ledger-config", LONG, |config| {
+            config
+                .data
+                .as_ref()
+                .is_some_and(|data| data.contains_key("NEW_KEY"))
+        })
+        .await;
+        stage
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_a_restore_it_ends_the_same() {
+    killed_when(Scenario::Backout, |stage, _| async {
+        let ledgers: Api<Deployment> = stage.in_target("sit");
+        wait_until(&ledgers, "ledger", LONG, |ledger| {
+            ledger.metadata.generation == Some(3)
+        })
+        .await;
+        stage
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
+    let scenario = Scenario::Slow;
+    let clean = clean(scenario).await;
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scenario.stage().await;
+    let start = end::start(&stage).await;
+    let mut leader = Process::start("crash-0", folder.path()).await;
+    leads(&leader).await;
+    let other = Process::start("crash-1", folder.path()).await;
+    let release = stage.submit(scenario.release(&stage)).await;
+    stage.reaches(&release, "sit", State::Deploying).await;
+    leader.kill();
+    let killed = Instant::now();
+    leads(&other).await;
+    println!(
+        "the other one leads {:.1?} after the leader's death",
+        killed.elapsed()
+    );
+    ends_as(&clean, scenario, &stage, &release, &start).await;
+    stage.finish().await;
+    assert!(other.terminated().await.success());
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_ends_between_two_writes_and_gives_the_lease_back() {
+    let scenario = Scenario::Slow;
+    let clean = clean(scenario).await;
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scenario.stage().await;
+    let start = end::start(&stage).await;
+    let process = Process::start("crash-0", folder.path()).await;
+    leads(&process).await;
+    let release = stage.submit(scenario.release(&stage)).await;
+    stage.reaches(&release, "sit", State::Deploying).await;
+    let asked = Instant::now();
+    let status = process.terminated().await;
+    assert!(status.success(), "{status}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let lease = leases().await.get("signalbox").await.unwrap();
+    assert_eq!(holder(&lease), "", "the Lease is given back");
+
+    let next = Process::start("crash-1", folder.path()).await;
+    let began = Instant::now();
+    leads(&next).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "a Lease that was given back is taken at once"
+    );
+    ends_as(&clean, scenario, &stage, &release, &start).await;
+    stage.finish().await;
+    assert!(next.terminated().await.success());
+}

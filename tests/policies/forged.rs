@@ -1,0 +1,206 @@
+//! A Decision that nobody vouched for never counts, whenever the operator looks at it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use signalbox::api::release::{Check, CheckState, State};
+use signalbox::api::{Action, Release, reasons};
+
+use crate::kit::{
+    IMAGE, IMAGE_BEFORE, Process, Stage, admin, approval_gate, as_person, decision, refused, state_of,
+    wait_until,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+/// The three seconds of `--policy-settle`, and the one that rounding takes.
+const SETTLED: SignedDuration = SignedDuration::from_secs(4);
+const BINDING: &str = "signalbox-decision";
+
+/// The binding of the policy on Decisions.
+struct Bound {
+    api: Api<ValidatingAdmissionPolicyBinding>,
+    kept: ValidatingAdmissionPolicyBinding,
+}
+
+impl Bound {
+    async fn now() -> Self {
+        let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(admin().await);
+        let mut kept = api.get(BINDING).await.expect("the chart's binding");
+        kept.metadata.managed_fields = None;
+        (kept.metadata.resource_version, kept.metadata.uid) = (None, None);
+        Self { api, kept }
+    }
+
+    async fn deleted(&self) {
+        self.api.delete(BINDING, &DeleteParams::default()).await.unwrap();
+    }
+
+    async fn created_again(&self) {
+        self.api.create(&PostParams::default(), &self.kept).await.unwrap();
+    }
+
+    /// The policy only warns, which lets everything pass.
+    async fn acts(&self, actions: Value) {
+        let change = Patch::Merge(json!({ "spec": { "validationActions": actions } }));
+        self.api
+            .patch(BINDING, &PatchParams::default(), &change)
+            .await
+            .unwrap();
+    }
+}
+
+/// Approves in bob's name as somebody who is not bob, as soon as the API server lets that pass.
+async fn forge(stage: &Stage, release: &str, hash: &str) {
+    let forged = decision(Action::Approve, release, &stage.environment("sit"))
+        .named("forged")
+        .at_gate("board", "board", hash)
+        .build();
+    let decisions = Api::namespaced(as_person("mallory").await, stage.namespace());
+    // The API server follows its policies a moment later and offers nothing to watch.
+    while let Err(error) = decisions.create(&PostParams::default(), &forged).await {
+        assert!(error.to_string().contains("spec.by"), "{error}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Comes back once mallory cannot write in bob's name any more.
+async fn until_vouched_for(stage: &Stage, release: &str, hash: &str) {
+    let forged = decision(Action::Approve, release, &stage.environment("sit"))
+        .at_gate("board", "board", hash)
+        .build();
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let decisions = Api::namespaced(as_person("mallory").await, stage.namespace());
+    loop {
+        let answer = decisions.create(&dry_run, &forged).await;
+        if answer.is_err() {
+            let said = refused(answer);
+            assert!(said.contains("spec.by"), "{said}");
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn board(stage: &Stage, release: &str, holds: impl Fn(&Check) -> bool + Send + Sync) -> Check {
+    let environment = stage.environment("sit");
+    let of = |release: &Release| {
+        let promotion = release.promotion(&environment)?;
+        promotion.checks.iter().find(|c| c.name == "board").cloned()
+    };
+    let seen = wait_until(&stage.api::<Release>(), release, LONG, |r| {
+        of(r).is_some_and(|c| holds(&c))
+    })
+    .await;
+    of(&seen).expect("it was there")
+}
+
+/// Nothing was let in, and nothing was touched.
+async fn kept_out(stage: &Stage, release: &str) {
+    let seen = stage.api::<Release>().get(release).await.unwrap();
+    assert_eq!(state_of(&seen, &stage.environment("sit")), Some(State::Waiting));
+    let ledger: k8s_openapi::api::apps::v1::Deployment = stage.in_target("sit").get("ledger").await.unwrap();
+    let image = ledger.spec.unwrap().template.spec.unwrap().containers[0]
+        .image
+        .clone();
+    assert_eq!(image.as_deref(), Some(IMAGE_BEFORE));
+}
+
+async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl AsyncFnOnce(&Bound)) {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Process::start("first", folder.path()).await;
+    let stage = Stage::new(case)
+        .with("sit", |spec| {
+            spec.gates = vec![approval_gate("board", "board", 1)]
+        })
+        .await;
+    stage.grant("bob", "approve", "environments/board", "").await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    let hash = stage.plan_hash(&name, "sit").await;
+    board(&stage, &name, |c| c.reason == reasons::APPROVALS_MISSING).await;
+
+    let bound = Bound::now().await;
+    unbind(&bound).await;
+    forge(&stage, &name, &hash).await;
+    let unknown = board(&stage, &name, |c| c.reason == reasons::NOT_VOUCHED_FOR).await;
+    assert_eq!(unknown.state, CheckState::Unknown);
+    assert!(unknown.message.contains(BINDING), "{}", unknown.message);
+    bind(&bound).await;
+    let bound_at = clock(&stage).await;
+    until_vouched_for(&stage, &name, &hash).await;
+    let of_bob = |c: &Check| c.reason == reasons::APPROVALS_MISSING && c.message.contains("does not count");
+    board(&stage, &name, of_bob).await;
+    kept_out(&stage, &name).await;
+
+    // An operator that has seen nothing of it comes to the same conclusion: the hold is its first sign of life.
+    operator.terminated().await;
+    let operator = Process::start("second", folder.path()).await;
+    stage.merge(&name, json!({ "spec": { "hold": {} } })).await;
+    let environment = stage.environment("sit");
+    wait_until(&stage.api::<Release>(), &name, LONG, |r| {
+        r.promotion(&environment)
+            .and_then(|p| p.message.as_ref())
+            .is_some_and(|m| m.contains("held"))
+    })
+    .await;
+    stage.merge(&name, json!({ "spec": { "hold": null } })).await;
+    wait_until(&stage.api::<Release>(), &name, LONG, |r| {
+        let promotion = r.promotion(&environment);
+        promotion.is_some_and(|p| !p.message.as_ref().is_some_and(|m| m.contains("held")))
+    })
+    .await;
+    board(&stage, &name, of_bob).await;
+    kept_out(&stage, &name).await;
+
+    // bob himself is let in, once he is that much younger than the binding.
+    while clock(&stage).await < bound_at + SETTLED {
+        tokio::task::yield_now().await;
+    }
+    let own = decision(Action::Approve, &name, &environment)
+        .at_gate("board", "board", &hash)
+        .build();
+    stage.create_as("bob", &own).await.expect("entitled");
+    stage.reaches(&name, "sit", State::Succeeded).await;
+    stage.finish().await;
+    operator.terminated().await;
+}
+
+/// The API server's clock, by which ages are counted.
+async fn clock(stage: &Stage) -> Timestamp {
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let probe: ConfigMap = serde_json::from_value(json!({ "metadata": { "name": "clock" } })).unwrap();
+    let probe = stage.api::<ConfigMap>().create(&dry_run, &probe).await.unwrap();
+    probe.creation_timestamp().expect("a time").0
+}
+
+#[tokio::test]
+async fn while_the_binding_was_gone() {
+    forged_while(
+        "unbound",
+        async |bound| bound.deleted().await,
+        async |bound| bound.created_again().await,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_binding_only_audited() {
+    forged_while(
+        "audited",
+        async |bound| bound.acts(json!(["Audit"])).await,
+        async |bound| bound.acts(json!(["Deny"])).await,
+    )
+    .await;
+}
