@@ -159,6 +159,7 @@ impl ControlPlane {
                 source.join("audit-policy.yaml").display()
             ),
             format!("--audit-log-path={}", text("audit.log")),
+            "--audit-log-maxsize=10000".to_owned(), // one file, which readers follow
         ]);
         processes.push(Process::start(
             "kube-apiserver",

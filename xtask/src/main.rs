@@ -26,6 +26,8 @@ enum Command {
     Demo(xtask::demo::Options),
     /// Runs every test: the pure ones, then those against a real control plane
     Test(xtask::test::Options),
+    /// Measures what promotions cost on a real control plane, and prints a table
+    Bench(xtask::bench::Options),
     /// Runs kubectl, of the version the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
     Kubectl(Passed),
     /// Runs helm, of the version the tests use
@@ -81,6 +83,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Up(options) => xtask::up::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => xtask::demo::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Test(options) => xtask::test::run(options).await,
+        Command::Bench(options) => xtask::bench::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Kubectl(passed) => pass_on("kubectl", passed).await,
         Command::Helm(passed) => pass_on("helm", passed).await,
         Command::Crds { check } => xtask::crds::run(&xtask::repository()?, check).map(|()| ExitCode::SUCCESS),

@@ -1,0 +1,320 @@
+//! `cargo xtask bench`: what promotions cost, measured from outside. Requests come from the API server's audit log, CPU and
+//! memory from the kernel; the operator is the one that is shipped, with the rights of its chart.
+
+mod audit;
+mod board;
+mod fleet;
+mod load;
+mod table;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use signalbox::api::Release;
+use signalbox::api::release::{CheckState, State};
+
+use crate::control_plane::ControlPlane;
+use crate::operator::{self, Operator};
+use crate::tools::Tools;
+use audit::{Audit, Class};
+use board::Board;
+use fleet::Fleet;
+use load::Load;
+use table::{Table, Unit};
+
+const FLAGS: &[&str] = &["--policy-settle", "2s"];
+/// How long waiting releases are listened to.
+const LISTEN: Duration = Duration::from_secs(60);
+/// How long it stays silent before it counts as settled.
+const SILENCE: Duration = Duration::from_secs(3);
+const APPROVALS: usize = 10;
+/// The writes of docs/design "walk" that every promotion makes: ten, less the record, which comes later.
+const WRITES: f64 = 9.0;
+
+/// What `bench` can be told.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Prints JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// How many products, each with a Release through three environments
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    releases: u16,
+}
+
+/// Measures, and prints.
+///
+/// # Errors
+/// Something did not come about; a number over its budget is no error.
+pub async fn run(options: Options) -> Result<()> {
+    let repository = crate::repository()?;
+    let tools = Tools::ready(&repository).await?;
+    let (built, cluster) = tokio::join!(
+        crate::test::cargo(
+            &repository,
+            &["build", "--quiet", "--release", "--package", "signalbox"],
+            &[]
+        ),
+        ControlPlane::start(&tools, &repository)
+    );
+    ensure!(built?, "the operator does not build");
+    let cluster = cluster?;
+    let audit = Audit::of(&cluster)?;
+    operator::install(&tools, &repository, &cluster, &["replicas=0"]).await?;
+    let start = async || {
+        let binary = repository.join("target/release/signalbox");
+        Operator::start(&tools, &cluster, &binary, FLAGS).await
+    };
+    let mut operator = start().await?;
+    operator.leads().await?;
+    let mut bench = Bench {
+        fleet: Fleet::new(&cluster, usize::from(options.releases))?,
+        board: Board::start(cluster.client()),
+        audit,
+        table: Table::default(),
+    };
+    let measured = bench.first_life(&operator).await;
+    measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
+    operator.stop().await?;
+    let mut operator = start().await?;
+    let measured = bench.second_life(&mut operator).await;
+    measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
+    if options.json {
+        println!("{}", bench.table.json()?);
+    } else {
+        bench.table.print();
+    }
+    Ok(())
+}
+
+struct Bench {
+    fleet: Fleet,
+    board: Board,
+    audit: Audit,
+    table: Table,
+}
+
+impl Bench {
+    async fn first_life(&mut self, operator: &Operator) -> Result<()> {
+        self.empty(operator).await?;
+        self.through(operator).await
+    }
+
+    async fn second_life(&mut self, operator: &mut Operator) -> Result<()> {
+        self.restarted(operator).await?;
+        self.approvals().await?;
+        self.waiting(operator).await
+    }
+
+    /// The operator with nothing to do.
+    async fn empty(&mut self, operator: &Operator) -> Result<()> {
+        self.audit.silence(SILENCE).await?;
+        let load = Load::of(operator.pid()?)?;
+        self.table.section("memory");
+        self.table
+            .row("resident, no release", load.resident, Unit::Mebibytes, None);
+        Ok(())
+    }
+
+    /// Everything at once, as fast as it goes.
+    async fn through(&mut self, operator: &Operator) -> Result<()> {
+        let count = self.fleet.size();
+        eprintln!("Preparing {count} products in {} namespaces", count * 4);
+        self.fleet.build().await?;
+        self.audit.silence(SILENCE).await?;
+
+        eprintln!("{count} releases through three environments");
+        let before = Load::of(operator.pid()?)?;
+        let (since, began) = (Timestamp::now(), Instant::now());
+        self.fleet.release("1", &fleet::THROUGH).await?;
+        self.board
+            .until("succeed everywhere", "1", count, |release| {
+                promotions(release).all(|p| p == State::Succeeded)
+            })
+            .await?;
+        let wall = began.elapsed();
+        self.audit.silence(SILENCE).await?;
+        let after = Load::of(operator.pid()?)?;
+        let promotions = count as f64 * 3.0;
+        let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
+
+        self.table.row(
+            &format!("peak, {count} releases under way"),
+            after.peak,
+            Unit::Mebibytes,
+            Some(48.0),
+        );
+        self.table.section(&format!(
+            "{count} releases through three environments, one Deployment each"
+        ));
+        self.table.row("wall", wall.as_secs_f64(), Unit::Seconds, None);
+        self.table
+            .row("CPU a promotion", cpu / promotions, Unit::Milliseconds, Some(8.0));
+        self.table.row(
+            "CPU a promotion, the goal",
+            cpu / promotions,
+            Unit::Milliseconds,
+            Some(5.0),
+        );
+        self.requests(since, promotions, WRITES + 1.0)
+    }
+
+    /// Requests a promotion, against what the walk allows.
+    fn requests(&mut self, since: Timestamp, promotions: f64, writes: f64) -> Result<()> {
+        let counts = self.audit.count(since)?;
+        for (name, class, budget) in [
+            ("API writes a promotion", Class::Write, Some(writes)),
+            ("API reads a promotion", Class::Read, None),
+            ("dry runs a promotion", Class::DryRun, None),
+            ("access reviews a promotion", Class::Review, None),
+            ("Events a promotion", Class::Event, Some(4.0)),
+        ] {
+            let number = counts.get(&class).copied().unwrap_or_default() as f64;
+            self.table.row(name, number / promotions, Unit::Count, budget);
+        }
+        for (what, number) in self.audit.kinds(since)? {
+            eprintln!("  {:>7.2} a promotion: {what}", number as f64 / promotions);
+        }
+        Ok(())
+    }
+
+    /// A new process over a cluster in which everything is settled.
+    async fn restarted(&mut self, operator: &mut Operator) -> Result<()> {
+        let (began, since) = (Instant::now(), Timestamp::now());
+        operator.ready().await?;
+        let ready = began.elapsed();
+        operator.leads().await?;
+        let leads = began.elapsed();
+        // What it would do wrong, it would do in the first moments.
+        tokio::time::sleep(2 * SILENCE).await;
+        let counts = self.audit.count(since)?;
+        let wrote = counts.get(&Class::Write).copied().unwrap_or_default()
+            + counts.get(&Class::Event).copied().unwrap_or_default();
+        let load = Load::of(operator.pid()?)?;
+        let count = self.fleet.size();
+        self.table
+            .section(&format!("restart with {count} settled releases"));
+        self.table
+            .row("ready", ready.as_secs_f64(), Unit::Seconds, Some(2.0));
+        self.table
+            .row("leading", leads.as_secs_f64(), Unit::Seconds, Some(2.0));
+        self.table
+            .row("writes and Events", wrote as f64, Unit::Count, Some(0.0));
+        self.table
+            .row("resident afterwards", load.resident, Unit::Mebibytes, Some(48.0));
+        Ok(())
+    }
+
+    /// One approval after the other, of promotions with everything that costs extra.
+    async fn approvals(&mut self) -> Result<()> {
+        eprintln!("{APPROVALS} approvals, one after the other");
+        self.fleet.build_approvals(APPROVALS).await?;
+        let since = Timestamp::now();
+        let releases = self.fleet.release_approvals(APPROVALS).await?;
+        self.board
+            .until("wait for an approval", "approval", APPROVALS, |release| {
+                waits_for(release, "board")
+            })
+            .await?;
+        let mut took = Vec::new();
+        for name in &releases {
+            self.audit.silence(Duration::from_millis(300)).await?;
+            let hash = self.board.plan_hash(name)?;
+            self.fleet.approve(name, &hash).await?;
+            let approved = Timestamp::now();
+            let first = self.audit.first_write(name, approved).await?;
+            took.push(first.duration_since(approved).as_secs_f64() * 1000.0);
+        }
+        self.board
+            .until("succeed", "approval", APPROVALS, |release| {
+                promotions(release).all(|p| p == State::Succeeded)
+            })
+            .await?;
+        self.audit.silence(SILENCE).await?;
+        self.table
+            .section("a promotion with two components, after, a Job that verifies, and an approval");
+        self.requests(since, APPROVALS as f64, WRITES + 2.0 + 1.0 + 1.0 + 1.0)?;
+        self.latency("from an approval to the next write", took);
+        Ok(())
+    }
+
+    /// Everybody waits for one window, which then opens.
+    async fn waiting(&mut self, operator: &Operator) -> Result<()> {
+        let count = self.fleet.size();
+        eprintln!("{count} releases wait for a window: a minute of listening");
+        self.fleet.close_window().await?;
+        self.fleet.release("2", &fleet::WINDOW).await?;
+        self.board
+            .until("wait for the window", "2", count, |release| {
+                waits_for(release, "WindowOpen")
+            })
+            .await?;
+        self.audit.silence(SILENCE).await?;
+        let before = Load::of(operator.pid()?)?;
+        let since = Timestamp::now();
+        tokio::time::sleep(LISTEN).await;
+        let counts = self.audit.count(since)?;
+        let after = Load::of(operator.pid()?)?;
+        let number = |class| counts.get(&class).copied().unwrap_or_default() as f64;
+        self.table
+            .section(&format!("{count} releases wait for a window, for 60 s"));
+        self.table.row(
+            "writes and Events",
+            number(Class::Write) + number(Class::Event),
+            Unit::Count,
+            Some(0.0),
+        );
+        let reads = number(Class::Read) + number(Class::DryRun) + number(Class::Review);
+        self.table
+            .row("reads, dry runs, access reviews", reads, Unit::Count, Some(0.0));
+        self.table.row(
+            "requests of leadership",
+            number(Class::Leadership),
+            Unit::Count,
+            None,
+        );
+        let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
+        self.table.row("CPU", cpu, Unit::Milliseconds, None);
+
+        let opens = self.fleet.open_window().await?;
+        eprintln!("The window opens at {opens}");
+        let mut took = Vec::new();
+        for name in self.fleet.names("2") {
+            let first = self.audit.first_write(&name, opens).await?;
+            took.push(first.duration_since(opens).as_secs_f64() * 1000.0);
+        }
+        self.latency("from the opening to each one's next write", took);
+        Ok(())
+    }
+
+    fn latency(&mut self, what: &str, mut took: Vec<f64>) {
+        took.sort_by(f64::total_cmp);
+        let median = took.get(took.len() / 2).copied().unwrap_or_default();
+        let worst = took.last().copied().unwrap_or_default();
+        let unit = Unit::Milliseconds;
+        self.table
+            .row(&format!("{what}, median"), median, unit, Some(1000.0));
+        self.table
+            .row(&format!("{what}, worst"), worst, unit, Some(1000.0));
+    }
+}
+
+/// The states of a Release in all the environments that it lists.
+fn promotions(release: &Release) -> impl Iterator<Item = State> {
+    let listed = release.spec.environments.iter();
+    listed.map(|name| release.promotion(name).map_or(State::Pending, |p| p.state))
+}
+
+/// One check, and nothing else, holds the Release in its first environment.
+fn waits_for(release: &Release, check: &str) -> bool {
+    let promotions = release.status.iter().flat_map(|s| &s.environments);
+    promotions.take(1).any(|p| {
+        let mut open = p
+            .checks
+            .iter()
+            .filter(|c| c.state != CheckState::Satisfied && !c.advisory)
+            .peekable();
+        p.state == State::Waiting && open.peek().is_some() && open.all(|c| c.name == check)
+    })
+}
