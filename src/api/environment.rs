@@ -351,11 +351,12 @@ pub struct Expression {
 }
 
 /// A suspended CronJob in the target namespace is the template.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobTemplate {
     /// Name of the CronJob.
     #[schemars(length(min = 1, max = 52))]
+    #[x_kube(validation = rules::object_name())]
     pub template: String,
     /// How long the Job may take.
     #[serde(default = "quarter_of_an_hour")]

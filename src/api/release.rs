@@ -231,7 +231,7 @@ fn partial_object(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// The object that a component changes, in the environment's target namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
     /// For instance apps/v1.
@@ -242,6 +242,7 @@ pub struct Target {
     pub kind: String,
     /// The object's name.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::object_name())]
     pub name: String,
 }
 

@@ -9,6 +9,12 @@ pub fn dns_label() -> Rule {
         .message("must be lower-case letters, digits and dashes, with a letter or digit at both ends")
 }
 
+/// The name of an object that is changed or taken as a template.
+pub fn object_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of an object: lower-case letters, digits, dashes and dots, with a letter or digit at both ends")
+}
+
 /// A name that becomes a label's value.
 pub fn label_value() -> Rule {
     Rule::new("self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')")

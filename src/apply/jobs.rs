@@ -113,8 +113,15 @@ fn job_from(cron_job: &Value, o: &Observed, start: &Start) -> Value {
         .unwrap_or_else(|| json!({}));
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
     if let Some(spec) = spec.as_object_mut() {
-        spec.entry("ttlSecondsAfterFinished")
-            .or_insert(json!(KEPT_SECONDS));
+        // A template that removes its Jobs sooner would have them run again before their verdict is written down.
+        let kept = spec
+            .get("ttlSecondsAfterFinished")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
+        spec.insert(
+            "ttlSecondsAfterFinished".to_owned(),
+            json!(kept.max(KEPT_SECONDS)),
+        );
         spec.entry("activeDeadlineSeconds")
             .or_insert(json!(start.timeout_seconds));
     }

@@ -116,7 +116,7 @@ impl Deployer {
         Ok(format!(
             "{}/{}",
             collection(object.api_version, known(object)?, &self.namespace),
-            object.name
+            segment(object.name)?
         ))
     }
 
@@ -141,7 +141,26 @@ impl Deployer {
             .header(EXTRA_HEADER, value(&self.promotion)?)
             .body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default())
             .map_err(|e| Trouble::Invalid(e.to_string()))?;
+        // What was put together is what is sent: a path that loses its end would lose a `dryRun` with it.
+        if request
+            .uri()
+            .path_and_query()
+            .is_none_or(|sent| sent.as_str() != path)
+        {
+            return Err(Trouble::Invalid(format!("{path:?} is not a path")));
+        }
         Ok(self.client.request::<Value>(request).await?)
+    }
+}
+
+/// A name as one segment of a path. Tenants write it: anything that could end the path, climb in it or begin a query is
+/// refused, because a request that loses its `dryRun` is a change.
+fn segment(name: &str) -> Result<&str, Trouble> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    if !name.is_empty() && name.chars().all(plain) && name.chars().any(|c| c != '.') {
+        Ok(name)
+    } else {
+        Err(Trouble::Invalid(format!("{name:?} is not the name of an object")))
     }
 }
 

@@ -174,6 +174,14 @@ fn components(o: &Observed, problems: &mut Problems) {
             );
             problems.push((reasons::KIND_UNSUPPORTED, sentence));
         }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if !target.name.chars().all(plain) || !target.name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let sentence = format!(
+                "Component {name} targets {:?}, which is not the name of an object: lower-case letters, digits, dashes and dots only.",
+                target.name
+            );
+            problems.push((reasons::INVALID, sentence));
+        }
         if !targets.insert(target) {
             let sentence =
                 format!("Component {name} targets {target} again: put both changes into one component.");

@@ -293,7 +293,8 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     }
 
     if !go {
-        if matches!(way, Way::Mine) {
+        // A Retry keeps what the attempt before it left; anybody else stands in nobody's way.
+        if !promotion::inherits(p) && !promotion::release_claims(o, p).is_empty() {
             return give_back(o, p);
         }
         return if verdicts.actions.is_empty() {
@@ -531,8 +532,36 @@ pub fn size(components: &[Inspected]) -> usize {
         .sum()
 }
 
-/// The changes of a target that does not exist yet: all of it.
+/// The changes of a target that does not exist yet: every field that we state, as the dry run shows it. What the API server
+/// or a webhook fills in besides is not ours, and may differ from one request to the next.
 #[must_use]
-pub fn creation_changes(result: &Value) -> Vec<Change> {
-    paths::difference(&json!({}), result)
+pub fn creation_changes(change: &super::Change, result: &Value) -> Vec<Change> {
+    fn leaves(stated: &Value, path: &str, result: &Value, changes: &mut Vec<Change>) {
+        match stated.as_object().filter(|map| !map.is_empty()) {
+            Some(map) => {
+                for (key, inner) in map {
+                    leaves(inner, &paths::below(path, key), result, changes);
+                }
+            }
+            None => changes.push(Change {
+                path: path.to_owned(),
+                before: None,
+                after: paths::get(result, path).cloned(),
+            }),
+        }
+    }
+    let super::Change::Create { object } = change else {
+        return vec![];
+    };
+    let mut changes = Vec::new();
+    leaves(object, "", result, &mut changes);
+    // Its identity is what it is found by; the API server adds the namespace.
+    changes.retain(|c| {
+        !matches!(
+            c.path.as_str(),
+            "/apiVersion" | "/kind" | "/metadata/name" | "/metadata/namespace"
+        )
+    });
+    changes.sort_by(|a, b| a.path.cmp(&b.path));
+    changes
 }

@@ -22,12 +22,10 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
     };
     match &o.trust {
         Trust::Broken(why) => Some(why.clone()),
-        Trust::Vouched { decisions_since, .. } if created < *decisions_since + o.settings.policy_settle => {
-            Some(format!(
-                "it is not at least {} s younger than the admission policy that vouches for its author; create it again",
-                o.settings.policy_settle.as_secs()
-            ))
-        }
+        Trust::Vouched { decisions_since, .. } if created < settled(o, *decisions_since) => Some(format!(
+            "it is not at least {} s younger than the admission policy that vouches for its author; create it again",
+            o.settings.policy_settle.as_secs()
+        )),
         Trust::Vouched { requests_since, .. } => {
             let release = o
                 .release
@@ -39,12 +37,19 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
                 return Some("it is older than the Release".to_owned());
             }
             let counts_approvals = matches!(decision.spec.action, Act::Approve);
-            (counts_approvals && release < *requests_since).then(|| {
+            (counts_approvals && release < settled(o, *requests_since)).then(|| {
                 "the Release is older than the admission policy that vouches for its requester; create the Release again"
                     .to_owned()
             })
         }
     }
+}
+
+/// When a policy that was written at `since` surely takes effect.
+fn settled(o: &Observed, since: Timestamp) -> Timestamp {
+    since
+        .checked_add(o.settings.policy_settle)
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// The Decision to act on, of the actions that are lawful here; and, as sentences, those that do not count.

@@ -13,7 +13,8 @@ use super::readiness::{self, Readiness};
 use super::{Action, Change, Move, cut, decisions, earliest, patches, plan, verifying};
 use crate::api::release::{Component, ComponentState, Entered, Promotion, State};
 use crate::api::{
-    Action as Act, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons, time,
+    Action as Act, FIELD_MANAGER, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons,
+    time,
 };
 
 /// How a target stands against what was captured.
@@ -156,7 +157,8 @@ enum Need {
     /// Ready, not yet latched.
     Latch,
     Wait(Option<Timestamp>),
-    Act(Box<Action>),
+    /// And what went wrong when it was last tried.
+    Act(Box<Action>, Option<(&'static str, String)>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
 }
@@ -174,8 +176,12 @@ impl Deploy<'_> {
                     all_ready = false;
                     until = earliest(until, edge);
                 }
-                Need::Act(action) => {
+                Need::Act(action, before) => {
                     all_ready = false;
+                    // A try that is due is not a success: only that clears what is persisted.
+                    if let Some(before) = before {
+                        trouble.get_or_insert(before);
+                    }
                     actions.push(*action);
                 }
                 Need::Trouble(reason, message, again_at) => {
@@ -298,12 +304,29 @@ impl Deploy<'_> {
     fn anything_applied(&self) -> bool {
         self.entry.place.components.iter().any(|live| {
             let captured = self.entry.pre_state.component(&live.name);
-            captured.is_some_and(|c| {
-                let touches = !c.changes.is_empty() || c.created();
-                touches
-                    && (live.patched || standing(self.o, &self.p.name, c, &live.object) == Standing::Applied)
-            })
+            captured.is_some_and(|c| self.touched(c, live))
         })
+    }
+
+    /// Whether we have changed this target in this attempt, as far as this process, status or the target can tell.
+    fn touched(&self, captured: &Captured, live: &LiveComponent) -> bool {
+        if captured.changes.is_empty() && !captured.created() {
+            return false;
+        }
+        let latched = self.state_of(&live.name) == Some(ComponentState::Ready);
+        let Live::Present(object) = &live.object else {
+            return live.patched || latched;
+        };
+        let bears_ours = captured.changes.iter().any(|c| {
+            c.after != c.before && c.after.is_some() && paths::get(object, &c.path) == c.after.as_ref()
+        });
+        let began = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
+        let wrote = last_written(object).is_some_and(|at| at >= began);
+        live.patched
+            || latched
+            || bears_ours
+            || wrote
+            || (captured.created() && is_ours(self.o, &self.p.name, object))
     }
 
     fn untouched(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
@@ -325,13 +348,16 @@ impl Deploy<'_> {
             captured,
             &live.object,
         ) {
-            Ok(change) => Need::Act(Box::new(Action::Change {
-                environment: self.p.name.clone(),
-                namespace: self.entry.entered.target_namespace.clone(),
-                attempt: self.p.attempt,
-                component: component.name.clone(),
-                change,
-            })),
+            Ok(change) => Need::Act(
+                Box::new(Action::Change {
+                    environment: self.p.name.clone(),
+                    namespace: self.entry.entered.target_namespace.clone(),
+                    attempt: self.p.attempt,
+                    component: component.name.clone(),
+                    change,
+                }),
+                live.trouble.as_ref().map(|t| (t.reason, t.message.clone())),
+            ),
             Err(sentence) => Need::Move(fail(self.o, self.p, reasons::CONFLICT, &sentence, self.now)),
         }
     }
@@ -340,7 +366,7 @@ impl Deploy<'_> {
         let Live::Present(object) = &live.object else {
             return Need::Wait(None);
         };
-        let deadline = whole_second_after(self.turn(component) + component.ready_within.get());
+        let deadline = whole_second_after(self.began(component, object) + component.ready_within.get());
         match readiness::judge(object, &live.pods, live.floor) {
             Readiness::Ready => Need::Latch,
             Readiness::Failed { reason, message } => {
@@ -360,6 +386,12 @@ impl Deploy<'_> {
                 Need::Wait(earliest(Some(deadline), again))
             }
         }
+    }
+
+    /// From when on it has to become ready: its turn, or our own write where that came later because nobody was there
+    /// to make it.
+    fn began(&self, component: &Component, object: &Value) -> Timestamp {
+        last_written(object).map_or_else(|| self.turn(component), |at| at.max(self.turn(component)))
     }
 
     /// When this component's turn came: at entry, or when the last of those it waits for was ready.
@@ -425,6 +457,17 @@ pub(super) fn writer(live: &LiveComponent) -> String {
         Some(manager) => format!(" (last written by {manager})"),
         None => String::new(),
     }
+}
+
+/// When we last wrote this object, by its managed fields.
+fn last_written(object: &Value) -> Option<Timestamp> {
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    let ours = entries.into_iter().flatten().filter(|e| {
+        e.get("subresource").is_none() && e.get("manager").and_then(Value::as_str) == Some(FIELD_MANAGER)
+    });
+    ours.filter_map(|e| e.get("time")?.as_str()?.parse().ok()).max()
 }
 
 /// The change that takes a target from what was captured to what is released.

@@ -128,7 +128,7 @@ pub struct Place {
     /// `namespace/name` of another Release that is under way here although its claim is gone.
     pub unclaimed: Option<String>,
     /// Why an upstream's success does not count, a sentence: nothing but status says so.
-    pub unproved: Option<String>,
+    pub unproved: Option<Refusal>,
     /// Other Releases Queued for the same target namespace, first in line first.
     pub rivals: Vec<Rival>,
     /// Reads made as the deployer before entry.

@@ -54,7 +54,8 @@ impl Captured {
         self.uid.is_none()
     }
 
-    /// Same target, same content; the resourceVersion may have moved on.
+    /// Same target, same values before. The resourceVersion may have moved on, and what a dry run fills in by itself may
+    /// differ from one to the next.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {
         let Self {
@@ -65,13 +66,13 @@ impl Captured {
             restarted_for,
             changes,
         } = self;
-        (name, target, uid, restarted_for, changes)
-            == (
-                &other.name,
-                &other.target,
-                &other.uid,
-                &other.restarted_for,
-                &other.changes,
-            )
+        let before = |changes: &[Change]| -> Vec<(String, Option<serde_json::Value>)> {
+            changes
+                .iter()
+                .map(|c| (c.path.clone(), c.before.clone()))
+                .collect()
+        };
+        (name, target, uid, restarted_for) == (&other.name, &other.target, &other.uid, &other.restarted_for)
+            && before(changes) == before(&other.changes)
     }
 }

@@ -110,7 +110,10 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
         .iter()
         .filter(|stored| {
             succeeded(&stored.environment).is_some_and(|p| {
-                stored.release_uid != o.uid() || p.backout.as_ref().is_none_or(|b| b.pre_state != stored.name)
+                if stored.release_uid == o.uid() {
+                    return p.backout.as_ref().is_none_or(|b| b.pre_state != stored.name);
+                }
+                overtaken(o, p, &stored.release_uid)
             })
         })
         .map(|stored| Action::DeletePreState {
@@ -118,6 +121,20 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
             uid: stored.uid.clone(),
         })
         .collect()
+}
+
+/// Whether the older Release `uid` is through with the very targets on which `p` has succeeded since.
+fn overtaken(o: &Observed, p: &Promotion, uid: &str) -> bool {
+    let older = o.siblings.iter().find(|s| s.metadata.uid.as_deref() == Some(uid));
+    let Some(theirs) = older.and_then(|s| s.promotion(&p.name)) else {
+        return false;
+    };
+    let namespace = |p: &Promotion| p.entered.as_ref().map(|e| e.target_namespace.clone());
+    let through = matches!(
+        theirs.state,
+        State::Succeeded | State::BackedOut | State::Superseded | State::Withdrawn
+    );
+    through && namespace(theirs) == namespace(p)
 }
 
 /// Claims and pre-states of environments that were taken off the list before they were entered.

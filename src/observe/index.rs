@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::claims;
-use crate::api::release::{Promotion, State};
+use crate::api::release::{Promotion, STATE_VERSION, State};
 use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
 use crate::decide::calendar::Calendar;
 use crate::decide::facts::{Claim, Setting, StoredPreState};
@@ -220,7 +220,15 @@ impl Index {
     pub fn put_unreadable(&mut self, namespace: &str, name: &str, unreadable: Unreadable) -> Keys {
         self.unreadable
             .insert((namespace.to_owned(), name.to_owned()), unreadable);
-        vec![Key::release(namespace, name)]
+        // Those who stand behind it in a queue look again.
+        let busy = self
+            .busy_in
+            .get(&Key::release(namespace, name))
+            .cloned()
+            .unwrap_or_default();
+        let mut behind: Keys = busy.iter().flat_map(|target| self.queued_in(target)).collect();
+        behind.push(Key::release(namespace, name));
+        behind
     }
 
     fn target_namespace(&self, release: &Release, promotion: &Promotion) -> Option<String> {
@@ -321,6 +329,15 @@ impl Index {
             .collect()
     }
 
+    fn moves(&self, release: &Release) -> bool {
+        let newer = release.status.as_ref().and_then(|s| s.state_version);
+        release.metadata.deletion_timestamp.is_none()
+            && release.spec.hold.is_none()
+            && release.spec.withdrawn.is_none()
+            && newer.is_none_or(|v| v <= STATE_VERSION)
+            && !self.unreadable.contains_key(&names(release))
+    }
+
     /// Releases that are Queued for `namespace`, with the environment each is Queued in.
     #[must_use]
     pub fn queue(&self, namespace: &str) -> Vec<(Arc<Release>, String)> {
@@ -333,7 +350,8 @@ impl Index {
             else {
                 continue;
             };
-            let Some(release) = self.release(home, name) else {
+            // Whoever cannot move, or must not, keeps nobody else from going first.
+            let Some(release) = self.release(home, name).filter(|r| self.moves(r)) else {
                 continue;
             };
             for promotion in release.status.iter().flat_map(|s| &s.environments) {
@@ -603,9 +621,30 @@ impl Index {
         name: &str,
         object: Arc<Value>,
     ) -> Keys {
-        self.workloads
-            .insert((kind, namespace.to_owned(), name.to_owned()), object);
-        self.active_in(namespace)
+        let generation = object.pointer("/metadata/generation").cloned();
+        let key = (kind, namespace.to_owned(), name.to_owned());
+        let before = self.workloads.insert(key, object);
+        let mut keys = self.active_in(namespace);
+        // A change of what runs, not of how it is doing, may be drift from what an Environment's inventory says.
+        if before.is_some_and(|b| b.pointer("/metadata/generation") != generation.as_ref()) {
+            keys.extend(self.environments_of(namespace));
+        }
+        keys
+    }
+
+    /// Environments whose target namespaces include this one.
+    fn environments_of(&self, target: &str) -> Keys {
+        let includes = |pattern: &str| match pattern.split_once("{namespace}") {
+            Some((front, back)) => {
+                target.len() > front.len() + back.len() && target.starts_with(front) && target.ends_with(back)
+            }
+            None => pattern == target,
+        };
+        let concerned = self
+            .environments
+            .iter()
+            .filter(|(_, s)| includes(&s.environment.spec.namespace));
+        concerned.map(|(name, _)| Key::environment(name)).collect()
     }
 
     pub fn remove_workload(&mut self, kind: &'static str, namespace: &str, name: &str) -> Keys {

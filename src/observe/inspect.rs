@@ -31,16 +31,14 @@ impl Observer {
     ) -> Arc<Inspection> {
         let namespace = setting.environment.spec.target_namespace(o.namespace());
         let fingerprint = self.fingerprint(o, p, setting, &namespace);
-        let mut tries = 0;
-        if let Some(known) = memory.inspections.get(&p.name).filter(|_| !live) {
-            let same = known.fingerprint == fingerprint;
-            if same && known.inspection.again_at.is_none_or(|at| now < at) {
-                return Arc::clone(&known.inspection);
-            }
-            if same {
-                tries = known.tries + 1;
-            }
+        let known = memory
+            .inspections
+            .get(&p.name)
+            .filter(|k| k.fingerprint == fingerprint);
+        if let Some(known) = known.filter(|k| !live && k.inspection.again_at.is_none_or(|at| now < at)) {
+            return Arc::clone(&known.inspection);
         }
+        let before = known.map_or(0, |k| k.tries);
         let deployer = self.deployer(&namespace, &o.release_path(), &p.name, p.attempt);
         let mut inspector = Inspector {
             observer: self,
@@ -54,13 +52,15 @@ impl Observer {
         let mut inspection = inspector.inspect().await;
         let refused =
             inspection.refusal.is_some() || inspection.components.iter().any(|c| c.refusal.is_some());
-        inspection.again_at = refused.then(|| now + backoff(tries));
+        inspection.again_at = refused.then(|| now + backoff(before));
         let inspection = Arc::new(inspection);
-        if !live {
+        // A refusal counts however it was come by, else a claim would be taken and given back without end; and one that
+        // comes back after a success is not the first.
+        if !live || refused {
             let remembered = Remembered {
                 fingerprint,
                 inspection: Arc::clone(&inspection),
-                tries,
+                tries: if refused { before + 1 } else { before },
             };
             memory.inspections.insert(p.name.clone(), remembered);
         }
@@ -245,7 +245,7 @@ impl Inspector<'_> {
         };
         let changes = match &live {
             Some(live) => paths::difference(live, &result),
-            None => before_entry::creation_changes(&result),
+            None => before_entry::creation_changes(&change, &result),
         };
         let inspected = Inspected {
             name: component.name.clone(),

@@ -15,17 +15,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::api::environment::{DefaultWindow, Environment, Gate, WindowKind};
 use crate::api::release::{Promotion, State};
-use crate::api::{Release, reasons};
+use crate::api::{Decision, Release, reasons};
 use crate::cluster::Trouble;
 use crate::cluster::deployer::Deployer;
 use crate::decide::calendar::{self, Calendar};
 use crate::decide::facts::{
-    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Rival, Setting, Settings, Trust,
+    Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Refusal, Rival, Setting, Settings, Trust,
 };
 use crate::decide::prestate::PreState;
 use crate::decide::version::Version;
@@ -262,7 +263,12 @@ impl Observer {
                 let upstream = o.release.promotion(name);
                 upstream.is_some_and(|p| p.state == State::Succeeded)
             })
-            .find_map(|name| promotion::unproved(o, name));
+            .find_map(|name| promotion::unproved(o, name))
+            .map(|message| Refusal {
+                reason: reasons::NOT_VOUCHED_FOR,
+                message,
+                unknown: false,
+            });
         if let Some(claim) = &mut place.claim {
             self.prove_absent(claim).await?;
         }
@@ -273,13 +279,42 @@ impl Observer {
             place.live = true;
             place.claim = self.live_claim(&namespace).await?;
             setting = self.live_environment(o, &p.name, setting).await?;
+            if setting.environment.spec.target_namespace(o.namespace()) != namespace {
+                // The claim is of another namespace than the Environment now names: begin again with what is live.
+                let live = (*setting.environment).clone();
+                self.see(|index| index.put_environment(Arc::new(live)));
+                return Err(Trouble::Conflict(format!(
+                    "Environment {} was redirected",
+                    p.name
+                )));
+            }
             self.live_newer(o, p).await?;
+            if setting
+                .environment
+                .spec
+                .gates
+                .iter()
+                .any(|g| g.approval.is_some())
+            {
+                self.live_decisions(o).await?;
+            }
             place.pre_state = self
                 .live_pre_state(&plan::pre_state_name(o.uid(), &p.name, p.attempt))
                 .await?;
         }
         if let Some(name) = decisions::predecessor(o, p) {
             place.predecessor = self.predecessor(&name, memory).await?;
+            if place.predecessor.is_none() {
+                let message = format!(
+                    "the pre-state {name} of the attempt before is missing: what stood before that attempt is not known, so \
+                     that a retry could not be backed out; put the targets right by hand, then release a new version"
+                );
+                place.unproved = Some(Refusal {
+                    reason: reasons::PRE_STATE_MISSING,
+                    message,
+                    unknown: false,
+                });
+            }
         }
         if place.namespace == NamespaceState::Present
             && before_entry::may_ask(&setting.environment, o).is_ok()
@@ -372,6 +407,22 @@ impl Observer {
         };
         Arc::make_mut(&mut o.environments).insert(name.to_owned(), setting.clone());
         Ok(setting)
+    }
+
+    /// A Reject that the watch has not shown yet still blocks.
+    async fn live_decisions(&self, o: &mut Observed) -> Result<(), Trouble> {
+        let api: Api<Decision> = Api::namespaced(self.client.clone(), o.namespace());
+        let mut decisions: Vec<Arc<Decision>> = api
+            .list(&ListParams::default())
+            .await?
+            .items
+            .into_iter()
+            .filter(|d| d.spec.release == o.name())
+            .map(Arc::new)
+            .collect();
+        decisions.sort_by_key(|d| (d.metadata.creation_timestamp.clone(), d.metadata.uid.clone()));
+        o.decisions = decisions;
+        Ok(())
     }
 
     /// Newer versions that list this environment: has one Succeeded there that the watch has not shown yet?

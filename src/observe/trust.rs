@@ -76,9 +76,8 @@ impl Expected {
                     "{kind} {name} differs from what the chart installs, so that nobody vouches for who wrote it: install the chart's policies again"
                 ));
             }
-            let created = instant(live.pointer("/metadata/creationTimestamp"));
             if *name == "signalbox-request" {
-                requests_since = requests_since.max(created);
+                requests_since = requests_since.max(last_changed(live));
             }
             if *name == "signalbox-decision" || *name == "signalbox-decision-keep" {
                 decisions_since = decisions_since.max(last_changed(live));
@@ -99,11 +98,9 @@ fn last_changed(live: &Value) -> Timestamp {
         return created;
     }
     let writes = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-    writes
-        .into_iter()
-        .flatten()
-        .map(|w| instant(w.get("time")))
-        .fold(created, Timestamp::max)
+    let writes = writes.into_iter().flatten().map(|w| instant(w.get("time")));
+    // Anybody may empty the list: then nobody knows, and nothing so far is trusted.
+    writes.max().map_or(Timestamp::MAX, |last| last.max(created))
 }
 
 fn instant(value: Option<&Value>) -> Timestamp {

@@ -13,6 +13,7 @@ use crate::cluster::Trouble;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::{Step, decide, patches};
 use crate::observe::index::Key;
+use crate::observe::memory::Memory;
 
 /// Steps of one Release in a row, before others get their turn.
 const STEPS_IN_A_ROW: usize = 24;
@@ -38,15 +39,36 @@ async fn release(context: &Context, namespace: &str, name: &str) -> Result<Next,
     else {
         return Ok(Next::Rest);
     };
-    let mut memory = context.observer.recall(&uid);
-    let result = steps(context, namespace, name, &mut memory).await;
-    let settled = context
-        .observer
-        .index()
-        .release(namespace, name)
-        .is_none_or(|r| is_settled(r));
-    context.observer.remember(&uid, memory, settled);
-    result
+    let mut recalled = Recalled {
+        context,
+        key: (namespace, name),
+        memory: context.observer.recall(&uid),
+        uid,
+    };
+    steps(context, namespace, name, &mut recalled.memory).await
+}
+
+/// What is remembered, put back however the pass ends: also when it takes too long, or panics.
+struct Recalled<'a> {
+    context: &'a Context,
+    key: (&'a str, &'a str),
+    uid: String,
+    memory: Memory,
+}
+
+impl Drop for Recalled<'_> {
+    fn drop(&mut self) {
+        let release = self
+            .context
+            .observer
+            .index()
+            .release(self.key.0, self.key.1)
+            .cloned();
+        let settled = release.is_none_or(|r| is_settled(&r));
+        self.context
+            .observer
+            .remember(&self.uid, std::mem::take(&mut self.memory), settled);
+    }
 }
 
 fn is_settled(release: &Release) -> bool {
@@ -59,12 +81,7 @@ fn is_settled(release: &Release) -> bool {
     })
 }
 
-async fn steps(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-    memory: &mut crate::observe::memory::Memory,
-) -> Result<Next, Trouble> {
+async fn steps(context: &Context, namespace: &str, name: &str, memory: &mut Memory) -> Result<Next, Trouble> {
     let applier = Applier {
         observer: &context.observer,
         recorder: &context.recorder,

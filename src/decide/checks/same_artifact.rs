@@ -79,19 +79,22 @@ impl Subject<'_> {
     }
 }
 
+/// Longer ones stand on status as their hash: a status that its schema refuses could never be written.
+const MOST_CHARACTERS: usize = 512;
+
 /// The stated containers' images as they stand on status: one image alone, several as `container=image`.
 pub(crate) fn images_text(images: &[(String, String)], stated: &[String]) -> Option<String> {
     let stated: Vec<&(String, String)> = images.iter().filter(|(c, _)| stated.contains(c)).collect();
     match stated.as_slice() {
         [] => None,
-        [(_, image)] => Some(image.clone()),
+        [(_, image)] if image.len() <= MOST_CHARACTERS => Some(image.clone()),
         several => {
             let text = several
                 .iter()
                 .map(|(c, i)| format!("{c}={i}"))
                 .collect::<Vec<_>>()
                 .join(",");
-            if text.len() <= 512 {
+            if text.len() <= MOST_CHARACTERS {
                 Some(text)
             } else {
                 Some(format!("sha256:{}", crate::decide::plan::hex(&text, 64)))

@@ -11,8 +11,8 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     if let Err(sentence) = may_ask(&s.setting.environment, s.observed) {
         return Verdict::failed(reasons::RELEASE_NAMESPACE_NOT_ALLOWED, sentence);
     }
-    if let Some(sentence) = &s.place.unproved {
-        return Verdict::failed(reasons::NOT_VOUCHED_FOR, sentence.clone());
+    if let Some(refusal) = &s.place.unproved {
+        return Verdict::failed(refusal.reason, refusal.message.clone());
     }
     for component in &s.observed.release.spec.components {
         let target = &component.target;

@@ -134,6 +134,22 @@ fn a_target_that_is_ready_too_late_is_a_failure_at_its_very_deadline() {
 }
 
 #[test]
+fn an_operator_that_was_away_gives_a_target_its_whole_time() {
+    let mut walk = Walk::of(release());
+    walk.controller = |mut object| {
+        let late = morning() + minutes(9);
+        object["metadata"]["managedFields"] =
+            json!([{ "manager": "signalbox", "operation": "Update", "time": late.to_string() }]);
+        if object["kind"] == "Deployment" {
+            object["status"] =
+                json!({ "observedGeneration": object["metadata"]["generation"], "replicas": 2 });
+        }
+        object
+    };
+    assert_eq!(walk.settle(), Some(morning() + minutes(19)));
+}
+
+#[test]
 fn a_plan_on_decision_asks_its_owner_and_restores_when_told() {
     let mut walk = awaiting();
     assert_eq!(

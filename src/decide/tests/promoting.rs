@@ -91,6 +91,22 @@ fn the_pre_state_of_an_older_release_goes_once_this_one_succeeded() {
     walk.pre_states
         .insert("prestate-old".to_owned(), ("old".to_owned(), content));
     walk.written();
+    let mut older = (*sibling("2026.8", "r0", &[("sit", State::Observing)])).clone();
+    let place = walk.promotion("sit").entered.clone();
+    let mut theirs = |state: State| {
+        let status = older.status.as_mut().expect("a status");
+        status.environments[0].state = state;
+        status.environments[0].entered = place.clone();
+        vec![std::sync::Arc::new(older.clone())]
+    };
+    walk.observed.siblings = theirs(State::Observing);
+    walk.settle();
+    assert_eq!(
+        walk.written(),
+        Vec::<String>::new(),
+        "while it is under way it is its own"
+    );
+    walk.observed.siblings = theirs(State::Succeeded);
     walk.settle();
     assert_eq!(walk.written(), ["forget sit 1"]);
     assert!(
