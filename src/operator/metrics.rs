@@ -62,7 +62,7 @@ impl Default for Metrics {
         let passes = Family::default();
         let durations = Family::<KindLabels, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
         let promotions = Family::default();
-        let panics = Family::default();
+        let panics: Family<KindLabels, Counter> = Family::default();
         let states = Family::default();
         let api_errors = Counter::<u64, AtomicU64>::default();
         let (leader, vouched) = (Gauge::default(), Gauge::default());
@@ -82,6 +82,10 @@ impl Default for Metrics {
             "Promotions that ended, by stage and outcome",
             promotions.clone(),
         );
+        // There from the start, so that an alert on anything but 0 can be written.
+        for kind in ["Release", "Environment"] {
+            drop(panics.get_or_create(&KindLabels { kind }));
+        }
         registry.register("panics", "Passes that panicked", panics.clone());
         registry.register(
             "promotions_now",
@@ -111,6 +115,14 @@ impl Default for Metrics {
             leader,
         }
     }
+}
+
+/// As people write it.
+fn stage(stage: crate::api::environment::Stage) -> String {
+    serde_json::to_value(stage)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Promotions that a Transition ends, counted once it is written.
@@ -147,10 +159,7 @@ impl Metrics {
             .filter(|p| matches!(p.state, State::Succeeded | State::BackedOut | State::Failed))
             .filter(|p| o.release.promotion(&p.name).map(|was| was.state) != Some(p.state))
             .map(|p| PromotionLabels {
-                stage: p
-                    .entered
-                    .as_ref()
-                    .map_or_else(String::new, |e| format!("{:?}", e.stage)),
+                stage: p.entered.as_ref().map_or_else(String::new, |e| stage(e.stage)),
                 outcome: p.state.as_str(),
             })
             .collect();

@@ -56,7 +56,7 @@ fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<St
         ));
     }
     if decision.spec.plan_hash.as_deref() != Some(&s.promotion.plan_hash) {
-        return Some("it was given for another plan; the plan has changed since".to_owned());
+        return Some("it was given for another plan than the one that stands now".to_owned());
     }
     if decision.spec.action == Action::Reject {
         return None;

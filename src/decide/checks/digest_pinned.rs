@@ -31,7 +31,17 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     if loose.is_empty() {
         Verdict::satisfied("every image is pinned by digest")
     } else {
-        let sentence = format!("{}: pin each image by digest, as name@sha256:…", loose.join(", "));
+        let status = s.observed.release.status.as_ref();
+        let fixed = status.is_some_and(|s| s.environments.iter().any(|p| p.entered.is_some()));
+        let how = if fixed {
+            " in a new version, because components are fixed once an environment has been entered"
+        } else {
+            ""
+        };
+        let sentence = format!(
+            "{}: pin each image by digest, as name@sha256:…{how}",
+            loose.join(", ")
+        );
         Verdict::failed(reasons::IMAGE_NOT_PINNED, sentence)
     }
 }

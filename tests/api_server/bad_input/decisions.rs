@@ -48,7 +48,7 @@ async fn an_approval_of_an_old_plan_or_of_somebody_else_does_not_count() {
         board.message,
         format!(
             "0 of 1 approvals by board: create a Decision with action Approve, subject board, role board and planHash {new} \
-             (Approve by bob@example.com does not count: it was given for another plan; the plan has changed since)"
+             (Approve by bob@example.com does not count: it was given for another plan than the one that stands now)"
         )
     );
     another_goes_on(&stage, "uat").await;

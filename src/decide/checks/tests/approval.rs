@@ -186,7 +186,7 @@ fn an_approval_of_another_plan_is_void() {
         .with_decisions(vec![old]);
     discounted(
         &one(&changed, "uat", "board"),
-        "Approve by anna does not count: it was given for another plan; the plan has changed since",
+        "Approve by anna does not count: it was given for another plan than the one that stands now",
     );
 }
 
