@@ -255,10 +255,15 @@ impl Applier<'_> {
             .map_err(Trouble::from)
         {
             Ok(written) => {
-                if add {
-                    self.observer
-                        .see(|index| index.put_release(crate::operator::pruned(written).into()));
-                }
+                let gone = written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty();
+                self.observer.see(|index| {
+                    if gone {
+                        // The watch tells later, and until then the finalizer would be taken off again, in vain.
+                        index.remove_release(o.namespace(), o.name())
+                    } else {
+                        index.put_release(crate::operator::pruned(written).into())
+                    }
+                });
                 Ok(Progress::Again)
             }
             Err(Trouble::NotFound) => Ok(Progress::Later),

@@ -169,7 +169,7 @@ fn components(o: &Observed, problems: &mut Problems) {
         let (name, target) = (&component.name, &component.target);
         if !readiness::supported(&target.api_version, &target.kind) {
             let sentence = format!(
-                "Component {name} targets {} {}: Signalbox does not know when that kind counts as deployed; take the component out, or target one of a kind that the Environment allows.",
+                "Component {name} targets {} {}: Signalbox does not know when that kind counts as deployed; take the component out, or target a kind that the Environment allows.",
                 target.api_version, target.kind
             );
             problems.push((reasons::KIND_UNSUPPORTED, sentence));

@@ -75,6 +75,7 @@ type Names = (String, String);
 pub struct Index {
     releases: HashMap<Names, Arc<Release>>,
     unreadable: HashMap<Names, Unreadable>,
+    unreadable_environments: HashMap<String, Unreadable>,
     by_product: HashMap<(String, String, String), BTreeSet<String>>,
     /// Releases that have something to do, or to wait for, in a target namespace.
     active: HashMap<String, HashSet<Key>>,
@@ -387,6 +388,7 @@ impl Index {
 
     pub fn put_environment(&mut self, environment: Arc<Environment>) -> Keys {
         let name = environment.metadata.name.clone().unwrap_or_default();
+        self.unreadable_environments.remove(&name);
         let known = self.environments.get(&name);
         if known.is_some_and(|k| {
             seen(
@@ -416,7 +418,21 @@ impl Index {
         keys
     }
 
+    /// It counts as absent, and is told so.
+    pub fn put_unreadable_environment(&mut self, name: &str, unreadable: Unreadable) -> Keys {
+        let mut keys = self.remove_environment(name);
+        self.unreadable_environments.insert(name.to_owned(), unreadable);
+        keys.push(Key::environment(name));
+        keys
+    }
+
+    #[must_use]
+    pub fn unreadable_environment(&self, name: &str) -> Option<&Unreadable> {
+        self.unreadable_environments.get(name)
+    }
+
     pub fn remove_environment(&mut self, name: &str) -> Keys {
+        self.unreadable_environments.remove(name);
         Arc::make_mut(&mut self.environments).remove(name);
         self.environment_changed(name)
     }

@@ -96,6 +96,11 @@ async fn steps(
 }
 
 async fn environment(context: &Context, name: &str) -> Result<Next, Trouble> {
+    let unreadable = context.observer.index().unreadable_environment(name).cloned();
+    if let Some(unreadable) = unreadable {
+        unreadable::say_environment(context.observer.client(), name, &unreadable).await?;
+        return Ok(Next::Rest);
+    }
     let now = Timestamp::now();
     let Some(setting) = context.observer.index().environments().get(name).cloned() else {
         return Ok(Next::Rest);

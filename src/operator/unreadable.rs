@@ -1,5 +1,5 @@
-//! A Release that does not fit its type is said so on its own status: nothing else is known of it, and nothing that
-//! it holds is given up.
+//! A Release or Environment that does not fit its type is said so on its own status: nothing else is known of it, and
+//! nothing that it holds is given up.
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -7,7 +7,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::api::{Release, reasons};
+use crate::api::{Environment, Release, reasons};
 use crate::cluster::Trouble;
 use crate::decide::cut;
 use crate::observe::index::Unreadable;
@@ -19,13 +19,41 @@ pub(super) async fn say(
     name: &str,
     unreadable: &Unreadable,
 ) -> Result<(), Trouble> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Release>(&()));
+    let kind = ApiResource::erase::<Release>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+    write(
+        &api,
+        name,
+        "Release",
+        &[("Accepted", "False"), ("Stalled", "True")],
+        unreadable,
+    )
+    .await
+}
+
+/// Writes Ready=False once.
+pub(super) async fn say_environment(
+    client: &Client,
+    name: &str,
+    unreadable: &Unreadable,
+) -> Result<(), Trouble> {
+    let kind = ApiResource::erase::<Environment>(&());
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    write(&api, name, "Environment", &[("Ready", "False")], unreadable).await
+}
+
+async fn write(
+    api: &Api<DynamicObject>,
+    name: &str,
+    kind: &str,
+    conditions_to_write: &[(&str, &str)],
+    unreadable: &Unreadable,
+) -> Result<(), Trouble> {
     let Some(object) = api.get_opt(name).await? else {
         return Ok(());
     };
     let message = cut(format!(
-        "this Release does not fit its type ({}): correct that field; until then it is left as it is",
+        "this {kind} does not fit its type ({}): correct that field; until then it is left as it is",
         unreadable.error
     ));
     let was = object
@@ -36,24 +64,25 @@ pub(super) async fn say(
         .unwrap_or_default();
     let says_so = was
         .iter()
-        .any(|c| c["type"] == "Accepted" && c["message"] == message.as_str());
+        .any(|c| c["type"] == conditions_to_write[0].0 && c["message"] == message.as_str());
     if says_so {
         return Ok(());
     }
     let mut conditions: Vec<Value> = was
         .into_iter()
-        .filter(|c| c["type"] != "Accepted" && c["type"] != "Stalled")
+        .filter(|c| conditions_to_write.iter().all(|(kind, _)| c["type"] != *kind))
         .collect();
-    for (kind, status) in [("Accepted", "False"), ("Stalled", "True")] {
+    for (kind, status) in conditions_to_write {
         conditions.push(json!({
             "type": kind, "status": status, "reason": reasons::UNREADABLE, "message": message,
             "observedGeneration": unreadable.generation, "lastTransitionTime": crate::api::time(Timestamp::now()),
         }));
     }
     tracing::warn!(
-        release = format!("{namespace}/{name}"),
+        name,
+        kind,
         error = unreadable.error,
-        "a Release does not fit its type"
+        "an object does not fit its type"
     );
     let patch = json!({
         "metadata": { "resourceVersion": object.metadata.resource_version },

@@ -298,13 +298,15 @@ fn put_environment(index: &mut Index, guarded: DeserializeGuard<Environment>) ->
             index.put_environment(Arc::new(environment))
         }
         Err(invalid) => {
-            let name = invalid.metadata.name.unwrap_or_default();
+            let name = invalid.metadata.name.clone().unwrap_or_default();
             tracing::error!(
                 environment = name,
                 error = invalid.error,
                 "an Environment does not fit its type and counts as absent"
             );
-            index.remove_environment(&name)
+            let error = invalid.error;
+            let generation = invalid.metadata.generation;
+            index.put_unreadable_environment(&name, Unreadable { generation, error })
         }
     }
 }

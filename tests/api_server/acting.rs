@@ -12,7 +12,7 @@ use signalbox::api::environment::{EnvironmentSpec, Verification, Window};
 use signalbox::api::release::{Check, Promotion, State};
 use signalbox::api::{Action, GoDuration, Release};
 
-use crate::kit::{Stage, decision, wait_until};
+use crate::kit::{Stage, audit_log, decision, wait_until};
 
 /// Longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -60,6 +60,29 @@ pub fn started(stage: &Stage, release: &Release, short: &str) -> Timestamp {
 pub fn finished(stage: &Stage, release: &Release, short: &str) -> Timestamp {
     let promotion = promotion(stage, release, short);
     promotion.finished_at.as_ref().expect("it is over").0
+}
+
+/// The lines of the audit log, with what was rotated away; none on a cluster that keeps no log for us.
+pub fn audited() -> Vec<String> {
+    let Some(log) = audit_log() else {
+        return vec![];
+    };
+    let folder = log.parent().expect("a folder");
+    let entries = std::fs::read_dir(folder).expect("it can be listed");
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("audit") && name.ends_with(".log")
+        })
+        .collect();
+    // audit-<time>.log sorts before audit.log.
+    files.sort();
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    files
+        .into_iter()
+        .flat_map(|path| read(path).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 impl Stage {

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use signalbox::api::release::{BackoutState, ComponentState, State};
 use signalbox::api::{Action, Environment, Release};
 
-use crate::acting::{LONG, SLOW, UNREADY, check, observed, promotion, verification};
+use crate::acting::{LONG, SLOW, UNREADY, audited, check, observed, promotion, verification};
 use crate::kit::{
-    IMAGE, IMAGE_BEFORE, ReleaseBuilder, Stage, approval_gate, audit_log, decision, gone, operator_namespace,
+    IMAGE, IMAGE_BEFORE, ReleaseBuilder, Stage, approval_gate, decision, gone, operator_namespace,
     operator_user, refused, user_name, wait_until,
 };
 
@@ -785,19 +785,165 @@ async fn without_its_rights_the_deployer_waits_and_goes_on_by_itself_when_they_r
     bindings.create(&PostParams::default(), &again).await.unwrap();
     stage.reaches(&name, "sit", State::Succeeded).await;
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    if let Some(log) = audit_log() {
-        let log = std::fs::read_to_string(log).expect("the audit log can be read");
-        let target = stage.target("sit");
-        let own: Vec<_> = log
-            .lines()
-            .filter(|line| line.contains(&target))
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|e| e["user"]["username"] == *operator_user())
-            .filter(|e| e["objectRef"]["namespace"] == *target && e["impersonatedUser"].is_null())
-            .filter(|e| !["get", "list", "watch"].contains(&e["verb"].as_str().unwrap_or_default()))
-            .filter(|e| e["objectRef"]["resource"] != "events")
-            .collect();
-        assert!(own.is_empty(), "written without impersonation: {own:#?}");
+    let target = stage.target("sit");
+    let own: Vec<_> = audited()
+        .iter()
+        .filter(|line| line.contains(&target))
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|e| e["user"]["username"] == *operator_user())
+        .filter(|e| e["objectRef"]["namespace"] == *target && e["impersonatedUser"].is_null())
+        .filter(|e| !["get", "list", "watch"].contains(&e["verb"].as_str().unwrap_or_default()))
+        .filter(|e| e["objectRef"]["resource"] != "events")
+        .collect();
+    assert!(own.is_empty(), "written without impersonation: {own:#?}");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_changed_last_goes_back_first() {
+    let stage = Stage::new("reverse").await;
+    let map = |name: &str| {
+        json!({
+            "name": name,
+            "target": { "apiVersion": "v1", "kind": "ConfigMap", "name": name },
+            "patch": { "data": { "release": "1.0" } },
+        })
+    };
+    let maps = stage.in_target::<ConfigMap>("sit");
+    for name in ["first", "second"] {
+        let before = serde_json::from_value(json!({ "metadata": { "name": name }, "data": {} })).unwrap();
+        maps.create(&PostParams::default(), &before).await.unwrap();
     }
+    let name = stage
+        .submit(
+            stage
+                .release("1.0")
+                .into(&["sit"])
+                .component(map("first"))
+                .component(map("second"))
+                .after(&["first"])
+                .image("ledger", UNREADY)
+                .after(&["second"])
+                .ready_within("2s"),
+        )
+        .await;
+    stage.reaches(&name, "sit", State::BackedOut).await;
+    let mut versions = Vec::new();
+    for name in ["second", "first"] {
+        let map = maps.get(name).await.unwrap();
+        assert_eq!(json!(map.data.unwrap_or_default()), json!({}));
+        versions.push(map.metadata.resource_version.unwrap().parse::<u64>().unwrap());
+    }
+    assert!(versions[0] < versions[1], "{versions:?}");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_backout_that_takes_too_long_has_failed_and_can_be_asked_for_again() {
+    let stage = Stage::new("too-long").await;
+    // Without old pods to fall back on, what is restored has to start again, slowly.
+    let mut slow = of_ledger("image", &json!(SLOW));
+    slow["spec"]["strategy"] = json!({ "$retainKeys": ["type"], "type": "Recreate" });
+    stage.meddle::<Deployment>("sit", "ledger", "team", slow).await;
+    let before = settled(&stage).await;
+    let name = stage
+        .submit(
+            unready(&stage, "1.0")
+                .ready_within("2s")
+                .with("/spec/backoutPlan/maxDuration", "1s"),
+        )
+        .await;
+    let release = stage.reaches(&name, "sit", State::Failed).await;
+    let promotion = promotion(&stage, &release, "sit");
+    assert_eq!(promotion.backout.as_ref().unwrap().state, BackoutState::Failed);
+    assert!(promotion.message.as_ref().unwrap().contains("backout failed"));
+    let status = release.status.as_ref().unwrap();
+    assert_eq!(
+        status.rag.as_ref().unwrap().colour,
+        signalbox::api::release::Colour::Red
+    );
+    // All is back by now or will be; somebody has to say so.
+    settled(&stage).await;
+    stage.decide("bob", Action::BackOut, &name, "sit").await;
+    stage.reaches(&name, "sit", State::BackedOut).await;
+    assert_eq!(settled(&stage).await, before);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn editing_the_environment_redirects_neither_a_promotion_nor_its_backout() {
+    let stage = Stage::new("redirect").with("sit", observed(600)).await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    stage.reaches(&name, "sit", State::Observing).await;
+    let environments: Api<Environment> = Api::all(stage.client());
+    let change = json!({ "spec": { "namespace": "{namespace}-prod", "observation": "1s" } });
+    environments
+        .patch(
+            &stage.environment("sit"),
+            &PatchParams::default(),
+            &Patch::Merge(change),
+        )
+        .await
+        .unwrap();
+    stage.decide("bob", Action::BackOut, &name, "sit").await;
+    let release = stage.reaches(&name, "sit", State::BackedOut).await;
+    let entered = promotion(&stage, &release, "sit").entered.clone().unwrap();
+    assert_eq!(entered.target_namespace, stage.target("sit"));
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn an_environment_that_is_deleted_stays_until_nothing_is_under_way_in_it() {
+    let stage = Stage::new("occupied").with("sit", observed(600)).await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    stage.reaches(&name, "sit", State::Observing).await;
+    let environments: Api<Environment> = Api::all(stage.client());
+    let sit = stage.environment("sit");
+    wait_until(&environments, &sit, LONG, |e| {
+        e.status.as_ref().is_some_and(|s| s.occupants_total == 1)
+    })
+    .await;
+    environments.delete(&sit, &DeleteParams::default()).await.unwrap();
+    let next = stage
+        .submit(stage.release("1.0").product("other").into(&["sit"]).config(
+            "config",
+            "ledger-config",
+            json!({ "FEATURE_X": "on" }),
+        ))
+        .await;
+    stage
+        .until_check(&next, "sit", "EnvironmentAvailable", "EnvironmentDeleted")
+        .await;
+    stage.decide("bob", Action::BackOut, &name, "sit").await;
+    stage.reaches(&name, "sit", State::BackedOut).await;
+    gone(&environments, &sit, LONG).await;
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_verification_that_hangs_is_backed_out_of() {
+    let stage = Stage::new("hang")
+        .with("sit", |spec| {
+            spec.verification = vec![verification(
+                json!({ "name": "smoke", "job": { "template": "smoke", "timeout": "3s" } }),
+            )];
+        })
+        .await;
+    stage
+        .template("sit", "smoke", "registry.example.com/smoke:hang")
+        .await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    let release = stage.reaches(&name, "sit", State::BackedOut).await;
+    let verified = &promotion(&stage, &release, "sit").verification;
+    assert_eq!(verified[0].reason, "JobTimedOut");
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
     stage.finish().await;
 }

@@ -98,6 +98,24 @@ pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
     }
 }
 
+/// What is left once a Release is gone: the targets, how often they were changed, and how many claims and pre-states.
+pub async fn left(stage: &Stage, start: &Start) -> Value {
+    let home = operator_namespace();
+    let label = format!("signalbox.dev/environment={}", stage.environment("sit"));
+    let ours = ListParams::default().labels(&label);
+    let claims: Api<Lease> = Api::namespaced(stage.client(), &home);
+    let pre_states: Api<ControllerRevision> = Api::namespaced(stage.client(), &home);
+    let (config, ledger) = (config(stage).await, ledger(stage).await);
+    json!({
+        "config": config.data,
+        "configChanges": changes(stage, &start.config_version, &config.resource_version().unwrap()).await,
+        "ledger": ledger.spec,
+        "ledgerGeneration": ledger.metadata.generation,
+        "claims": claims.list(&ours).await.unwrap().items.len(),
+        "preStates": pre_states.list(&ours).await.unwrap().items.len(),
+    })
+}
+
 /// How many states the ConfigMap went through on its way from one version to another: the watch has kept them.
 async fn changes(stage: &Stage, from: &str, to: &str) -> usize {
     if from == to {

@@ -7,6 +7,7 @@
 mod kit;
 
 mod audit;
+mod deletion;
 mod deployer;
 mod end;
 mod every_write;

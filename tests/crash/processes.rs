@@ -10,18 +10,25 @@ use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use signalbox::api::Release;
 use signalbox::api::release::State;
+use tokio::sync::Mutex;
 
 use crate::end::{self, End, Start, differences};
 use crate::kit::{Process, Stage, admin, operator_namespace, state_of, wait_until};
 use crate::play::{LONG, Scenario, play};
 
-/// How the clean run ends.
+/// How the clean run ends; played once.
 async fn clean(scenario: Scenario) -> End {
+    static ENDS: Mutex<Vec<(Scenario, End)>> = Mutex::const_new(vec![]);
+    let mut ends = ENDS.lock().await;
+    if let Some((_, end)) = ends.iter().find(|(of, _)| *of == scenario) {
+        return end.clone();
+    }
     let stage = scenario.stage().await;
     let played = play(scenario, &stage, None, None).await;
     stage.finish().await;
     // The Lease goes back: what comes next has another name.
     played.operator.stopped().await;
+    ends.push((scenario, played.end.clone()));
     played.end
 }
 
@@ -74,10 +81,7 @@ where
     let mut process = Process::start("crash-0", folder.path()).await;
     leads(&process).await;
     let release = stage.submit(scenario.release(&stage)).await;
-    let people = async {
-        scenario.people(&stage, &release).await;
-    };
-    people.await;
+    scenario.people(&stage, &release).await;
     let stage = moment(stage, leases().await).await;
     process.kill();
     // The pod's next container has the pod's name and leads at once.

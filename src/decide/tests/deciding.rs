@@ -360,7 +360,10 @@ fn a_claim_lost_to_somebody_else_is_for_people_to_decide() {
     walk.settle();
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
-        Some("ClaimLost: the claim of payments-sit is held by payments/other")
+        Some(
+            "ClaimLost: the claim of payments-sit is held by payments/other: nothing is changed meanwhile; decide \
+             BackOut, Accept or Abandon"
+        )
     );
 }
 
@@ -374,7 +377,9 @@ fn a_target_that_was_deleted_is_for_people_to_decide() {
     walk.settle();
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
-        Some("TargetGone: Deployment ledger has been deleted")
+        Some(
+            "TargetGone: Deployment ledger has been deleted: put it back by hand, then decide Accept or Abandon"
+        )
     );
 }
 

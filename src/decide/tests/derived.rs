@@ -334,7 +334,9 @@ fn the_reviewer_is_neither_requester_nor_approver() {
     assert_eq!(second.outcome, Some(crate::api::review::Outcome::Unsuccessful));
     assert_eq!(
         second.message.as_deref(),
-        Some("the review by anna does not count: anna approved this release")
+        Some(
+            "the review by rita@example.com does not count: rita@example.com requested this release; the review by anna does not count: anna approved this release"
+        )
     );
 }
 

@@ -134,7 +134,8 @@ fn kinds_that_cannot_be_judged_and_targets_named_twice_are_refused() {
     refused(
         &with_ledger(&json!({ "target": { "apiVersion": "x/v1", "kind": "Thing" } })),
         "KindUnsupported",
-        "Component ledger targets x/v1 Thing: Signalbox does not know when that kind counts as deployed.",
+        "Component ledger targets x/v1 Thing: Signalbox does not know when that kind counts as deployed; \
+         take the component out, or target a kind that the Environment allows.",
     );
     refused(
         &of(

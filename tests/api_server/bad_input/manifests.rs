@@ -95,6 +95,15 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
             "Component gadget targets example.com/v1 Gadget: Signalbox does not know when that kind counts as deployed".into(),
         ),
         (
+            of("secret").component(json!({
+                "name": "password",
+                "target": { "apiVersion": "v1", "kind": "Secret", "name": "password" },
+                "patch": { "data": { "a": "Yg==" } },
+            })),
+            "KindUnsupported",
+            "Component password targets v1 Secret: Signalbox does not know when that kind counts as deployed; take the component out".into(),
+        ),
+        (
             of("same-target").image("ledger", IMAGE).component({
                 let mut again = ledger(json!({ "spec": { "minReadySeconds": 1 } }), json!([]));
                 again["name"] = "again".into();
@@ -228,8 +237,8 @@ async fn duplicate_names_and_values_that_are_too_long_are_refused() {
             "spec.components[0].name: Too long: may not be more than",
         ),
         (
-            sound().with("/spec/components/0/target/kind", "Secret").json(),
-            "Secrets, RBAC, ServiceAccounts, Namespaces, admission, definitions and signalbox.dev are never targets",
+            sound().with("/spec/environments/0", long(64)).json(),
+            "spec.environments[0]: Too long: may not be more than 63 bytes",
         ),
     ] {
         let message = releases.refusal(release).await;
@@ -266,10 +275,6 @@ async fn duplicate_names_and_values_that_are_too_long_are_refused() {
         (
             with("production", "namespace", json!(long(254))),
             "spec.namespace: Too long: may not be more than",
-        ),
-        (
-            with(&long(64), "maintenance", Value::Null),
-            "metadata.name must be at most 63 characters",
         ),
     ] {
         let message = environments.refusal(environment).await;

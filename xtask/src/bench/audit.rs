@@ -117,10 +117,11 @@ impl Audit {
         let began = Timestamp::now();
         loop {
             self.catch_up()?;
-            let read = self.read.borrow();
-            let last = read.requests.iter().filter(|r| r.class != Class::Leadership);
-            let last = last.map(|r| r.at).max().unwrap_or(began).max(began);
-            drop(read);
+            let last = {
+                let read = self.read.borrow();
+                let asked = read.requests.iter().filter(|r| r.class != Class::Leadership);
+                asked.map(|r| r.at).max().unwrap_or(began).max(began)
+            };
             if Timestamp::now().duration_since(last) >= length {
                 return Ok(());
             }
