@@ -29,6 +29,8 @@ const LISTEN: Duration = Duration::from_secs(60);
 /// How long it stays silent before it counts as settled.
 const SILENCE: Duration = Duration::from_secs(3);
 const APPROVALS: usize = 10;
+/// The operator's own count of its passes.
+const PASSES: &str = "signalbox_reconciles_total";
 /// The writes of docs/design "walk" that every promotion makes: ten, less the record, which comes later.
 const WRITES: f64 = 9.0;
 
@@ -128,6 +130,7 @@ impl Bench {
 
         eprintln!("{count} releases through three environments");
         let before = Load::of(operator.pid()?)?;
+        let passes = operator.metric(PASSES, "kind=\"Release\"").await?;
         let (since, began) = (Timestamp::now(), Instant::now());
         self.fleet.release("1", &fleet::THROUGH).await?;
         self.board
@@ -139,6 +142,7 @@ impl Bench {
         self.audit.silence(SILENCE).await?;
         let after = Load::of(operator.pid()?)?;
         let promotions = count as f64 * 3.0;
+        let passes = operator.metric(PASSES, "kind=\"Release\"").await? - passes;
         let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
         eprintln!(
             "  {:.1} ms of CPU a promotion, {:.1} MiB at most",
@@ -163,6 +167,12 @@ impl Bench {
             cpu / promotions,
             Unit::Milliseconds,
             Some(5.0),
+        );
+        self.table.row(
+            "passes over a Release, a promotion",
+            passes / promotions,
+            Unit::Count,
+            None,
         );
         self.requests(since, promotions, WRITES + 1.0)
     }

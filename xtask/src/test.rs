@@ -211,5 +211,13 @@ pub(crate) async fn cargo(
         .args(arguments)
         .current_dir(repository)
         .envs(environment.iter().map(|(name, value)| (name, value)));
+    // What `cargo run` told us about ourselves. Build scripts watch some of it, and would have everything built again.
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for name in ours {
+        command.env_remove(name);
+    }
     Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
 }
