@@ -1,6 +1,6 @@
 //! What a Decision binds to: the hash of an explicit projection of the plan, and names derived from it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::patches;
@@ -10,12 +10,12 @@ use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image}
 /// Hex of the SHA-256 of `text`, cut to `digits`.
 #[must_use]
 pub fn hex(text: &str, digits: usize) -> String {
-    let mut hex: String = Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    hex.truncate(digits);
-    hex
+    let hash = Sha256::digest(text.as_bytes());
+    let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .take(digits)
+        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+        .collect()
 }
 
 /// `v1:sha256:…` of version, change, components as they go into `environment`, plans and attempt.
@@ -128,22 +128,42 @@ fn stated(mut map: Value) -> Value {
 /// JSON with sorted keys and without white space.
 #[must_use]
 pub fn canonical(value: &Value) -> String {
-    fn sorted(value: &Value) -> Value {
+    // Written straight into one string: this runs for every environment at every pass.
+    fn write(value: &Value, text: &mut String) {
         match value {
             Value::Object(map) => {
-                let mut keys: Vec<&String> = map.keys().collect();
-                keys.sort();
-                let mut sorted_map = Map::new();
-                for key in keys {
-                    sorted_map.insert(key.clone(), sorted(&map[key]));
+                let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+                entries.sort_unstable_by_key(|(key, _)| *key);
+                text.push('{');
+                for (index, (key, value)) in entries.into_iter().enumerate() {
+                    if index > 0 {
+                        text.push(',');
+                    }
+                    scalar(key, text);
+                    text.push(':');
+                    write(value, text);
                 }
-                Value::Object(sorted_map)
+                text.push('}');
             }
-            Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
-            other => other.clone(),
+            Value::Array(list) => {
+                text.push('[');
+                for (index, value) in list.iter().enumerate() {
+                    if index > 0 {
+                        text.push(',');
+                    }
+                    write(value, text);
+                }
+                text.push(']');
+            }
+            other => scalar(other, text),
         }
     }
-    sorted(value).to_string()
+    fn scalar(value: &impl serde::Serialize, text: &mut String) {
+        text.push_str(&serde_json::to_string(value).unwrap_or_default());
+    }
+    let mut text = String::with_capacity(1024);
+    write(value, &mut text);
+    text
 }
 
 /// Stamp of a target's configuration, for `restartOn`: its content without metadata and status.

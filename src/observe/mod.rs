@@ -298,9 +298,13 @@ impl Observer {
             {
                 self.live_decisions(o).await?;
             }
-            place.pre_state = self
-                .live_pre_state(&plan::pre_state_name(o.uid(), &p.name, p.attempt))
-                .await?;
+            let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+            place.pre_state = self.live_pre_state(&name).await?;
+            // Its content never changes: after the entry it need not be read a third time.
+            match &place.pre_state {
+                Some(kept) => memory.pre_states.insert(name, kept.clone()),
+                None => memory.pre_states.remove(&name),
+            };
         }
         if let Some(name) = decisions::predecessor(o, p) {
             place.predecessor = self.predecessor(&name, memory).await?;

@@ -161,6 +161,19 @@ impl Operator {
         }
     }
 
+    /// The sum of a metric over all its labels that contain `label`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metric(&self, name: &str, label: &str) -> Result<f64> {
+        let metrics = get(self.port, "/metrics").await?;
+        let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        Ok(lines
+            .filter(|rest| rest.starts_with('{') && rest.contains(label))
+            .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum())
+    }
+
     /// Where it serves its health and its metrics.
     #[must_use]
     pub fn url(&self) -> String {

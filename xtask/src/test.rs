@@ -207,16 +207,17 @@ pub(crate) async fn cargo(
 ) -> Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // What the outer cargo says of this package would make some dependencies look changed, and be compiled again.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&*name);
-        }
-    }
     command
         .args(arguments)
         .current_dir(repository)
         .envs(environment.iter().map(|(name, value)| (name, value)));
+    // What `cargo run` told us about ourselves. Build scripts watch some of it, and would have everything built again.
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for name in ours {
+        command.env_remove(name);
+    }
     Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
 }
