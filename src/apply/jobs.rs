@@ -45,8 +45,7 @@ impl Applier<'_> {
                 );
                 memory.jobs.remove(&key);
                 if let Some(job) = job {
-                    self.observer
-                        .see(|index| index.put_job(&start.namespace, &start.name, job.into()));
+                    self.wrote(|index| index.put_job(&start.namespace, &start.name, job.into()));
                 }
                 Ok(Progress::Again)
             }

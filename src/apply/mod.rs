@@ -5,7 +5,9 @@
 mod jobs;
 mod targets;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
@@ -16,7 +18,9 @@ use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Resource, ResourceExt};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::api::environment::EnvironmentStatus;
 use crate::api::{
@@ -24,9 +28,11 @@ use crate::api::{
     OCCUPIED_FINALIZER, RELEASE_FINALIZER, Release, UNSETTLED,
 };
 use crate::cluster::Trouble;
+use crate::cluster::sent::Sent;
 use crate::decide::facts::{Claim, Holder, Observed, StoredPreState};
 use crate::decide::prestate::PreState;
 use crate::decide::{Action, Announcement, Transition};
+use crate::observe::index::{Index, Key};
 use crate::observe::memory::Memory;
 use crate::observe::{Observer, claims};
 
@@ -47,27 +53,25 @@ pub enum Progress {
 /// Writes to the world.
 pub struct Applier<'a> {
     pub observer: &'a Observer,
+    /// The object that is worked on, which need not be woken by what is written in its name.
+    pub own: Option<&'a Key>,
     pub recorder: &'a Recorder,
     pub stopping: &'a AtomicBool,
 }
 
 impl Applier<'_> {
+    /// Lets the index know what has just been written. The pass goes on by itself: whoever else it concerns is woken.
+    fn wrote(&self, change: impl FnOnce(&mut Index) -> Vec<Key>) {
+        self.observer.wrote(self.own, change);
+    }
+
     /// Persists a status, then announces what it says.
     ///
     /// # Errors
     /// [`Trouble::Conflict`] where the Release has changed since it was observed; nothing is written then.
     pub async fn transition(&self, o: &Observed, transition: Transition) -> Result<(), Trouble> {
-        let body = json!({
-            "apiVersion": Release::api_version(&()), "kind": Release::kind(&()),
-            "metadata": {
-                "name": o.name(), "namespace": o.namespace(),
-                "resourceVersion": o.release.metadata.resource_version, "uid": o.uid(),
-            },
-            "spec": o.release.spec,
-            "status": transition.status,
-        });
-        let api: Api<Release> = Api::namespaced(self.observer.client().clone(), o.namespace());
-        let written: Release = put_status(&api, o.name(), &body).await?;
+        let written = put_status(&self.releases(o), &o.release.metadata, &transition.status).await?;
+        let written = written.release().map_err(Trouble::Invalid)?;
         for promotion in &transition.status.environments {
             let was = o.release.promotion(&promotion.name).map(|p| p.state);
             if was != Some(promotion.state) {
@@ -81,8 +85,7 @@ impl Applier<'_> {
                 );
             }
         }
-        self.observer
-            .see(|index| index.put_release(crate::operator::pruned(written).into()));
+        self.wrote(|index| index.put_release(written.into()));
         self.announce(o, transition.announcements).await;
         Ok(())
     }
@@ -248,20 +251,21 @@ impl Applier<'_> {
         let patch = json!({ "metadata": {
             "resourceVersion": o.release.metadata.resource_version, "uid": o.uid(), "finalizers": finalizers
         } });
-        let api: Api<Release> = Api::namespaced(self.observer.client().clone(), o.namespace());
-        match api
+        match self
+            .releases(o)
             .patch(o.name(), &PatchParams::default(), &Patch::Merge(patch))
             .await
             .map_err(Trouble::from)
         {
             Ok(written) => {
+                let written = written.release().map_err(Trouble::Invalid)?;
                 let gone = written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty();
-                self.observer.see(|index| {
+                self.wrote(|index| {
                     if gone {
                         // The watch tells later, and until then the finalizer would be taken off again, in vain.
                         index.remove_release(o.namespace(), o.name())
                     } else {
-                        index.put_release(crate::operator::pruned(written).into())
+                        index.put_release(written.into())
                     }
                 });
                 Ok(Progress::Again)
@@ -269,6 +273,10 @@ impl Applier<'_> {
             Err(Trouble::NotFound) => Ok(Progress::Later),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    fn releases(&self, o: &Observed) -> Api<Sent<Release>> {
+        Api::namespaced(self.observer.client().clone(), o.namespace())
     }
 
     async fn claim(
@@ -331,8 +339,7 @@ impl Applier<'_> {
             .map_err(Trouble::from)
         {
             Ok(_) => {
-                self.observer
-                    .see(|index| index.remove_claim(&claim.name, &claim.uid));
+                self.wrote(|index| index.remove_claim(&claim.name, &claim.uid));
                 Ok(Progress::Again)
             }
             Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
@@ -352,7 +359,7 @@ impl Applier<'_> {
                     .find(|c| c.name == name)
                     .map(|c| c.uid.clone());
                 if let Some(uid) = uid {
-                    self.observer.see(|index| index.remove_claim(name, &uid));
+                    self.wrote(|index| index.remove_claim(name, &uid));
                 }
             }
         }
@@ -361,7 +368,7 @@ impl Applier<'_> {
 
     fn remember_claim(&self, lease: &Lease) {
         if let Some(claim) = claims::read(lease) {
-            self.observer.see(|index| index.put_claim(claim));
+            self.wrote(|index| index.put_claim(claim));
         }
     }
 
@@ -407,20 +414,28 @@ impl Applier<'_> {
                     pre_state = name,
                     "pre-state kept"
                 );
-                self.observer.see(|index| {
-                    index.put_pre_state(StoredPreState {
-                        name: name.to_owned(),
-                        uid: written.metadata.uid.unwrap_or_default(),
-                        release_uid: o.uid().to_owned(),
-                        environment: environment.to_owned(),
-                    })
-                });
+                self.known_pre_state(o, environment, &written.metadata);
                 Ok(Progress::Again)
             }
             // Kept before a crash: the next pass reads it and compares.
-            Err(Trouble::AlreadyExists) => Ok(Progress::Again),
+            Err(Trouble::AlreadyExists) => {
+                if let Some(kept) = self.revisions().get_metadata_opt(name).await? {
+                    self.known_pre_state(o, environment, &kept.metadata);
+                }
+                Ok(Progress::Again)
+            }
             Err(trouble) => Err(trouble),
         }
+    }
+
+    fn known_pre_state(&self, o: &Observed, environment: &str, metadata: &ObjectMeta) {
+        let stored = StoredPreState {
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            release_uid: o.uid().to_owned(),
+            environment: environment.to_owned(),
+        };
+        self.wrote(|index| index.put_pre_state(stored));
     }
 
     /// Deletes a pre-state by uid; gone already is as good.
@@ -442,7 +457,7 @@ impl Applier<'_> {
             .map_err(Trouble::from)
         {
             Ok(_) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
-                self.observer.see(|index| index.remove_pre_state(name, uid));
+                self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
             Err(trouble) => Err(trouble),
@@ -469,7 +484,7 @@ impl Applier<'_> {
             .map_err(Trouble::from)
         {
             Ok(written) => {
-                self.observer.see(|index| index.put_decision(written.into()));
+                self.wrote(|index| index.put_decision(written.into()));
                 Ok(Progress::Again)
             }
             Err(Trouble::NotFound | Trouble::Conflict(_)) => Ok(Progress::Later),
@@ -490,7 +505,7 @@ impl Applier<'_> {
         let patch = json!({ "metadata": {
             "resourceVersion": environment.metadata.resource_version, "finalizers": finalizers
         } });
-        let api: Api<Environment> = Api::all(self.observer.client().clone());
+        let api: Api<Sent<Environment>> = Api::all(self.observer.client().clone());
         match api
             .patch(
                 &environment.name_any(),
@@ -501,7 +516,8 @@ impl Applier<'_> {
             .map_err(Trouble::from)
         {
             Ok(written) if add => {
-                self.observer.see(|index| index.put_environment(written.into()));
+                let written = written.environment().map_err(Trouble::Invalid)?;
+                self.wrote(|index| index.put_environment(written.into()));
                 Ok(())
             }
             Ok(_) | Err(Trouble::NotFound) => Ok(()),
@@ -518,18 +534,10 @@ impl Applier<'_> {
         environment: &Environment,
         status: EnvironmentStatus,
     ) -> Result<(), Trouble> {
-        let body = json!({
-            "apiVersion": Environment::api_version(&()), "kind": Environment::kind(&()),
-            "metadata": {
-                "name": environment.metadata.name, "uid": environment.metadata.uid,
-                "resourceVersion": environment.metadata.resource_version,
-            },
-            "spec": environment.spec,
-            "status": status,
-        });
-        let api: Api<Environment> = Api::all(self.observer.client().clone());
-        let written: Environment = put_status(&api, &environment.name_any(), &body).await?;
-        self.observer.see(|index| index.put_environment(written.into()));
+        let api: Api<Sent<Environment>> = Api::all(self.observer.client().clone());
+        let written = put_status(&api, &environment.metadata, &status).await?;
+        let written = written.environment().map_err(Trouble::Invalid)?;
+        self.wrote(|index| index.put_environment(written.into()));
         Ok(())
     }
 }
@@ -541,12 +549,43 @@ fn post() -> PostParams {
     }
 }
 
-/// Replaces the status, with the observed resourceVersion as precondition.
-async fn put_status<K>(api: &Api<K>, name: &str, body: &Value) -> Result<K, Trouble>
+/// Replaces the status, with the observed uid and resourceVersion as precondition. There is no need to send the spec: the
+/// API server takes nothing but the status from such a request.
+async fn put_status<K, S>(api: &Api<K>, observed: &ObjectMeta, status: &S) -> Result<K, Trouble>
 where
-    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    S: Serialize,
 {
-    let bytes = serde_json::to_vec(body).map_err(|e| Trouble::Invalid(e.to_string()))?;
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a, S> {
+        api_version: Cow<'a, str>,
+        kind: Cow<'a, str>,
+        metadata: Precondition<'a>,
+        status: &'a S,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Precondition<'a> {
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+        uid: Option<&'a str>,
+        resource_version: Option<&'a str>,
+    }
+    let name = observed.name.as_deref().unwrap_or_default();
+    let body = Body {
+        api_version: K::api_version(&()),
+        kind: K::kind(&()),
+        metadata: Precondition {
+            name,
+            namespace: observed.namespace.as_deref(),
+            uid: observed.uid.as_deref(),
+            resource_version: observed.resource_version.as_deref(),
+        },
+        status,
+    };
+    let bytes = serde_json::to_vec(&body).map_err(|e| Trouble::Invalid(e.to_string()))?;
     let request = kube::core::Request::new(api.resource_url())
         .replace_subresource("status", name, &post(), bytes)
         .map_err(|e| Trouble::Invalid(e.to_string()))?;

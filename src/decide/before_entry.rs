@@ -467,9 +467,7 @@ fn entry(
     let environment = &setting.environment;
     let namespace = environment.spec.target_namespace(o.namespace());
     // The plan was hashed with this namespace; anything else would be a promotion nobody approved.
-    if plan::hash(&o.release, &p.name, Some(&namespace), p.attempt) != p.plan_hash
-        || pre_state.namespace != namespace
-    {
+    if o.plan_hash(&p.name, Some(&namespace), p.attempt) != p.plan_hash || pre_state.namespace != namespace {
         return await_decision(
             p,
             reasons::CONFLICT,

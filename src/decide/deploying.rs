@@ -10,7 +10,7 @@ use super::paths;
 use super::prestate::{Captured, PreState};
 use super::promotion::{self, await_decision, fail, inconclusive, moved, own_claim, to, whole_second_after};
 use super::readiness::{self, Readiness};
-use super::{Action, Change, Move, cut, decisions, earliest, patches, plan, verifying};
+use super::{Action, Change, Move, cut, decisions, earliest, patches, verifying};
 use crate::api::release::{Component, ComponentState, Entered, Promotion, State};
 use crate::api::{
     Action as Act, FIELD_MANAGER, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons,
@@ -116,8 +116,8 @@ pub(super) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
     if place.pre_state_gone {
         return Err(promotion::keep_again(p, pre_state));
     }
-    let planned = plan::hash(&o.release, &p.name, Some(&entered.target_namespace), p.attempt);
-    if p.state == State::Deploying && planned != pre_state.plan_hash {
+    let planned = || o.plan_hash(&p.name, Some(&entered.target_namespace), p.attempt);
+    if p.state == State::Deploying && planned() != pre_state.plan_hash {
         let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     }

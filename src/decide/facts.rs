@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::calendar::Calendar;
 use super::paths::Change;
+use super::plan;
 use super::prestate::PreState;
 use crate::api::{Decision, Environment, Release, ReleaseReview};
 
@@ -18,6 +19,8 @@ pub struct Observed {
     pub settings: Arc<Settings>,
     /// Every Environment, by name.
     pub environments: Arc<BTreeMap<String, Setting>>,
+    /// Plan hashes of this very spec that were worked out before: every pass needs each of them.
+    pub plan_hashes: Arc<BTreeMap<Planned, String>>,
     /// Other Releases of the same namespace, product and line.
     pub siblings: Vec<Arc<Release>>,
     /// Decisions that name this Release, oldest first.
@@ -36,6 +39,9 @@ pub struct Observed {
     /// Every claim that this Release holds.
     pub own_claims: Vec<Claim>,
 }
+
+/// What a plan's hash depends on besides the Release's spec: environment, target namespace and attempt.
+pub type Planned = (String, Option<String>, i64);
 
 /// An Environment with its windows already parsed.
 #[derive(Clone, Debug)]
@@ -220,7 +226,7 @@ pub struct LiveComponent {
     pub name: String,
     pub object: Live,
     /// Pods of the target, where its readiness or health asks for them.
-    pub pods: Vec<Value>,
+    pub pods: Vec<Arc<Value>>,
     /// The generation that our own patch returned, in this process.
     pub floor: Option<i64>,
     /// This process has patched it in this attempt.
@@ -283,6 +289,14 @@ impl Observed {
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments.get(name).map(|s| &*s.environment)
+    }
+
+    /// [`plan::hash`] of this Release.
+    #[must_use]
+    pub fn plan_hash(&self, environment: &str, namespace: Option<&str>, attempt: i64) -> String {
+        let planned = (environment.to_owned(), namespace.map(str::to_owned), attempt);
+        let known = self.plan_hashes.get(&planned).cloned();
+        known.unwrap_or_else(|| plan::hash(&self.release, environment, namespace, attempt))
     }
 
     #[must_use]

@@ -336,6 +336,7 @@ pub(crate) fn observed_of(release: Release) -> Observed {
             policy_settle: minutes(1),
         }),
         environments: Arc::new(settings.into()),
+        plan_hashes: Arc::default(),
         siblings: vec![],
         decisions: vec![],
         reviews: vec![],

@@ -241,7 +241,8 @@ impl Outcome {
         going: bool,
         now: Timestamp,
     ) -> Step {
-        let was = observed.release.status.clone().unwrap_or_default();
+        let nothing = ReleaseStatus::default();
+        let was = observed.release.status.as_ref().unwrap_or(&nothing);
         let (review, review_edge) = review::derive(observed, &self.promotions, was.review.as_ref(), now);
         let (rag, rag_edge) = rag::derive(observed, &self.promotions, &review, accepted, now);
         let status = ReleaseStatus {
@@ -254,7 +255,7 @@ impl Outcome {
             conditions: conditions::derive(observed, &self.promotions, accepted, &was.conditions, now),
             environments: self.promotions,
         };
-        if status != was {
+        if status != *was {
             return Step::Transition(Box::new(Transition {
                 status,
                 announcements: self.announcements,

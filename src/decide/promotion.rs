@@ -52,7 +52,7 @@ fn current(o: &Observed, name: String) -> Promotion {
         let namespace = o
             .environment(&name)
             .map(|e| e.spec.target_namespace(o.namespace()));
-        let hash = plan::hash(&o.release, &name, namespace.as_deref(), promotion.attempt);
+        let hash = o.plan_hash(&name, namespace.as_deref(), promotion.attempt);
         if hash != promotion.plan_hash {
             // What a Job said was said of another plan.
             promotion.checks.retain(|c| !c.reason.starts_with("Job"));

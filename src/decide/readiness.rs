@@ -2,6 +2,8 @@
 //! (readiness.md). Missing and stale observations are Progressing, never Ready. Deadlines and graces are the
 //! caller's.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 mod pods;
@@ -30,7 +32,7 @@ pub fn supported(api_version: &str, kind: &str) -> bool {
 
 /// Judges a live object. `pods` are those of its namespace, consulted only where updating waits for their
 /// deletion; `floor` is the generation that our own patch returned: anything older was read before it.
-pub fn judge(object: &Value, pods: &[Value], floor: Option<i64>) -> Readiness {
+pub fn judge(object: &Value, pods: &[Arc<Value>], floor: Option<i64>) -> Readiness {
     if !supported(text(object, "/apiVersion"), text(object, "/kind")) {
         return progressing("Unsupported", "readiness of this kind is not built in".to_owned());
     }
@@ -97,7 +99,7 @@ fn judge_deployment(object: &Value) -> Readiness {
     Readiness::Ready
 }
 
-fn judge_stateful_set(object: &Value, pods: &[Value]) -> Readiness {
+fn judge_stateful_set(object: &Value, pods: &[Arc<Value>]) -> Readiness {
     let wanted = wanted_replicas(object);
     if text(object, "/spec/updateStrategy/type") == "OnDelete" {
         let renewed = pods::ready_of_update_revision(object, pods);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::claims;
@@ -86,6 +87,8 @@ pub struct Index {
     reviews: HashMap<Names, BTreeMap<String, Arc<ReleaseReview>>>,
     claims: HashMap<String, Claim>,
     pre_states: HashMap<String, StoredPreState>,
+    claims_of: ByRelease,
+    pre_states_of: ByRelease,
     workloads: HashMap<(&'static str, String, String), Arc<Value>>,
     pods: HashMap<String, HashMap<String, Arc<Value>>>,
     jobs: HashMap<Names, Arc<Value>>,
@@ -108,6 +111,14 @@ impl Index {
     #[must_use]
     pub fn unreadable(&self, namespace: &str, name: &str) -> Option<&Unreadable> {
         self.unreadable.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Whether the object of that uid and resourceVersion, or a newer one, is known already.
+    #[must_use]
+    pub fn has_release(&self, namespace: &str, name: &str, meta: &ObjectMeta) -> bool {
+        self.release(namespace, name).is_some_and(|known| {
+            known.metadata.uid == meta.uid && seen(&known.metadata.resource_version, &meta.resource_version)
+        })
     }
 
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
@@ -436,6 +447,17 @@ impl Index {
         keys
     }
 
+    /// Whether the object of that uid and resourceVersion, or a newer one, is known already.
+    #[must_use]
+    pub fn has_environment(&self, name: &str, meta: &ObjectMeta) -> bool {
+        self.environments
+            .get(name)
+            .map(|known| &known.environment.metadata)
+            .is_some_and(|known| {
+                known.uid == meta.uid && seen(&known.resource_version, &meta.resource_version)
+            })
+    }
+
     /// It counts as absent, and is told so.
     pub fn put_unreadable_environment(&mut self, name: &str, unreadable: Unreadable) -> Keys {
         let mut keys = self.remove_environment(name);
@@ -555,8 +577,15 @@ impl Index {
             return vec![];
         }
         let mut keys = self.claim_keys(&claim);
+        if let Some(holder) = &claim.holder {
+            self.claims_of.insert(&holder.release_uid, &claim.name);
+        }
+        let uid = claim.holder.as_ref().map(|h| h.release_uid.clone());
         if let Some(before) = self.claims.insert(claim.name.clone(), claim) {
             keys.extend(self.claim_keys(&before));
+            if let Some(holder) = before.holder.filter(|h| Some(&h.release_uid) != uid.as_ref()) {
+                self.claims_of.remove(&holder.release_uid, &before.name);
+            }
         }
         keys
     }
@@ -567,10 +596,13 @@ impl Index {
             Some(known) if known.uid == uid => {}
             _ => return vec![],
         }
-        self.claims
-            .remove(name)
-            .map(|claim| self.claim_keys(&claim))
-            .unwrap_or_default()
+        let Some(claim) = self.claims.remove(name) else {
+            return vec![];
+        };
+        if let Some(holder) = &claim.holder {
+            self.claims_of.remove(&holder.release_uid, name);
+        }
+        self.claim_keys(&claim)
     }
 
     fn claim_keys(&self, claim: &Claim) -> Keys {
@@ -585,7 +617,24 @@ impl Index {
         self.pre_states.values()
     }
 
+    /// Claims that the Release `uid` holds.
+    pub fn claims_of(&self, uid: &str) -> impl Iterator<Item = &Claim> {
+        self.claims_of.of(uid).filter_map(|name| self.claims.get(name))
+    }
+
+    #[must_use]
+    pub fn has_pre_state(&self, name: &str) -> bool {
+        self.pre_states.contains_key(name)
+    }
+
+    /// Pre-states that belong to the Release `uid`.
+    pub fn pre_states_of(&self, uid: &str) -> impl Iterator<Item = &StoredPreState> {
+        let names = self.pre_states_of.of(uid);
+        names.filter_map(|name| self.pre_states.get(name))
+    }
+
     pub fn put_pre_state(&mut self, stored: StoredPreState) -> Keys {
+        self.pre_states_of.insert(&stored.release_uid, &stored.name);
         self.pre_states.insert(stored.name.clone(), stored);
         vec![]
     }
@@ -596,6 +645,7 @@ impl Index {
         };
         let release = known.release_uid.clone();
         self.pre_states.remove(name);
+        self.pre_states_of.remove(&release, name);
         // Whoever is under way puts it back.
         let owner = self
             .releases
@@ -653,15 +703,9 @@ impl Index {
         self.active_in(namespace)
     }
 
-    /// Pods of a namespace.
-    #[must_use]
-    pub fn pods(&self, namespace: &str) -> Vec<Value> {
-        self.pods
-            .get(namespace)
-            .into_iter()
-            .flat_map(HashMap::values)
-            .map(|p| (**p).clone())
-            .collect()
+    /// Pods of a namespace by name.
+    pub fn pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &Arc<Value>)> {
+        self.pods.get(namespace).into_iter().flatten()
     }
 
     pub fn put_pod(&mut self, namespace: &str, name: &str, pod: Arc<Value>) -> Keys {
@@ -669,7 +713,7 @@ impl Index {
             .entry(namespace.to_owned())
             .or_default()
             .insert(name.to_owned(), pod);
-        self.under_way_in(namespace)
+        self.looking_at_pods_in(namespace)
     }
 
     pub fn remove_pod(&mut self, namespace: &str, name: &str) -> Keys {
@@ -679,26 +723,37 @@ impl Index {
                 self.pods.remove(namespace);
             }
         }
-        self.under_way_in(namespace)
+        self.looking_at_pods_in(namespace)
     }
 
-    fn under_way_in(&self, namespace: &str) -> Keys {
-        let busy = |key: &&Key| match key {
-            Key::Release { namespace, name } => self.release(namespace, name).is_some_and(|r| {
-                r.status
+    /// Those who look at pods there: for health once deployed, for readiness only where a controller may leave the
+    /// renewal of pods to others. A rollout makes many events.
+    fn looking_at_pods_in(&self, namespace: &str) -> Keys {
+        let looks = |release: &Release| {
+            let by_hand = || {
+                release
+                    .spec
+                    .components
                     .iter()
-                    .flat_map(|s| &s.environments)
-                    .any(|p| p.state.under_way())
-            }),
-            Key::Environment { .. } => false,
+                    .any(|c| c.target.kind == "StatefulSet")
+            };
+            release
+                .status
+                .iter()
+                .flat_map(|s| &s.environments)
+                .any(|p| match p.state {
+                    State::Verifying | State::Observing => true,
+                    State::Deploying | State::BackingOut => by_hand(),
+                    _ => false,
+                })
         };
-        self.active
-            .get(namespace)
-            .into_iter()
-            .flatten()
-            .filter(busy)
-            .cloned()
-            .collect()
+        let keys = self.active.get(namespace).into_iter().flatten();
+        keys.filter(|key| match key {
+            Key::Release { namespace, name } => self.release(namespace, name).is_some_and(|r| looks(r)),
+            Key::Environment { .. } => false,
+        })
+        .cloned()
+        .collect()
     }
 
     #[must_use]
@@ -789,6 +844,29 @@ impl Index {
                 .map(|(namespace, name)| Key::release(namespace, name)),
         );
         keys
+    }
+}
+
+/// Names of objects by the uid of the Release that they belong to.
+#[derive(Default)]
+struct ByRelease(HashMap<String, BTreeSet<String>>);
+
+impl ByRelease {
+    fn insert(&mut self, uid: &str, name: &str) {
+        self.0.entry(uid.to_owned()).or_default().insert(name.to_owned());
+    }
+
+    fn remove(&mut self, uid: &str, name: &str) {
+        if let Some(names) = self.0.get_mut(uid) {
+            names.remove(name);
+            if names.is_empty() {
+                self.0.remove(uid);
+            }
+        }
+    }
+
+    fn of(&self, uid: &str) -> impl Iterator<Item = &String> {
+        self.0.get(uid).into_iter().flatten()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use serde_json::Value;
@@ -16,6 +16,9 @@ use crate::cluster::deployer::{Deployer, Form, Mode, Object};
 use crate::decide::facts::{Inspected, Inspection, Live, Observed, Refusal, Setting};
 use crate::decide::prestate::Captured;
 use crate::decide::{Change, before_entry, deploying, patches, paths, plan};
+
+/// How long an inspection made with the claim in hand stands, until the entry.
+const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
 
 impl Observer {
     /// The inspection of a promotion that has not entered. Without `live` it is remembered until the plan, the
@@ -38,6 +41,15 @@ impl Observer {
         if let Some(known) = known.filter(|k| !live && k.inspection.again_at.is_none_or(|at| now < at)) {
             return Arc::clone(&known.inspection);
         }
+        // What was captured a moment ago is what enters: each change carries the resourceVersion that was inspected, so
+        // that anybody who wrote in between is a conflict.
+        let captured = memory.captured.remove(&p.name).filter(|_| live);
+        if let Some((at, captured)) = captured
+            && captured.fingerprint == fingerprint
+            && now.duration_since(at) < CAPTURED_STANDS
+        {
+            return captured.inspection;
+        }
         let before = known.map_or(0, |k| k.tries);
         let deployer = self.deployer(&namespace, &o.release_path(), &p.name, p.attempt);
         let mut inspector = Inspector {
@@ -54,6 +66,14 @@ impl Observer {
             inspection.refusal.is_some() || inspection.components.iter().any(|c| c.refusal.is_some());
         inspection.again_at = refused.then(|| now + backoff(before));
         let inspection = Arc::new(inspection);
+        if live && !refused {
+            let captured = Remembered {
+                fingerprint: fingerprint.clone(),
+                inspection: Arc::clone(&inspection),
+                tries: 0,
+            };
+            memory.captured.insert(p.name.clone(), (now, captured));
+        }
         // A refusal counts however it was come by, else a claim would be taken and given back without end; and one that
         // comes back after a success is not the first.
         if !live || refused {
@@ -235,7 +255,10 @@ impl Inspector<'_> {
                     unknown: true,
                 });
             }
-            Err(trouble) => return Err(self.refuse("patch", component, trouble)),
+            Err(trouble) => {
+                let verb = if live.is_none() { "create" } else { "patch" };
+                return Err(self.refuse(verb, component, trouble));
+            }
         };
         let text = |pointer: &str| {
             live.as_ref()
@@ -286,10 +309,10 @@ impl Inspector<'_> {
         Ok(())
     }
 
-    /// Asks the API server, as the deployer, for every right that going forward and back needs. Before entry the
-    /// dry run has just shown the rights that it needs itself.
+    /// Asks the API server, as the deployer, for the rights that going forward and back needs besides those that the dry
+    /// run shows itself: to patch what is there, and to create what is not.
     async fn may(&self, component: &Component, create: bool) -> Result<(), Refusal> {
-        if self.live {
+        if self.live || !create {
             return Ok(());
         }
         let target = &component.target;
@@ -298,12 +321,7 @@ impl Inspector<'_> {
             kind: &target.kind,
             name: &target.name,
         };
-        let verbs: &[&str] = if create {
-            &["create", "patch", "delete"]
-        } else {
-            &["patch"]
-        };
-        for verb in verbs {
+        for verb in ["patch", "delete"] {
             match self.deployer.may(verb, object).await {
                 Ok(true) => {}
                 Ok(false) => return Err(self.not_permitted(verb, component, "")),

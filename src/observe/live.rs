@@ -38,8 +38,7 @@ impl Observer {
             .map(|b| b.pre_state.clone())
             .unwrap_or_default();
         place.pre_state = self.kept(&name, memory).await?;
-        place.pre_state_gone =
-            place.pre_state.is_some() && !self.index().pre_states().any(|s| s.name == name);
+        place.pre_state_gone = place.pre_state.is_some() && !self.index().has_pre_state(&name);
         if let Some(kept) = place.pre_state.clone() {
             let deployer = self.deployer(namespace, &o.release_path(), &p.name, p.attempt);
             for captured in &kept.content.components {
@@ -141,18 +140,15 @@ impl Observer {
     }
 
     /// Pods that bear the workload's name; readiness looks at their labels.
-    fn pods_of(&self, object: &Value, namespace: &str) -> Vec<Value> {
+    fn pods_of(&self, object: &Value, namespace: &str) -> Vec<Arc<Value>> {
         let name = object
             .pointer("/metadata/name")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let prefix = format!("{name}-");
-        let bears = |pod: &Value| {
-            pod.pointer("/metadata/name")
-                .and_then(Value::as_str)
-                .is_some_and(|n| n.starts_with(&prefix))
-        };
-        self.index().pods(namespace).into_iter().filter(bears).collect()
+        let bears = |pod: &str| pod.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+        let index = self.index();
+        let pods = index.pods(namespace).filter(|(pod, _)| bears(pod));
+        pods.map(|(_, pod)| Arc::clone(pod)).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! What this process remembers between two passes. All of it may be lost: a successor finds out again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::decide::facts::{Inspection, KeptPreState, Trouble};
+use crate::api::Release;
+use crate::api::release::Promotion;
+use crate::decide::facts::{Inspection, KeptPreState, Observed, Planned, Trouble};
 use crate::decide::prestate::PreState;
 
 /// Shortest and longest time between two reads of an unwatched fact that blocks.
@@ -16,8 +18,13 @@ const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// What is remembered of one Release.
 #[derive(Default)]
 pub struct Memory {
+    /// Turns since it last came to rest.
+    pub turns: usize,
+    pub plan_hashes: PlanHashes,
     /// By environment.
     pub inspections: HashMap<String, Remembered>,
+    /// By environment: what was inspected with the claim in hand, and when.
+    pub captured: HashMap<String, (Timestamp, Remembered)>,
     /// By pre-state name; content is immutable.
     pub pre_states: HashMap<String, KeptPreState>,
     pub predecessors: HashMap<String, Arc<PreState>>,
@@ -35,6 +42,44 @@ pub struct Evaluated {
     pub asked: String,
     pub result: Result<bool, String>,
     pub at: Timestamp,
+}
+
+/// Plan hashes of one generation of a Release's spec.
+#[derive(Default)]
+pub struct PlanHashes {
+    generation: Option<i64>,
+    known: Arc<BTreeMap<Planned, String>>,
+}
+
+impl PlanHashes {
+    /// What is known of this very spec.
+    #[must_use]
+    pub fn of(&self, release: &Release) -> Arc<BTreeMap<Planned, String>> {
+        if self.generation == release.metadata.generation {
+            Arc::clone(&self.known)
+        } else {
+            Arc::default()
+        }
+    }
+
+    /// Keeps what the pass has worked out: one hash an environment, for as long as the spec is the same.
+    pub fn keep(&mut self, o: &Observed, listed: &[Promotion]) {
+        if self.generation != o.release.metadata.generation {
+            self.generation = o.release.metadata.generation;
+            self.known = Arc::default();
+        }
+        for p in listed.iter().filter(|p| p.state.before_entry()) {
+            let namespace = o
+                .environment(&p.name)
+                .map(|e| e.spec.target_namespace(o.namespace()));
+            let planned = (p.name.clone(), namespace, p.attempt);
+            if !self.known.contains_key(&planned) {
+                let known = Arc::make_mut(&mut self.known);
+                known.retain(|(name, _, _), _| *name != p.name);
+                known.insert(planned, p.plan_hash.clone());
+            }
+        }
+    }
 }
 
 /// An inspection and what it depends on.

@@ -83,6 +83,13 @@ impl Observer {
         self.queue.wake(keys);
     }
 
+    /// [`Self::see`] for what a pass over `own` has written: it goes on by itself.
+    pub fn wrote(&self, own: Option<&index::Key>, change: impl FnOnce(&mut Index) -> Vec<index::Key>) {
+        let mut keys = change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+        keys.retain(|key| Some(key) != own);
+        self.queue.wake(keys);
+    }
+
     #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -161,8 +168,11 @@ impl Observer {
         let Some(mut observed) = self.known(namespace, name) else {
             return Ok(None);
         };
+        observed.plan_hashes = memory.plan_hashes.of(&observed.release);
         let accepted = accepted::judge(&observed).holds();
-        for promotion in promotion::listed(&observed) {
+        let listed = promotion::listed(&observed);
+        memory.plan_hashes.keep(&observed, &listed);
+        for promotion in listed {
             let place = self
                 .place(&mut observed, &promotion, accepted, memory, now)
                 .await?;
@@ -178,21 +188,16 @@ impl Observer {
         let release = Arc::clone(index.release(namespace, name)?);
         let siblings = index.siblings(&release);
         let uid = release.metadata.uid.clone().unwrap_or_default();
-        let older: Vec<&str> = siblings
+        let older = siblings
             .iter()
             .filter(|s| is_older(s, &release))
-            .filter_map(|s| s.metadata.uid.as_deref())
-            .collect();
-        let pre_states = index
-            .pre_states()
-            .filter(|p| p.release_uid == uid || older.contains(&p.release_uid.as_str()))
+            .filter_map(|s| s.metadata.uid.as_deref());
+        let pre_states = older
+            .chain([uid.as_str()])
+            .flat_map(|uid| index.pre_states_of(uid))
             .cloned()
             .collect();
-        let own_claims = index
-            .claims()
-            .filter(|c| c.holder.as_ref().is_some_and(|h| h.release_uid == uid))
-            .cloned()
-            .collect();
+        let own_claims = index.claims_of(&uid).cloned().collect();
         Some(Observed {
             settings: Arc::clone(&self.settings),
             environments: index.environments(),
@@ -204,6 +209,7 @@ impl Observer {
                 .map(|n| n.labels.clone())
                 .unwrap_or_default(),
             places: BTreeMap::new(),
+            plan_hashes: Arc::default(),
             siblings,
             pre_states,
             own_claims,
@@ -273,37 +279,18 @@ impl Observer {
             self.prove_absent(claim).await?;
         }
         let own = place.claim.as_ref().and_then(|c| c.holder.as_ref()) == Some(&o.holder(&p.name, p.attempt));
+        let kept = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+        let captured = own && self.index().has_pre_state(&kept);
         let mut setting = setting;
-        if own {
-            // About to enter: everything that a stale read could get wrong is read again.
-            place.live = true;
-            place.claim = self.live_claim(&namespace).await?;
-            setting = self.live_environment(o, &p.name, setting).await?;
-            if setting.environment.spec.target_namespace(o.namespace()) != namespace {
-                // The claim is of another namespace than the Environment now names: begin again with what is live.
-                let live = (*setting.environment).clone();
-                self.see(|index| index.put_environment(Arc::new(live)));
-                return Err(Trouble::Conflict(format!(
-                    "Environment {} was redirected",
-                    p.name
-                )));
-            }
-            self.live_newer(o, p).await?;
-            if setting
-                .environment
-                .spec
-                .gates
-                .iter()
-                .any(|g| g.approval.is_some())
-            {
-                self.live_decisions(o).await?;
-            }
-            let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
-            place.pre_state = self.live_pre_state(&name).await?;
+        // With the claim in hand, what is captured is read live; nothing enters before the pre-state is read back.
+        place.live = own;
+        if captured {
+            setting = self.about_to_enter(o, p, &namespace, setting, &mut place).await?;
+            place.pre_state = self.live_pre_state(&kept).await?;
             // Its content never changes: after the entry it need not be read a third time.
             match &place.pre_state {
-                Some(kept) => memory.pre_states.insert(name, kept.clone()),
-                None => memory.pre_states.remove(&name),
+                Some(found) => memory.pre_states.insert(kept, found.clone()),
+                None => memory.pre_states.remove(&kept),
             };
         }
         if let Some(name) = decisions::predecessor(o, p) {
@@ -328,6 +315,34 @@ impl Observer {
         self.gates(o, p, &setting.environment.spec.gates, &mut place, memory, now)
             .await;
         Ok(Some(place))
+    }
+
+    /// Everything that a stale read could get wrong is read again.
+    async fn about_to_enter(
+        &self,
+        o: &mut Observed,
+        p: &Promotion,
+        namespace: &str,
+        setting: Setting,
+        place: &mut Place,
+    ) -> Result<Setting, Trouble> {
+        place.claim = self.live_claim(namespace).await?;
+        let setting = self.live_environment(o, &p.name, setting).await?;
+        if setting.environment.spec.target_namespace(o.namespace()) != namespace {
+            // The claim is of another namespace than the Environment now names: begin again with what is live.
+            let live = (*setting.environment).clone();
+            self.see(|index| index.put_environment(Arc::new(live)));
+            return Err(Trouble::Conflict(format!(
+                "Environment {} was redirected",
+                p.name
+            )));
+        }
+        self.live_newer(o, p).await?;
+        let approvals = setting.environment.spec.gates.iter();
+        if approvals.filter_map(|g| g.approval.as_ref()).next().is_some() {
+            self.live_decisions(o).await?;
+        }
+        Ok(setting)
     }
 
     fn indexed(&self, o: &Observed, p: &Promotion, namespace: &str) -> Place {

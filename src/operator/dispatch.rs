@@ -34,6 +34,8 @@ pub(super) enum Next {
     /// Nothing until something changes.
     Rest,
     At(Timestamp),
+    /// As soon as others that are due have had their turn.
+    Turn,
     Soon,
 }
 
@@ -143,6 +145,7 @@ impl Dispatcher {
                 self.failures.remove(&key);
                 match next {
                     Next::Rest => {}
+                    Next::Turn => queue.wake_after(key, Duration::ZERO),
                     Next::Soon => queue.wake_after(key, Duration::from_millis(100)),
                     Next::At(at) => queue.wake_after(key, until(at)),
                 }

@@ -92,6 +92,7 @@ async fn sweep(context: &Context) {
     };
     let applier = Applier {
         observer: &context.observer,
+        own: None,
         recorder: &context.recorder,
         stopping: &context.stopping,
     };

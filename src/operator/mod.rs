@@ -19,7 +19,6 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::api::Release;
 use crate::decide::facts::Settings;
 use crate::observe::Observer;
 use crate::observe::queue::Queue;
@@ -123,14 +122,4 @@ async fn whoami(client: &Client) -> Result<String, Error> {
         .and_then(|s| s.user_info)
         .and_then(|u| u.username)
         .unwrap_or_default())
-}
-
-/// A Release without what nobody here reads.
-#[must_use]
-pub fn pruned(mut release: Release) -> Release {
-    release.metadata.managed_fields = None;
-    if let Some(annotations) = &mut release.metadata.annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    }
-    release
 }

@@ -14,18 +14,19 @@ use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::{Step, decide, patches};
 use crate::observe::index::Key;
 use crate::observe::memory::Memory;
+use crate::observe::queue::ENVIRONMENT_DEBOUNCE;
 
-/// Steps of one Release in a row, before others get their turn.
-const STEPS_IN_A_ROW: usize = 24;
+/// Turns in a row after which a Release that has still not come to rest is given a pause.
+const TURNS_IN_A_ROW: usize = 24;
 
 pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
     match key {
-        Key::Release { namespace, name } => release(context, namespace, name).await,
-        Key::Environment { name } => environment(context, name).await,
+        Key::Release { namespace, name } => release(context, key, namespace, name).await,
+        Key::Environment { name } => environment(context, key, name).await,
     }
 }
 
-async fn release(context: &Context, namespace: &str, name: &str) -> Result<Next, Trouble> {
+async fn release(context: &Context, key: &Key, namespace: &str, name: &str) -> Result<Next, Trouble> {
     let unreadable = context.observer.index().unreadable(namespace, name).cloned();
     if let Some(unreadable) = unreadable {
         unreadable::say(context.observer.client(), namespace, name, &unreadable).await?;
@@ -45,7 +46,7 @@ async fn release(context: &Context, namespace: &str, name: &str) -> Result<Next,
         memory: context.observer.recall(&uid),
         uid,
     };
-    steps(context, namespace, name, &mut recalled.memory).await
+    turn(context, key, (namespace, name), &mut recalled.memory).await
 }
 
 /// What is remembered, put back however the pass ends: also when it takes too long, or panics.
@@ -81,38 +82,51 @@ fn is_settled(release: &Release) -> bool {
     })
 }
 
-async fn steps(context: &Context, namespace: &str, name: &str, memory: &mut Memory) -> Result<Next, Trouble> {
+/// One step. Others that are due have their turn before the next: where a window opens for many, each begins at once.
+async fn turn(
+    context: &Context,
+    key: &Key,
+    (namespace, name): (&str, &str),
+    memory: &mut Memory,
+) -> Result<Next, Trouble> {
+    if context.stopping.load(Ordering::Relaxed) {
+        return Ok(Next::Rest);
+    }
     let applier = Applier {
         observer: &context.observer,
+        own: Some(key),
         recorder: &context.recorder,
         stopping: &context.stopping,
     };
-    for _ in 0..STEPS_IN_A_ROW {
-        if context.stopping.load(Ordering::Relaxed) {
-            return Ok(Next::Rest);
+    let now = Timestamp::now();
+    let Some(observed) = context.observer.release(namespace, name, memory, now).await? else {
+        return Ok(Next::Rest);
+    };
+    match decide(&observed, now) {
+        Step::Transition(transition) => {
+            let moved = context.metrics.moves(&observed, &transition.status);
+            applier.transition(&observed, *transition).await?;
+            moved.count();
         }
-        let now = Timestamp::now();
-        let Some(observed) = context.observer.release(namespace, name, memory, now).await? else {
-            return Ok(Next::Rest);
-        };
-        match decide(&observed, now) {
-            Step::Transition(transition) => {
-                let moved = context.metrics.moves(&observed, &transition.status);
-                applier.transition(&observed, *transition).await?;
-                moved.count();
-            }
-            Step::Act(actions) => match applier.act(&observed, actions, memory, now).await? {
-                Progress::Again => {}
-                Progress::Later => return Ok(Next::Soon),
-                Progress::Stopped => return Ok(Next::Rest),
-            },
-            Step::Wait(wait) => return Ok(wait.until.map_or(Next::Rest, Next::At)),
+        Step::Act(actions) => match applier.act(&observed, actions, memory, now).await? {
+            Progress::Again => {}
+            Progress::Later => return Ok(Next::Soon),
+            Progress::Stopped => return Ok(Next::Rest),
+        },
+        Step::Wait(wait) => {
+            memory.turns = 0;
+            return Ok(wait.until.map_or(Next::Rest, Next::At));
         }
     }
+    memory.turns += 1;
+    if memory.turns < TURNS_IN_A_ROW {
+        return Ok(Next::Turn);
+    }
+    memory.turns = 0;
     Ok(Next::Soon)
 }
 
-async fn environment(context: &Context, name: &str) -> Result<Next, Trouble> {
+async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, Trouble> {
     let unreadable = context.observer.index().unreadable_environment(name).cloned();
     if let Some(unreadable) = unreadable {
         unreadable::say_environment(context.observer.client(), name, &unreadable).await?;
@@ -149,6 +163,7 @@ async fn environment(context: &Context, name: &str) -> Result<Next, Trouble> {
     };
     let applier = Applier {
         observer: &context.observer,
+        own: Some(key),
         recorder: &context.recorder,
         stopping: &context.stopping,
     };
@@ -163,7 +178,8 @@ async fn environment(context: &Context, name: &str) -> Result<Next, Trouble> {
         }
         EnvironmentStep::Write(status) => {
             applier.environment_status(&setting.environment, *status).await?;
-            Ok(Next::Soon)
+            // For the next edge; no sooner than anything else that happens would be written.
+            Ok(Next::At(now + ENVIRONMENT_DEBOUNCE))
         }
         EnvironmentStep::Wait(until) => Ok(until.map_or(Next::Rest, Next::At)),
     }

@@ -1,7 +1,6 @@
 //! One watch a kind feeds the index. Objects are cut down to what decisions read before they are kept.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -12,23 +11,21 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Stat
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Context;
 use crate::api::{Decision, Environment, LABEL_ENVIRONMENT, LABEL_RELEASE, Release, ReleaseReview};
 use crate::apply::LABEL_RELEASE_UID;
+use crate::cluster::sent::{LAST_APPLIED, Sent, Shape};
 use crate::decide::facts::StoredPreState;
-use crate::observe::claims;
 use crate::observe::index::{self, Index, Key, Unreadable};
 use crate::observe::trust::{BINDING, POLICY};
+use crate::observe::{Observer, claims};
 
 /// Counts the watches that have not listed everything yet.
 pub(super) type Synced = watch::Sender<usize>;
@@ -47,49 +44,44 @@ pub(super) fn start(context: &Arc<Context>, synced: Synced) -> Vec<JoinHandle<()
         synced: Arc::new(synced),
         tasks: vec![],
     };
-    starter.everywhere::<DeserializeGuard<Environment>>(put_environment, |i, _, name, _| {
-        i.remove_environment(name)
-    });
-    starter.everywhere::<Namespace>(put_namespace, |i, _, name, _| i.remove_namespace(name));
+    starter.everywhere(put_environment, |i, _, name, _| i.remove_environment(name));
+    starter
+        .everywhere::<PartialObjectMeta<Namespace>>(put_namespace, |i, _, name, _| i.remove_namespace(name));
     starter.everywhere::<ValidatingAdmissionPolicy>(
-        |i, p| i.put_policy(POLICY, &p.name_any(), Arc::new(json(&p))),
+        |o, p| put_policy(o, POLICY, p),
         |i, _, name, _| i.remove_policy(POLICY, name),
     );
     starter.everywhere::<ValidatingAdmissionPolicyBinding>(
-        |i, p| i.put_policy(BINDING, &p.name_any(), Arc::new(json(&p))),
+        |o, p| put_policy(o, BINDING, p),
         |i, _, name, _| i.remove_policy(BINDING, name),
     );
-    starter.watched::<DeserializeGuard<Release>>(put_release, |i, ns, name, _| i.remove_release(ns, name));
-    starter.watched::<DeserializeGuard<Decision>>(put_decision, |i, ns, name, _| i.remove_decision(ns, name));
-    starter
-        .watched::<DeserializeGuard<ReleaseReview>>(put_review, |i, ns, name, _| i.remove_review(ns, name));
+    starter.watched(put_release, |i, ns, name, _| i.remove_release(ns, name));
+    starter.watched(put_decision, |i, ns, name, _| i.remove_decision(ns, name));
+    starter.watched(put_review, |i, ns, name, _| i.remove_review(ns, name));
     starter.watched::<Deployment>(
-        |i, o| put_workload(i, "Deployment", &o),
+        |o, w| put_workload(o, "Deployment", w),
         |i, ns, name, _| i.remove_workload("Deployment", ns, name),
     );
     starter.watched::<StatefulSet>(
-        |i, o| put_workload(i, "StatefulSet", &o),
+        |o, w| put_workload(o, "StatefulSet", w),
         |i, ns, name, _| i.remove_workload("StatefulSet", ns, name),
     );
     starter.watched::<DaemonSet>(
-        |i, o| put_workload(i, "DaemonSet", &o),
+        |o, w| put_workload(o, "DaemonSet", w),
         |i, ns, name, _| i.remove_workload("DaemonSet", ns, name),
     );
     starter.watched::<CronJob>(
-        |i, o| put_workload(i, "CronJob", &o),
+        |o, w| put_workload(o, "CronJob", w),
         |i, ns, name, _| i.remove_workload("CronJob", ns, name),
     );
-    starter.watched::<Pod>(put_pod, |i, ns, name, _| i.remove_pod(ns, name));
-    starter.labelled::<Job>(put_job, |i, ns, name, _| i.remove_job(ns, name));
-    starter.at_home::<Lease>(
-        |i, lease| claims::read(&lease).map(|c| i.put_claim(c)).unwrap_or_default(),
-        |i, _, name, uid| i.remove_claim(name, uid),
-    );
+    starter.watched(put_pod, |i, ns, name, _| i.remove_pod(ns, name));
+    starter.labelled(put_job, |i, ns, name, _| i.remove_job(ns, name));
+    starter.at_home(put_claim, |i, _, name, uid| i.remove_claim(name, uid));
     starter.pre_states();
     starter.tasks
 }
 
-type Put<K> = fn(&mut Index, K) -> Keys;
+type Put<K> = fn(&Observer, &Sent<K>);
 /// Namespace, name and uid.
 type Remove = fn(&mut Index, &str, &str, &str) -> Keys;
 
@@ -102,15 +94,15 @@ struct Starter {
 impl Starter {
     fn everywhere<K>(&mut self, put: Put<K>, remove: Remove)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + 'static,
     {
-        let api = Api::<K>::all(self.client());
+        let api = Api::<Sent<K>>::all(self.client());
         self.follow(api, watcher::Config::default(), put, remove);
     }
 
     fn watched<K>(&mut self, put: Put<K>, remove: Remove)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + 'static,
         K: Resource<Scope = NamespaceResourceScope>,
     {
         for api in self.watched_apis() {
@@ -120,7 +112,7 @@ impl Starter {
 
     fn labelled<K>(&mut self, put: Put<K>, remove: Remove)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + 'static,
         K: Resource<Scope = NamespaceResourceScope>,
     {
         for api in self.watched_apis() {
@@ -130,16 +122,16 @@ impl Starter {
 
     fn at_home<K>(&mut self, put: Put<K>, remove: Remove)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + 'static,
         K: Resource<Scope = NamespaceResourceScope>,
     {
-        let api = Api::<K>::namespaced(self.client(), &self.context.config.settings.operator_namespace);
+        let api = Api::<Sent<K>>::namespaced(self.client(), &self.context.config.settings.operator_namespace);
         self.follow(api, watcher::Config::default(), put, remove);
     }
 
     /// Pre-states are large and rarely read: only their metadata is watched.
     fn pre_states(&mut self) {
-        let api: Api<PartialObjectMeta<ControllerRevision>> =
+        let api: Api<Sent<PartialObjectMeta<ControllerRevision>>> =
             Api::namespaced(self.client(), &self.context.config.settings.operator_namespace);
         let config = watcher::Config::default().labels(LABEL_RELEASE_UID);
         let stream = watcher::watcher(api, config).default_backoff();
@@ -147,7 +139,7 @@ impl Starter {
         self.spawn::<PartialObjectMeta<ControllerRevision>, _>(stream, put_pre_state, remove);
     }
 
-    fn watched_apis<K>(&self) -> Vec<Api<K>>
+    fn watched_apis<K>(&self) -> Vec<Api<Sent<K>>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -165,9 +157,9 @@ impl Starter {
         self.context.observer.client().clone()
     }
 
-    fn follow<K>(&mut self, api: Api<K>, config: watcher::Config, put: Put<K>, remove: Remove)
+    fn follow<K>(&mut self, api: Api<Sent<K>>, config: watcher::Config, put: Put<K>, remove: Remove)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + 'static,
     {
         let stream = watcher::watcher(api, config).default_backoff();
         self.spawn(stream, put, remove);
@@ -175,8 +167,8 @@ impl Starter {
 
     fn spawn<K, S>(&mut self, stream: S, put: Put<K>, remove: Remove)
     where
-        K: Resource + Send + Sync + 'static,
-        S: futures::Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
+        K: Resource + 'static,
+        S: futures::Stream<Item = Result<Event<Sent<K>>, watcher::Error>> + Send + 'static,
     {
         self.synced.send_modify(|left| *left += 1);
         let (context, synced) = (Arc::clone(&self.context), Arc::clone(&self.synced));
@@ -218,7 +210,7 @@ struct Followed<K> {
 }
 
 impl<K: Resource> Followed<K> {
-    fn event(&mut self, event: Event<K>) {
+    fn event(&mut self, event: Event<Sent<K>>) {
         match event {
             Event::Init => self.listed = Some(HashMap::new()),
             Event::InitApply(object) => {
@@ -226,7 +218,7 @@ impl<K: Resource> Followed<K> {
                 if let Some(listed) = &mut self.listed {
                     listed.insert(names, uid);
                 }
-                self.context.observer.see(|index| (self.put)(index, object));
+                (self.put)(&self.context.observer, &object);
             }
             Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
@@ -245,7 +237,7 @@ impl<K: Resource> Followed<K> {
             Event::Apply(object) => {
                 let (names, uid) = identity(&object);
                 self.known.insert(names, uid);
-                self.context.observer.see(|index| (self.put)(index, object));
+                (self.put)(&self.context.observer, &object);
             }
             Event::Delete(object) => {
                 let (names, uid) = identity(&object);
@@ -269,155 +261,182 @@ fn identity<K: Resource>(object: &K) -> ((String, String), String) {
     )
 }
 
-fn json<K: Serialize>(object: &K) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
-}
+static METADATA_OF_WORKLOADS: Shape = Shape {
+    keep: |_| true,
+    inside: &[
+        (
+            "annotations",
+            &Shape {
+                keep: |key| key != LAST_APPLIED,
+                inside: &[],
+            },
+        ),
+        // Who wrote last stays, for messages.
+        (
+            "managedFields",
+            &Shape {
+                keep: |key| key != "fieldsV1",
+                inside: &[],
+            },
+        ),
+    ],
+};
+static WORKLOAD: Shape = Shape {
+    keep: |_| true,
+    inside: &[("metadata", &METADATA_OF_WORKLOADS)],
+};
+/// What readiness and health read.
+static POD: Shape = Shape {
+    keep: |_| true,
+    inside: &[
+        (
+            "metadata",
+            &Shape {
+                keep: |key| key != "managedFields",
+                inside: &[],
+            },
+        ),
+        (
+            "spec",
+            &Shape {
+                keep: |key| key.ends_with("ontainers"),
+                inside: &[
+                    ("containers", &CONTAINER),
+                    ("initContainers", &CONTAINER),
+                    ("ephemeralContainers", &CONTAINER),
+                ],
+            },
+        ),
+    ],
+};
+static CONTAINER: Shape = Shape {
+    keep: |key| matches!(key, "name" | "image"),
+    inside: &[],
+};
+static JOB: Shape = Shape {
+    keep: |key| key != "spec",
+    inside: &[(
+        "metadata",
+        &Shape {
+            keep: |key| matches!(key, "name" | "namespace" | "uid" | "labels" | "creationTimestamp"),
+            inside: &[],
+        },
+    )],
+};
 
-fn put_release(index: &mut Index, guarded: DeserializeGuard<Release>) -> Keys {
-    match guarded.0 {
-        Ok(release) => index.put_release(Arc::new(super::pruned(release))),
-        Err(invalid) => {
-            let meta = invalid.metadata;
-            let (namespace, name) = (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default());
-            index.put_unreadable(
-                &namespace,
-                &name,
-                Unreadable {
-                    generation: meta.generation,
-                    error: invalid.error,
-                },
-            )
-        }
+fn put_release(observer: &Observer, sent: &Sent<Release>) {
+    let ((namespace, name), _) = identity(sent);
+    // Most events only repeat what our own write returned.
+    if observer.index().has_release(&namespace, &name, sent.meta()) {
+        return;
+    }
+    match sent.release() {
+        Ok(release) => observer.see(|index| index.put_release(Arc::new(release))),
+        Err(error) => observer.see(|index| index.put_unreadable(&namespace, &name, unreadable(sent, error))),
     }
 }
 
-fn put_environment(index: &mut Index, guarded: DeserializeGuard<Environment>) -> Keys {
-    match guarded.0 {
-        Ok(mut environment) => {
-            environment.metadata.managed_fields = None;
-            index.put_environment(Arc::new(environment))
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.clone().unwrap_or_default();
+fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
+    if observer.index().has_environment(&sent.name_any(), sent.meta()) {
+        return;
+    }
+    match sent.environment() {
+        Ok(environment) => observer.see(|index| index.put_environment(Arc::new(environment))),
+        Err(error) => {
+            let name = sent.name_any();
             tracing::error!(
                 environment = name,
-                error = invalid.error,
+                %error,
                 "an Environment does not fit its type and counts as absent"
             );
-            let error = invalid.error;
-            let generation = invalid.metadata.generation;
-            index.put_unreadable_environment(&name, Unreadable { generation, error })
+            observer.see(|index| index.put_unreadable_environment(&name, unreadable(sent, error)));
         }
     }
 }
 
-fn put_decision(index: &mut Index, guarded: DeserializeGuard<Decision>) -> Keys {
-    match guarded.0 {
+fn unreadable<K: Resource>(sent: &Sent<K>, error: String) -> Unreadable {
+    Unreadable {
+        generation: sent.meta().generation,
+        error,
+    }
+}
+
+fn put_decision(observer: &Observer, sent: &Sent<Decision>) {
+    match sent.parse() {
         Ok(mut decision) => {
             decision.metadata.managed_fields = None;
-            index.put_decision(Arc::new(decision))
+            observer.see(|index| index.put_decision(Arc::new(decision)));
         }
-        Err(invalid) => {
-            tracing::error!(
-                decision = invalid.metadata.name,
-                error = invalid.error,
-                "a Decision does not fit its type and does not count"
-            );
-            vec![]
+        Err(error) => {
+            let decision = sent.name_any();
+            tracing::error!(decision, %error, "a Decision does not fit its type and does not count");
         }
     }
 }
 
-fn put_review(index: &mut Index, guarded: DeserializeGuard<ReleaseReview>) -> Keys {
-    match guarded.0 {
+fn put_review(observer: &Observer, sent: &Sent<ReleaseReview>) {
+    match sent.parse() {
         Ok(mut review) => {
             review.metadata.managed_fields = None;
-            index.put_review(Arc::new(review))
+            observer.see(|index| index.put_review(Arc::new(review)));
         }
-        Err(invalid) => {
-            tracing::error!(
-                review = invalid.metadata.name,
-                error = invalid.error,
-                "a ReleaseReview does not fit its type and does not count"
-            );
-            vec![]
+        Err(error) => {
+            let review = sent.name_any();
+            tracing::error!(review, %error, "a ReleaseReview does not fit its type and does not count");
         }
     }
 }
 
-fn put_namespace(index: &mut Index, namespace: Namespace) -> Keys {
-    let name = namespace.name_any();
+fn put_namespace(observer: &Observer, sent: &Sent<PartialObjectMeta<Namespace>>) {
+    let Ok(namespace) = sent.parse() else { return };
     let terminating = namespace.metadata.deletion_timestamp.is_some();
     let labels = namespace.metadata.labels.unwrap_or_default();
-    index.put_namespace(&name, index::Namespace { labels, terminating })
+    observer.see(|index| index.put_namespace(&sent.name_any(), index::Namespace { labels, terminating }));
 }
 
-/// A workload without who wrote each field; who wrote last stays, for messages.
-fn put_workload<K: Resource + Serialize>(index: &mut Index, kind: &'static str, object: &K) -> Keys {
-    let mut value = json(object);
-    if let Some(entries) = value
-        .pointer_mut("/metadata/managedFields")
-        .and_then(Value::as_array_mut)
-    {
-        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
-            entry.remove("fieldsV1");
-        }
-    }
-    if let Some(annotations) = value
-        .pointer_mut("/metadata/annotations")
-        .and_then(Value::as_object_mut)
-    {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    }
-    let ((namespace, name), _) = identity(object);
-    index.put_workload(kind, &namespace, &name, Arc::new(value))
+fn put_policy<K: Resource>(observer: &Observer, kind: &'static str, sent: &Sent<K>) {
+    let policy = Arc::new(sent.shaped(&Shape::WHOLE));
+    observer.see(|index| index.put_policy(kind, &sent.name_any(), policy));
 }
 
-/// A pod cut down to what readiness and health read.
-fn put_pod(index: &mut Index, pod: Pod) -> Keys {
-    let ((namespace, name), _) = identity(&pod);
-    let mut value = json(&pod);
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
-    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
-        spec.retain(|key, _| key.ends_with("ontainers"));
-        for container in spec
-            .values_mut()
-            .filter_map(Value::as_array_mut)
-            .flatten()
-            .filter_map(Value::as_object_mut)
-        {
-            container.retain(|key, _| key == "name" || key == "image");
-        }
-    }
-    index.put_pod(&namespace, &name, Arc::new(value))
-}
-
-fn put_job(index: &mut Index, job: Job) -> Keys {
-    let ((namespace, name), _) = identity(&job);
-    let mut value = json(&job);
+/// A workload, of which a list tells neither kind nor version.
+fn put_workload<K: Resource<DynamicType = ()>>(observer: &Observer, kind: &'static str, sent: &Sent<K>) {
+    let ((namespace, name), _) = identity(sent);
+    let mut value = sent.shaped(&WORKLOAD);
     if let Some(object) = value.as_object_mut() {
-        object.remove("spec");
+        object.insert("apiVersion".to_owned(), K::api_version(&()).into());
+        object.insert("kind".to_owned(), kind.into());
     }
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| {
-            matches!(
-                key.as_str(),
-                "name" | "namespace" | "uid" | "labels" | "creationTimestamp"
-            )
-        });
-    }
-    index.put_job(&namespace, &name, Arc::new(value))
+    observer.see(|index| index.put_workload(kind, &namespace, &name, Arc::new(value)));
 }
 
-fn put_pre_state(index: &mut Index, revision: PartialObjectMeta<ControllerRevision>) -> Keys {
+fn put_pod(observer: &Observer, sent: &Sent<Pod>) {
+    let ((namespace, name), _) = identity(sent);
+    let value = Arc::new(sent.shaped(&POD));
+    observer.see(|index| index.put_pod(&namespace, &name, value));
+}
+
+fn put_job(observer: &Observer, sent: &Sent<Job>) {
+    let ((namespace, name), _) = identity(sent);
+    let value = Arc::new(sent.shaped(&JOB));
+    observer.see(|index| index.put_job(&namespace, &name, value));
+}
+
+fn put_claim(observer: &Observer, sent: &Sent<Lease>) {
+    if let Some(claim) = sent.parse().ok().as_ref().and_then(claims::read) {
+        observer.see(|index| index.put_claim(claim));
+    }
+}
+
+fn put_pre_state(observer: &Observer, sent: &Sent<PartialObjectMeta<ControllerRevision>>) {
+    let Ok(revision) = sent.parse() else { return };
     let labels = revision.metadata.labels.clone().unwrap_or_default();
     let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
-    index.put_pre_state(StoredPreState {
+    let stored = StoredPreState {
         name: revision.name_any(),
         uid: revision.metadata.uid.clone().unwrap_or_default(),
         release_uid: label(LABEL_RELEASE_UID),
         environment: label(LABEL_ENVIRONMENT),
-    })
+    };
+    observer.see(|index| index.put_pre_state(stored));
 }

@@ -145,8 +145,9 @@ impl Bench {
         let passes = operator.metric(PASSES, "kind=\"Release\"").await? - passes;
         let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
         eprintln!(
-            "  {:.1} ms of CPU a promotion, {:.1} MiB at most",
+            "  {:.1} ms of CPU and {:.1} passes a promotion, {:.1} MiB at most",
             cpu / promotions,
+            passes / promotions,
             after.peak
         );
 

@@ -1,6 +1,8 @@
 //! Which pods are a workload's, which of those run its present template, and which of those are
 //! crash-looping.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{condition_says, condition_text, count, is_terminating, is_true, text};
@@ -9,7 +11,7 @@ const REVISION_LABEL: &str = "controller-revision-hash";
 
 /// Why a workload is unhealthy now; the caller applies the grace. Scaling, node drains and pods that start
 /// are not health loss, and finished Jobs have no health to lose.
-pub fn unhealthy(object: &Value, pods: &[Value]) -> Option<String> {
+pub fn unhealthy(object: &Value, pods: &[Arc<Value>]) -> Option<String> {
     let kind = text(object, "/kind");
     if !super::has_observed_generation(kind) {
         return None;
@@ -29,7 +31,7 @@ pub fn unhealthy(object: &Value, pods: &[Value]) -> Option<String> {
 }
 
 /// How many pods of a StatefulSet's update revision are there, stay, and are ready.
-pub(super) fn ready_of_update_revision(object: &Value, pods: &[Value]) -> i64 {
+pub(super) fn ready_of_update_revision(object: &Value, pods: &[Arc<Value>]) -> i64 {
     let revision = text(object, "/status/updateRevision");
     let renewed = pods.iter().filter(|pod| {
         belongs(object, pod) && has_revision(pod, revision) && !is_terminating(pod) && is_true(pod, "Ready")

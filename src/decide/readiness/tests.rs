@@ -1,5 +1,7 @@
 //! Every row of readiness.md, and every known mistake of others.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -105,8 +107,16 @@ fn none() -> Value {
     json!({})
 }
 
+fn shared(pods: &[Value]) -> Vec<Arc<Value>> {
+    pods.iter().cloned().map(Arc::new).collect()
+}
+
+fn unhealthy(object: &Value, pods: &[Value]) -> Option<String> {
+    super::unhealthy(object, &shared(pods))
+}
+
 fn verdict(object: &Value, pods: &[Value]) -> &'static str {
-    match judge(object, pods, None) {
+    match judge(object, &shared(pods), None) {
         Readiness::Ready => "Ready",
         Readiness::Progressing { reason, .. } => reason,
         Readiness::Failed { reason, .. } => reason,
