@@ -1,5 +1,7 @@
 //! What is promoted: products in namespaces of their own, each with a Deployment in each of three target namespaces.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +11,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
+use kube::runtime::wait::await_condition;
+use kube::runtime::wait::conditions::is_deployment_completed;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +28,8 @@ pub const WINDOW: [&str; 1] = ["bench-window"];
 const APPROVAL: &str = "bench-approval";
 const DEPLOYER: &str = "signalbox-deployer";
 const APPROVER: &str = "bob";
+/// How long a Deployment may take to run.
+const TO_RUN: Duration = Duration::from_secs(120);
 /// Requests at once: enough to keep an API server on two cores busy.
 const AT_ONCE: usize = 16;
 
@@ -69,13 +75,14 @@ impl Fleet {
             ["sit", "uat", "prod"]
                 .map(|stage| (format!("bench-{index:03}"), format!("bench-{index:03}-{stage}")))
         });
-        self.at_once(targets, async |(team, target)| {
+        self.at_once(targets.clone(), async |(team, target)| {
             if target.ends_with("-sit") {
                 self.namespace(&team).await?;
             }
             self.target(&target).await
         })
         .await?;
+        self.running(targets.map(|(_, target)| target)).await?;
         self.environment(
             "bench-sit",
             json!({ "stage": "SIT", "namespace": "{namespace}-sit" }),
@@ -164,6 +171,8 @@ impl Fleet {
             self.within::<CronJob>(&target, job).await
         })
         .await?;
+        self.running((0..count).map(|index| format!("bench-a{index:02}-target")))
+            .await?;
         self.environment(
             APPROVAL,
             json!({
@@ -284,6 +293,19 @@ impl Fleet {
             },
         });
         self.within::<Deployment>(name, deployment).await
+    }
+
+    /// Waits until what stands in `namespaces` runs: a release would wait for it too, and write so.
+    async fn running(&self, namespaces: impl Iterator<Item = String>) -> Result<()> {
+        self.at_once(namespaces, async |namespace| {
+            let api = Api::<Deployment>::namespaced(self.client.clone(), &namespace);
+            let runs = await_condition(api, "app", is_deployment_completed());
+            tokio::time::timeout(TO_RUN, runs)
+                .await
+                .with_context(|| format!("the Deployment in {namespace} does not come to run"))??;
+            Ok(())
+        })
+        .await
     }
 
     async fn within<K>(&self, namespace: &str, object: Value) -> Result<()>
