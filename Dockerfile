@@ -3,11 +3,15 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
+# The allocator is C and is built by make.
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 COPY . .
+# The allocator takes its page size from the machine that builds; on arm64 a node may have larger ones.
 # The caches hold the registry and all compiled dependencies between builds, so that only our own crate is compiled again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --package signalbox --bin signalbox \
+    if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
+    && cargo build --release --locked --package signalbox --bin signalbox \
     && install -D --mode=0755 target/release/signalbox /out/signalbox
 
 # glibc, libgcc and CA certificates, and nothing else: no shell, no package manager. The time zone database is in the binary.

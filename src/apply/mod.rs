@@ -263,7 +263,7 @@ impl Applier<'_> {
                 self.wrote(|index| {
                     if gone {
                         // The watch tells later, and until then the finalizer would be taken off again, in vain.
-                        index.remove_release(o.namespace(), o.name())
+                        index.remove_release_of(o.namespace(), o.name(), o.uid())
                     } else {
                         index.put_release(written.into())
                     }

@@ -30,6 +30,7 @@ pub(super) struct Options {
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "SIGNALBOX_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// How log lines are written, to standard error; $SIGNALBOX_LOG says which (as in `info,kube=warn`)
     #[arg(long, env = "SIGNALBOX_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
     /// How long a workload may be unhealthy while it is observed
@@ -105,9 +106,12 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
 
 async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
     match kubeconfig {
-        None => Config::infer()
-            .await
-            .map_err(|e| format!("no cluster: neither a ServiceAccount nor a kubeconfig ({e})")),
+        // Which files were looked for in vain helps nobody who has named none.
+        None => Config::infer().await.map_err(|_| {
+            "no cluster: this is not a pod with a ServiceAccount, and $KUBECONFIG names no kubeconfig that can be read; \
+             name one with --kubeconfig"
+                .to_owned()
+        }),
         Some(path) => {
             let at = |e: &dyn std::fmt::Display| format!("kubeconfig {}: {e}", path.display());
             let kubeconfig = Kubeconfig::read_from(path).map_err(|e| at(&e))?;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::conditions::condition;
 use super::facts::{Claim, Setting};
+use super::version::Version;
 use crate::api::environment::{EnvironmentStatus, InventoryItem, Occupant, WindowStatus};
 use crate::api::release::State;
 use crate::api::{OCCUPIED_FINALIZER, Release, reasons, time};
@@ -211,9 +212,13 @@ fn inventory(seen: &Seen<'_>, environment: &str) -> Vec<InventoryItem> {
                 r.spec.line.clone(),
             )
         };
+        // Two that finish in the same second: the newer version stands, and what is equal keeps its place in every process.
+        let version = |r: &Release| r.spec.version.parse::<Version>().ok();
         key(a)
             .cmp(&key(b))
             .then_with(|| pb.finished_at.cmp(&pa.finished_at))
+            .then_with(|| version(b).cmp(&version(a)))
+            .then_with(|| a.metadata.name.cmp(&b.metadata.name))
     });
     stands.dedup_by(|(later, _), (kept, _)| {
         later.metadata.namespace == kept.metadata.namespace

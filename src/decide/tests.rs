@@ -2,6 +2,7 @@
 
 mod deciding;
 mod derived;
+mod environment;
 mod histories;
 mod manifest;
 mod promoting;

@@ -58,6 +58,7 @@ impl Key {
 /// A custom resource that does not fit its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unreadable {
+    pub resource_version: Option<String>,
     pub generation: Option<i64>,
     pub error: String,
 }
@@ -156,7 +157,13 @@ impl Index {
         }) {
             return vec![];
         }
-        self.unreadable.remove(&names);
+        // The answer to our own write may come after somebody's edit that made it unreadable.
+        if let Some(unreadable) = self.unreadable.get(&names) {
+            if seen(&unreadable.resource_version, &release.metadata.resource_version) {
+                return vec![];
+            }
+            self.unreadable.remove(&names);
+        }
         let product = (
             names.0.clone(),
             release.spec.product.clone(),
@@ -198,6 +205,16 @@ impl Index {
             }
         }
         keys
+    }
+
+    /// Forgets that very Release: another of the same name may have taken its place already.
+    pub fn remove_release_of(&mut self, namespace: &str, name: &str, uid: &str) -> Keys {
+        let known = self.release(namespace, name);
+        if known.is_some_and(|r| r.metadata.uid.as_deref() == Some(uid)) {
+            self.remove_release(namespace, name)
+        } else {
+            vec![]
+        }
     }
 
     pub fn remove_release(&mut self, namespace: &str, name: &str) -> Keys {
@@ -634,8 +651,11 @@ impl Index {
     }
 
     pub fn put_pre_state(&mut self, stored: StoredPreState) -> Keys {
-        self.pre_states_of.insert(&stored.release_uid, &stored.name);
-        self.pre_states.insert(stored.name.clone(), stored);
+        let (name, uid) = (stored.name.clone(), stored.release_uid.clone());
+        if let Some(before) = self.pre_states.insert(name.clone(), stored) {
+            self.pre_states_of.remove(&before.release_uid, &name);
+        }
+        self.pre_states_of.insert(&uid, &name);
         vec![]
     }
 

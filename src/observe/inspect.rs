@@ -1,14 +1,15 @@
 //! What the deployer may do, and what a dry run of each component shows, before anything is entered.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use serde_json::Value;
 
 use super::Observer;
-use super::memory::{Memory, Remembered, backoff};
+use super::memory::{Captured as Kept, Memory, Remembered, backoff};
 use crate::api::reasons;
 use crate::api::release::{Component, Promotion};
 use crate::cluster::Trouble;
@@ -18,20 +19,31 @@ use crate::decide::prestate::Captured;
 use crate::decide::{Change, before_entry, deploying, patches, paths, plan};
 
 /// How long an inspection made with the claim in hand stands, until the entry.
-const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
+const CAPTURED_STANDS: Duration = Duration::from_secs(2);
+
+/// When a promotion is inspected. With the claim in hand, everything is read again; the claim is named by its uid.
+pub(super) enum Moment {
+    Waiting,
+    /// To keep the pre-state.
+    Capturing(String),
+    /// The pre-state is kept.
+    Entering(String),
+}
 
 impl Observer {
-    /// The inspection of a promotion that has not entered. Without `live` it is remembered until the plan, the
+    /// The inspection of a promotion that has not entered. Until the claim is taken it is remembered until the plan, the
     /// Environment or a watched target changes, or, where it refuses, until it is time to look again.
     pub(super) async fn inspection(
         &self,
         o: &Observed,
         p: &Promotion,
         setting: &Setting,
-        live: bool,
+        moment: Moment,
         memory: &mut Memory,
         now: Timestamp,
     ) -> Arc<Inspection> {
+        let live = !matches!(moment, Moment::Waiting);
+        let captured = memory.captured.remove(&p.name);
         let namespace = setting.environment.spec.target_namespace(o.namespace());
         let fingerprint = self.fingerprint(o, p, setting, &namespace);
         let known = memory
@@ -41,12 +53,12 @@ impl Observer {
         if let Some(known) = known.filter(|k| !live && k.inspection.again_at.is_none_or(|at| now < at)) {
             return Arc::clone(&known.inspection);
         }
-        // What was captured a moment ago is what enters: each change carries the resourceVersion that was inspected, so
-        // that anybody who wrote in between is a conflict.
-        let captured = memory.captured.remove(&p.name).filter(|_| live);
-        if let Some((at, captured)) = captured
+        // What was captured a moment ago, under this very claim, is what enters. Whoever writes to a target in between is
+        // found out like one who writes between the entry and the change: what stands there is compared with the pre-state.
+        if let (Moment::Entering(claim), Some(captured)) = (&moment, captured)
             && captured.fingerprint == fingerprint
-            && now.duration_since(at) < CAPTURED_STANDS
+            && captured.claim == *claim
+            && captured.at.elapsed() < CAPTURED_STANDS
         {
             return captured.inspection;
         }
@@ -66,13 +78,15 @@ impl Observer {
             inspection.refusal.is_some() || inspection.components.iter().any(|c| c.refusal.is_some());
         inspection.again_at = refused.then(|| now + backoff(before));
         let inspection = Arc::new(inspection);
-        if live && !refused {
-            let captured = Remembered {
+        // A Retry is looked at once more: what it finds changed is for people to decide.
+        if let (Moment::Capturing(claim), false, 1) = (moment, refused, p.attempt) {
+            let captured = Kept {
+                at: Instant::now(),
+                claim,
                 fingerprint: fingerprint.clone(),
                 inspection: Arc::clone(&inspection),
-                tries: 0,
             };
-            memory.captured.insert(p.name.clone(), (now, captured));
+            memory.captured.insert(p.name.clone(), captured);
         }
         // A refusal counts however it was come by, else a claim would be taken and given back without end; and one that
         // comes back after a success is not the first.

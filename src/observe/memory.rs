@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -18,13 +19,11 @@ const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// What is remembered of one Release.
 #[derive(Default)]
 pub struct Memory {
-    /// Turns since it last came to rest.
-    pub turns: usize,
     pub plan_hashes: PlanHashes,
     /// By environment.
     pub inspections: HashMap<String, Remembered>,
-    /// By environment: what was inspected with the claim in hand, and when.
-    pub captured: HashMap<String, (Timestamp, Remembered)>,
+    /// By environment.
+    pub captured: HashMap<String, Captured>,
     /// By pre-state name; content is immutable.
     pub pre_states: HashMap<String, KeptPreState>,
     pub predecessors: HashMap<String, Arc<PreState>>,
@@ -87,6 +86,14 @@ pub struct Remembered {
     pub fingerprint: String,
     pub inspection: Arc<Inspection>,
     pub tries: u32,
+}
+
+/// What was inspected to keep the pre-state, under which claim (its uid), and when.
+pub struct Captured {
+    pub at: Instant,
+    pub claim: String,
+    pub fingerprint: String,
+    pub inspection: Arc<Inspection>,
 }
 
 /// A target after entry.

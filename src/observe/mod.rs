@@ -33,6 +33,7 @@ use crate::decide::version::Version;
 use crate::decide::{accepted, before_entry, decisions, plan, promotion, readiness};
 use crate::expressions;
 use index::Index;
+use inspect::Moment;
 pub use live::{said, target_key};
 use memory::{Evaluated, Memory};
 use queue::Queue;
@@ -310,7 +311,13 @@ impl Observer {
         if place.namespace == NamespaceState::Present
             && before_entry::may_ask(&setting.environment, o).is_ok()
         {
-            place.inspection = Some(self.inspection(o, p, &setting, place.live, memory, now).await);
+            let claim = || place.claim.as_ref().map(|c| c.uid.clone()).unwrap_or_default();
+            let moment = match (own, captured) {
+                (false, _) => Moment::Waiting,
+                (true, false) => Moment::Capturing(claim()),
+                (true, true) => Moment::Entering(claim()),
+            };
+            place.inspection = Some(self.inspection(o, p, &setting, moment, memory, now).await);
         }
         self.gates(o, p, &setting.environment.spec.gates, &mut place, memory, now)
             .await;
@@ -580,7 +587,7 @@ impl Observer {
     }
 
     /// Compiled once: an evaluation that is late is known by its expression.
-    fn compiled(&self, text: &str) -> Result<expressions::Expression, String> {
+    pub fn compiled(&self, text: &str) -> Result<expressions::Expression, String> {
         let mut known = self.expressions.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_EXPRESSIONS && !known.contains_key(text) {
             known.clear();

@@ -23,6 +23,10 @@ use crate::observe::index::Key;
 const LAST_WORDS: Duration = Duration::from_secs(8);
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Turns in a row after which an object that has still not come to rest is given a pause.
+const TURNS_IN_A_ROW: u32 = 24;
+/// The pause, and the time until something is looked at again that has to be tried later.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The longest time until a failed pass is tried again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest time that is slept in one go.
@@ -61,6 +65,7 @@ async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Rece
         keys: HashMap::new(),
         busy: HashSet::new(),
         failures: HashMap::new(),
+        turns: HashMap::new(),
     };
     let mut due = std::pin::pin!(scheduler(receiver));
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -104,6 +109,8 @@ struct Dispatcher {
     keys: HashMap<Id, Key>,
     busy: HashSet<Key>,
     failures: HashMap<Key, u32>,
+    /// Since it last came to rest.
+    turns: HashMap<Key, u32>,
 }
 
 impl Dispatcher {
@@ -140,13 +147,21 @@ impl Dispatcher {
         let Some(key) = self.keys.remove(&id) else { return };
         self.busy.remove(&key);
         let queue = self.context.observer.queue();
+        if !matches!(result, Ok(Next::Turn)) {
+            self.turns.remove(&key);
+        }
         match result {
             Ok(next) => {
                 self.failures.remove(&key);
                 match next {
+                    Next::Turn => {
+                        let turns = self.turns.entry(key.clone()).or_insert(0);
+                        *turns = (*turns + 1) % TURNS_IN_A_ROW;
+                        let after = if *turns == 0 { PAUSE } else { Duration::ZERO };
+                        queue.wake_after(key, after);
+                    }
                     Next::Rest => {}
-                    Next::Turn => queue.wake_after(key, Duration::ZERO),
-                    Next::Soon => queue.wake_after(key, Duration::from_millis(100)),
+                    Next::Soon => queue.wake_after(key, PAUSE),
                     Next::At(at) => queue.wake_after(key, until(at)),
                 }
             }

@@ -12,12 +12,10 @@ use crate::apply::{Applier, Progress};
 use crate::cluster::Trouble;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::{Step, decide, patches};
+use crate::observe::Observer;
 use crate::observe::index::Key;
 use crate::observe::memory::Memory;
 use crate::observe::queue::ENVIRONMENT_DEBOUNCE;
-
-/// Turns in a row after which a Release that has still not come to rest is given a pause.
-const TURNS_IN_A_ROW: usize = 24;
 
 pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
     match key {
@@ -113,17 +111,9 @@ async fn turn(
             Progress::Later => return Ok(Next::Soon),
             Progress::Stopped => return Ok(Next::Rest),
         },
-        Step::Wait(wait) => {
-            memory.turns = 0;
-            return Ok(wait.until.map_or(Next::Rest, Next::At));
-        }
+        Step::Wait(wait) => return Ok(wait.until.map_or(Next::Rest, Next::At)),
     }
-    memory.turns += 1;
-    if memory.turns < TURNS_IN_A_ROW {
-        return Ok(Next::Turn);
-    }
-    memory.turns = 0;
-    Ok(Next::Soon)
+    Ok(Next::Turn)
 }
 
 async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, Trouble> {
@@ -137,7 +127,7 @@ async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, T
         return Ok(Next::Rest);
     };
     let step = {
-        let problems = expression_problems(&setting.environment.spec);
+        let problems = expression_problems(&context.observer, &setting.environment.spec);
         let index = context.observer.index();
         let releases: Vec<_> = index
             .releases()
@@ -186,7 +176,7 @@ async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, T
 }
 
 /// Sentences about expressions that can never be evaluated.
-fn expression_problems(spec: &crate::api::EnvironmentSpec) -> Vec<String> {
+fn expression_problems(observer: &Observer, spec: &crate::api::EnvironmentSpec) -> Vec<String> {
     let gates = spec
         .gates
         .iter()
@@ -198,7 +188,7 @@ fn expression_problems(spec: &crate::api::EnvironmentSpec) -> Vec<String> {
     gates
         .chain(verification)
         .filter_map(|(name, expression)| {
-            let why = crate::expressions::Expression::compile(&expression.pass_when).err()?;
+            let why = observer.compiled(&expression.pass_when).err()?;
             Some(format!(
                 "{name}: passWhen {:?} cannot be evaluated: {why}",
                 expression.pass_when

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -341,7 +342,15 @@ fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
         return;
     }
     match sent.environment() {
-        Ok(environment) => observer.see(|index| index.put_environment(Arc::new(environment))),
+        Ok(environment) => {
+            // A promotion may enter at any moment, and what it occupies may not go: the finalizer comes at once.
+            let unheld = environment.metadata.finalizers.iter().flatten().next().is_none();
+            let key = Key::environment(&environment.name_any());
+            observer.see(|index| index.put_environment(Arc::new(environment)));
+            if unheld {
+                observer.queue().wake_after(key, Duration::ZERO);
+            }
+        }
         Err(error) => {
             let name = sent.name_any();
             tracing::error!(
@@ -356,6 +365,7 @@ fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
 
 fn unreadable<K: Resource>(sent: &Sent<K>, error: String) -> Unreadable {
     Unreadable {
+        resource_version: sent.resource_version(),
         generation: sent.meta().generation,
         error,
     }

@@ -5,6 +5,7 @@ mod audit;
 mod board;
 mod fleet;
 mod load;
+mod settled;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use audit::{Audit, Class};
 use board::Board;
 use fleet::Fleet;
 use load::Load;
+use settled::Settled;
 use table::{Table, Unit};
 
 const FLAGS: &[&str] = &["--policy-settle", "2s"];
@@ -43,6 +45,9 @@ pub struct Options {
     /// How many products, each with a Release through three environments
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     releases: u16,
+    /// How many settled Releases a restart is measured with, besides those that were promoted
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    settled: Vec<u32>,
     /// Measures this binary instead of building one, for instance one with symbols under a profiler
     #[arg(long, value_name = "PATH")]
     operator: Option<std::path::PathBuf>,
@@ -84,6 +89,22 @@ pub async fn run(options: Options) -> Result<()> {
     let mut operator = start().await?;
     let measured = bench.second_life(&mut operator).await;
     measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
+    operator.stop().await?;
+    let mut settled = Settled::of(&cluster, "bench-000", "app-1").await?;
+    for size in options.settled {
+        let size = usize::try_from(size)?;
+        eprintln!("{size} settled releases");
+        settled.grow(size).await?;
+        // The copies differ in what follows from their neighbours: a first life writes that down.
+        let mut operator = start().await?;
+        operator.leads().await?;
+        bench.audit.silence(SILENCE).await?;
+        operator.stop().await?;
+        let mut operator = start().await?;
+        let measured = bench.with_settled(&mut operator, size).await;
+        measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
+        operator.stop().await?;
+    }
     if options.json {
         println!("{}", bench.table.json()?);
     } else {
@@ -221,6 +242,33 @@ impl Bench {
             .row("writes and Events", wrote as f64, Unit::Count, Some(0.0));
         self.table
             .row("resident afterwards", load.resident, Unit::Mebibytes, Some(48.0));
+        Ok(())
+    }
+
+    /// The same with many, most of which nobody will ever look at again.
+    async fn with_settled(&mut self, operator: &mut Operator, size: usize) -> Result<()> {
+        let (began, since) = (Instant::now(), Timestamp::now());
+        operator.ready().await?;
+        let ready = began.elapsed();
+        operator.leads().await?;
+        tokio::time::sleep(2 * SILENCE).await;
+        self.audit.silence(SILENCE).await?;
+        let counts = self.audit.count(since)?;
+        let wrote = counts.get(&Class::Write).copied().unwrap_or_default()
+            + counts.get(&Class::Event).copied().unwrap_or_default();
+        let load = Load::of(operator.pid()?)?;
+        self.table
+            .section(&format!("restart with {size} settled releases"));
+        self.table
+            .row("ready", ready.as_secs_f64(), Unit::Seconds, Some(5.0));
+        self.table
+            .row("writes and Events", wrote as f64, Unit::Count, Some(0.0));
+        let cpu = load.cpu.as_secs_f64() * 1000.0;
+        self.table
+            .row("CPU until it is quiet", cpu, Unit::Milliseconds, None);
+        self.table
+            .row("resident afterwards", load.resident, Unit::Mebibytes, Some(100.0));
+        self.table.row("peak", load.peak, Unit::Mebibytes, None);
         Ok(())
     }
 

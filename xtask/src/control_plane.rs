@@ -303,6 +303,13 @@ impl ControlPlane {
         Ok(Client::try_from(config)?)
     }
 
+    /// A client that acts as a user by impersonation, without any group.
+    pub fn acting_as(&self, user: &str) -> Result<Client> {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(user.to_owned());
+        Ok(Client::try_from(config)?)
+    }
+
     /// The kubeconfig of one of the people, where the control plane is ours and knows their tokens.
     #[must_use]
     pub fn person_kubeconfig(&self, name: &str) -> Option<PathBuf> {

@@ -51,6 +51,11 @@ pub async fn run(options: Options) -> Result<()> {
     screen
         .note("Signalbox: one release that goes through to production, and one that is backed out in UAT.\n");
 
+    if let Some(path) = &options.kubeconfig {
+        ensure!(path.is_file(), "there is no kubeconfig {}", path.display());
+    }
+    screen
+        .note("Building the operator and bringing up a control plane; the first time that takes minutes.\n");
     // Two things that take their time and share nothing.
     let (built, cluster) = tokio::join!(
         crate::test::cargo(&repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
