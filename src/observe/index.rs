@@ -1,6 +1,8 @@
 //! What the watches have shown, as one plain synchronous index: events go in, the keys that they concern come out.
 //! No client and no clock.
 
+mod settled;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
 use crate::decide::calendar::Calendar;
 use crate::decide::facts::{Claim, Setting, StoredPreState};
 use crate::decide::plan;
+use settled::{Packed, outline};
 
 /// What is reconciled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +78,9 @@ type Names = (String, String);
 /// Everything watched.
 #[derive(Default)]
 pub struct Index {
+    /// In outline where it is over; then the whole is in `packed`.
     releases: HashMap<Names, Arc<Release>>,
+    packed: HashMap<Names, Packed>,
     unreadable: HashMap<Names, Unreadable>,
     unreadable_environments: HashMap<String, Unreadable>,
     by_product: HashMap<(String, String, String), BTreeSet<String>>,
@@ -107,6 +112,17 @@ impl Index {
     #[must_use]
     pub fn release(&self, namespace: &str, name: &str) -> Option<&Arc<Release>> {
         self.releases.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The Release with everything in it; [`Self::release`] has only an outline of one that is over.
+    #[must_use]
+    pub fn whole(&self, namespace: &str, name: &str) -> Option<Arc<Release>> {
+        let names = (namespace.to_owned(), name.to_owned());
+        let known = self.releases.get(&names)?;
+        match self.packed.get(&names) {
+            Some(packed) => packed.whole().map(Arc::new),
+            None => Some(Arc::clone(known)),
+        }
     }
 
     #[must_use]
@@ -173,6 +189,21 @@ impl Index {
             .entry(product)
             .or_default()
             .insert(names.1.clone());
+        let packed = if unsettled(&release) {
+            None
+        } else {
+            Packed::of(&release)
+        };
+        let release = match packed {
+            Some(packed) => {
+                self.packed.insert(names.clone(), packed);
+                Arc::new(outline(&release))
+            }
+            None => {
+                self.packed.remove(&names);
+                release
+            }
+        };
         let before = self.releases.insert(names, Arc::clone(&release));
         self.activate(&release);
         let mut keys = vec![Key::of(&release)];
@@ -220,6 +251,7 @@ impl Index {
     pub fn remove_release(&mut self, namespace: &str, name: &str) -> Keys {
         let names = (namespace.to_owned(), name.to_owned());
         self.unreadable.remove(&names);
+        self.packed.remove(&names);
         let Some(release) = self.releases.remove(&names) else {
             return vec![];
         };

@@ -186,7 +186,7 @@ impl Observer {
 
     fn known(&self, namespace: &str, name: &str) -> Option<Observed> {
         let index = self.index();
-        let release = Arc::clone(index.release(namespace, name)?);
+        let release = index.whole(namespace, name)?;
         let siblings = index.siblings(&release);
         let uid = release.metadata.uid.clone().unwrap_or_default();
         let older = siblings
