@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -90,7 +89,7 @@ pub struct Remembered {
 
 /// What was inspected to keep the pre-state, under which claim (its uid), and when.
 pub struct Captured {
-    pub at: Instant,
+    pub at: Timestamp,
     pub claim: String,
     pub fingerprint: String,
     pub inspection: Arc<Inspection>,
