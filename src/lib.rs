@@ -17,5 +17,6 @@ pub mod cli;
 pub mod cluster;
 pub mod decide;
 pub mod expressions;
+pub mod manifests;
 pub mod observe;
 pub mod operator;
