@@ -17,6 +17,7 @@ pub mod cli;
 pub mod cluster;
 pub mod decide;
 pub mod expressions;
+pub mod lint;
 pub mod manifests;
 pub mod observe;
 pub mod operator;

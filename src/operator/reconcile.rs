@@ -137,7 +137,8 @@ async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, T
         return Ok(Next::Rest);
     };
     let step = {
-        let problems = expression_problems(&setting.environment.spec);
+        let problems = crate::expressions::problems(&setting.environment.spec);
+        let problems: Vec<String> = problems.into_iter().map(|p| p.sentence).collect();
         let index = context.observer.index();
         let releases: Vec<_> = index
             .releases()
@@ -183,28 +184,6 @@ async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, T
         }
         EnvironmentStep::Wait(until) => Ok(until.map_or(Next::Rest, Next::At)),
     }
-}
-
-/// Sentences about expressions that can never be evaluated.
-fn expression_problems(spec: &crate::api::EnvironmentSpec) -> Vec<String> {
-    let gates = spec
-        .gates
-        .iter()
-        .filter_map(|g| Some((&g.name, g.expression.as_ref()?)));
-    let verification = spec
-        .verification
-        .iter()
-        .filter_map(|v| Some((&v.name, v.expression.as_ref()?)));
-    gates
-        .chain(verification)
-        .filter_map(|(name, expression)| {
-            let why = crate::expressions::Expression::compile(&expression.pass_when).err()?;
-            Some(format!(
-                "{name}: passWhen {:?} cannot be evaluated: {why}",
-                expression.pass_when
-            ))
-        })
-        .collect()
 }
 
 /// Whether the images that a promotion put in are not the ones that run.
