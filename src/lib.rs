@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The arrows run one way: [`api`] knows nobody; [`decide`] knows `api`; [`observe`] and [`apply`] know both and speak
-//! through [`cluster`]; [`operator`] ties them; [`cli`] stands on top.
+//! through [`cluster`]; [`operator`] ties them; [`simulate`] lets them run in memory and virtual time; [`cli`] stands on
+//! top.
 
 pub mod api;
 pub mod apply;
@@ -21,3 +22,4 @@ pub mod lint;
 pub mod manifests;
 pub mod observe;
 pub mod operator;
+pub mod simulate;

@@ -7,6 +7,7 @@ use super::{Applier, Progress};
 use crate::api::reasons;
 use crate::cluster::Trouble;
 use crate::cluster::deployer::{Mode, Object};
+use crate::cluster::requests::{Requests, Targets};
 use crate::decide::deploying;
 use crate::decide::facts::Observed;
 use crate::observe::memory::{Memory, Retried};
@@ -25,7 +26,7 @@ pub(super) struct Start {
     pub timeout_seconds: i64,
 }
 
-impl Applier<'_> {
+impl<C: Requests> Applier<'_, C> {
     pub(super) async fn start_job(
         &self,
         o: &Observed,

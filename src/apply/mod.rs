@@ -5,9 +5,7 @@
 mod jobs;
 mod targets;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
@@ -15,20 +13,17 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Api, Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::runtime::events::{Event, EventType};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::api::environment::EnvironmentStatus;
 use crate::api::{
-    Decision, Environment, FIELD_MANAGER, LABEL_ATTEMPT, LABEL_ENVIRONMENT, LABEL_RELEASE,
-    OCCUPIED_FINALIZER, RELEASE_FINALIZER, Release, UNSETTLED,
+    Environment, LABEL_ATTEMPT, LABEL_ENVIRONMENT, LABEL_RELEASE, OCCUPIED_FINALIZER, RELEASE_FINALIZER,
+    Release, UNSETTLED,
 };
 use crate::cluster::Trouble;
-use crate::cluster::sent::Sent;
+use crate::cluster::requests::Requests;
 use crate::decide::facts::{Claim, Holder, Observed, StoredPreState};
 use crate::decide::prestate::PreState;
 use crate::decide::{Action, Announcement, Transition};
@@ -51,15 +46,15 @@ pub enum Progress {
 }
 
 /// Writes to the world.
-pub struct Applier<'a> {
-    pub observer: &'a Observer,
+pub struct Applier<'a, C: Requests = Client> {
+    pub observer: &'a Observer<C>,
     /// The object that is worked on, which need not be woken by what is written in its name.
     pub own: Option<&'a Key>,
-    pub recorder: &'a Recorder,
+    pub recorder: &'a C::Recorder,
     pub stopping: &'a AtomicBool,
 }
 
-impl Applier<'_> {
+impl<C: Requests> Applier<'_, C> {
     /// Lets the index know what has just been written. The pass goes on by itself: whoever else it concerns is woken.
     fn wrote(&self, change: impl FnOnce(&mut Index) -> Vec<Key>) {
         self.observer.wrote(self.own, change);
@@ -70,8 +65,10 @@ impl Applier<'_> {
     /// # Errors
     /// [`Trouble::Conflict`] where the Release has changed since it was observed; nothing is written then.
     pub async fn transition(&self, o: &Observed, transition: Transition) -> Result<(), Trouble> {
-        let written = put_status(&self.releases(o), &o.release.metadata, &transition.status).await?;
-        let written = written.release().map_err(Trouble::Invalid)?;
+        let written = self
+            .client()
+            .put_release_status(&o.release.metadata, &transition.status)
+            .await?;
         for promotion in &transition.status.environments {
             let was = o.release.promotion(&promotion.name).map(|p| p.state);
             if was != Some(promotion.state) {
@@ -106,7 +103,7 @@ impl Applier<'_> {
                 action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &reference).await {
+            if let Err(error) = self.client().publish(self.recorder, &event, &reference).await {
                 tracing::warn!(%error, reason = announcement.reason, "an Event could not be written");
             }
         }
@@ -251,14 +248,8 @@ impl Applier<'_> {
         let patch = json!({ "metadata": {
             "resourceVersion": o.release.metadata.resource_version, "uid": o.uid(), "finalizers": finalizers
         } });
-        match self
-            .releases(o)
-            .patch(o.name(), &PatchParams::default(), &Patch::Merge(patch))
-            .await
-            .map_err(Trouble::from)
-        {
+        match self.client().patch_release(o.namespace(), o.name(), &patch).await {
             Ok(written) => {
-                let written = written.release().map_err(Trouble::Invalid)?;
                 let gone = written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty();
                 self.wrote(|index| {
                     if gone {
@@ -275,8 +266,13 @@ impl Applier<'_> {
         }
     }
 
-    fn releases(&self, o: &Observed) -> Api<Sent<Release>> {
-        Api::namespaced(self.observer.client().clone(), o.namespace())
+    fn client(&self) -> &C {
+        self.observer.client()
+    }
+
+    /// The operator's own namespace.
+    fn home(&self) -> &str {
+        &self.observer.settings().operator_namespace
     }
 
     async fn claim(
@@ -288,7 +284,7 @@ impl Applier<'_> {
     ) -> Result<Progress, Trouble> {
         let lease = claims::write(namespace, holder, &o.release_path());
         let name = lease.name_any();
-        match self.leases().create(&post(), &lease).await.map_err(Trouble::from) {
+        match self.client().create_lease(self.home(), &lease).await {
             Ok(written) => {
                 tracing::info!(
                     environment,
@@ -310,10 +306,9 @@ impl Applier<'_> {
         lease.metadata.resource_version = Some(claim.resource_version.clone());
         lease.metadata.uid = Some(claim.uid.clone());
         match self
-            .leases()
-            .replace(&claim.name, &post(), &lease)
+            .client()
+            .replace_lease(self.home(), &claim.name, &lease)
             .await
-            .map_err(Trouble::from)
         {
             Ok(written) => {
                 self.remember_claim(&written);
@@ -325,20 +320,12 @@ impl Applier<'_> {
     }
 
     async fn release_claim(&self, claim: &Claim) -> Result<Progress, Trouble> {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: Some(claim.uid.clone()),
-                resource_version: Some(claim.resource_version.clone()),
-            }),
-            ..DeleteParams::default()
-        };
         match self
-            .leases()
-            .delete(&claim.name, &parameters)
+            .client()
+            .delete_lease(self.home(), &claim.name, &claim.uid, &claim.resource_version)
             .await
-            .map_err(Trouble::from)
         {
-            Ok(_) => {
+            Ok(()) => {
                 self.wrote(|index| index.remove_claim(&claim.name, &claim.uid));
                 Ok(Progress::Again)
             }
@@ -349,7 +336,7 @@ impl Applier<'_> {
 
     /// Reads the Lease again, so that the next pass knows who has it.
     async fn refresh_claim(&self, name: &str) -> Result<Progress, Trouble> {
-        match self.leases().get_opt(name).await? {
+        match self.client().lease(self.home(), name).await? {
             Some(lease) => self.remember_claim(&lease),
             None => {
                 let uid = self
@@ -370,13 +357,6 @@ impl Applier<'_> {
         if let Some(claim) = claims::read(lease) {
             self.wrote(|index| index.put_claim(claim));
         }
-    }
-
-    fn leases(&self) -> Api<Lease> {
-        Api::namespaced(
-            self.observer.client().clone(),
-            &self.observer.settings().operator_namespace,
-        )
     }
 
     async fn capture(
@@ -400,12 +380,7 @@ impl Applier<'_> {
             data: Some(RawExtension(json!(pre_state))),
             revision: pre_state.attempt,
         };
-        match self
-            .revisions()
-            .create(&post(), &revision)
-            .await
-            .map_err(Trouble::from)
-        {
+        match self.client().create_revision(self.home(), &revision).await {
             Ok(written) => {
                 tracing::info!(
                     environment,
@@ -414,13 +389,13 @@ impl Applier<'_> {
                     pre_state = name,
                     "pre-state kept"
                 );
-                self.known_pre_state(o, environment, &written.metadata);
+                self.known_pre_state(o, environment, &written);
                 Ok(Progress::Again)
             }
             // Kept before a crash: the next pass reads it and compares.
             Err(Trouble::AlreadyExists) => {
-                if let Some(kept) = self.revisions().get_metadata_opt(name).await? {
-                    self.known_pre_state(o, environment, &kept.metadata);
+                if let Some(kept) = self.client().revision_metadata(self.home(), name).await? {
+                    self.known_pre_state(o, environment, &kept);
                 }
                 Ok(Progress::Again)
             }
@@ -443,32 +418,13 @@ impl Applier<'_> {
     /// # Errors
     /// Anything but its absence.
     pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, Trouble> {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        match self
-            .revisions()
-            .delete(name, &parameters)
-            .await
-            .map_err(Trouble::from)
-        {
-            Ok(_) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
+        match self.client().delete_revision(self.home(), name, uid).await {
+            Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
             Err(trouble) => Err(trouble),
         }
-    }
-
-    fn revisions(&self) -> Api<ControllerRevision> {
-        Api::namespaced(
-            self.observer.client().clone(),
-            &self.observer.settings().operator_namespace,
-        )
     }
 
     async fn adopt(&self, o: &Observed, decision: &str, uid: &str) -> Result<Progress, Trouble> {
@@ -477,11 +433,10 @@ impl Applier<'_> {
             "name": o.name(), "uid": o.uid(), "controller": false, "blockOwnerDeletion": false,
         }]);
         let patch = json!({ "metadata": { "uid": uid, "ownerReferences": owner } });
-        let api: Api<Decision> = Api::namespaced(self.observer.client().clone(), o.namespace());
-        match api
-            .patch(decision, &PatchParams::default(), &Patch::Merge(patch))
+        match self
+            .client()
+            .patch_decision(o.namespace(), decision, &patch)
             .await
-            .map_err(Trouble::from)
         {
             Ok(written) => {
                 self.wrote(|index| index.put_decision(written.into()));
@@ -505,18 +460,12 @@ impl Applier<'_> {
         let patch = json!({ "metadata": {
             "resourceVersion": environment.metadata.resource_version, "finalizers": finalizers
         } });
-        let api: Api<Sent<Environment>> = Api::all(self.observer.client().clone());
-        match api
-            .patch(
-                &environment.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(patch),
-            )
+        match self
+            .client()
+            .patch_environment(&environment.name_any(), &patch)
             .await
-            .map_err(Trouble::from)
         {
             Ok(written) if add => {
-                let written = written.environment().map_err(Trouble::Invalid)?;
                 self.wrote(|index| index.put_environment(written.into()));
                 Ok(())
             }
@@ -534,60 +483,11 @@ impl Applier<'_> {
         environment: &Environment,
         status: EnvironmentStatus,
     ) -> Result<(), Trouble> {
-        let api: Api<Sent<Environment>> = Api::all(self.observer.client().clone());
-        let written = put_status(&api, &environment.metadata, &status).await?;
-        let written = written.environment().map_err(Trouble::Invalid)?;
+        let written = self
+            .client()
+            .put_environment_status(&environment.metadata, &status)
+            .await?;
         self.wrote(|index| index.put_environment(written.into()));
         Ok(())
     }
-}
-
-fn post() -> PostParams {
-    PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
-}
-
-/// Replaces the status, with the observed uid and resourceVersion as precondition. There is no need to send the spec: the
-/// API server takes nothing but the status from such a request.
-async fn put_status<K, S>(api: &Api<K>, observed: &ObjectMeta, status: &S) -> Result<K, Trouble>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-    S: Serialize,
-{
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body<'a, S> {
-        api_version: Cow<'a, str>,
-        kind: Cow<'a, str>,
-        metadata: Precondition<'a>,
-        status: &'a S,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Precondition<'a> {
-        name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        namespace: Option<&'a str>,
-        uid: Option<&'a str>,
-        resource_version: Option<&'a str>,
-    }
-    let name = observed.name.as_deref().unwrap_or_default();
-    let body = Body {
-        api_version: K::api_version(&()),
-        kind: K::kind(&()),
-        metadata: Precondition {
-            name,
-            namespace: observed.namespace.as_deref(),
-            uid: observed.uid.as_deref(),
-            resource_version: observed.resource_version.as_deref(),
-        },
-        status,
-    };
-    let bytes = serde_json::to_vec(&body).map_err(|e| Trouble::Invalid(e.to_string()))?;
-    let request = kube::core::Request::new(api.resource_url())
-        .replace_subresource("status", name, &post(), bytes)
-        .map_err(|e| Trouble::Invalid(e.to_string()))?;
-    Ok(api.clone().into_client().request(request).await?)
 }

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::{Applier, Progress};
 use crate::cluster::Trouble;
 use crate::cluster::deployer::{Form, Mode, Object};
+use crate::cluster::requests::{Requests, Targets};
 use crate::decide::Change;
 use crate::decide::facts::Observed;
 use crate::observe::memory::{Memory, RememberedTarget, Retried};
 use crate::observe::{said, target_key};
 
-impl Applier<'_> {
+impl<C: Requests> Applier<'_, C> {
     #[allow(clippy::too_many_arguments)]
     pub(super) async fn change(
         &self,

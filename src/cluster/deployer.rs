@@ -6,6 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::requests::Targets;
 use super::{Trouble, collection, group, plural};
 use crate::api::FIELD_MANAGER;
 
@@ -56,62 +57,6 @@ impl Deployer {
         }
     }
 
-    /// The object, or [`Trouble::NotFound`].
-    pub async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
-        self.send("GET", &self.path(object)?, None, "application/json")
-            .await
-    }
-
-    pub async fn patch(
-        &self,
-        object: Object<'_>,
-        form: Form,
-        patch: &Value,
-        mode: Mode,
-    ) -> Result<Value, Trouble> {
-        let media = match form {
-            Form::StrategicMerge => "application/strategic-merge-patch+json",
-            Form::JsonPatch => "application/json-patch+json",
-        };
-        let path = format!("{}?{}", self.path(object)?, Self::parameters(mode));
-        self.send("PATCH", &path, Some(patch), media).await
-    }
-
-    pub async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, Trouble> {
-        let plural = known(object)?;
-        let collection = collection(object.api_version, plural, &self.namespace);
-        let path = format!("{collection}?{}", Self::parameters(mode));
-        self.send("POST", &path, Some(body), "application/json").await
-    }
-
-    /// Deletes by uid; its dependents go with it in the background.
-    pub async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), Trouble> {
-        let options = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": { "uid": uid }, "propagationPolicy": "Background"
-        });
-        self.send("DELETE", &self.path(object)?, Some(&options), "application/json")
-            .await
-            .map(|_: Value| ())
-    }
-
-    /// Whether the deployer may do `verb` on the kind, asked of the API server.
-    pub async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, Trouble> {
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": { "resourceAttributes": {
-                "namespace": self.namespace, "verb": verb,
-                "group": group(object.api_version), "resource": known(object)?, "name": object.name
-            } }
-        });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = self.send("POST", path, Some(&review), "application/json").await?;
-        Ok(answer
-            .pointer("/status/allowed")
-            .and_then(Value::as_bool)
-            .unwrap_or(false))
-    }
-
     fn path(&self, object: Object<'_>) -> Result<String, Trouble> {
         Ok(format!(
             "{}/{}",
@@ -150,6 +95,61 @@ impl Deployer {
             return Err(Trouble::Invalid(format!("{path:?} is not a path")));
         }
         Ok(self.client.request::<Value>(request).await?)
+    }
+}
+
+impl Targets for Deployer {
+    async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
+        self.send("GET", &self.path(object)?, None, "application/json")
+            .await
+    }
+
+    async fn patch(
+        &self,
+        object: Object<'_>,
+        form: Form,
+        patch: &Value,
+        mode: Mode,
+    ) -> Result<Value, Trouble> {
+        let media = match form {
+            Form::StrategicMerge => "application/strategic-merge-patch+json",
+            Form::JsonPatch => "application/json-patch+json",
+        };
+        let path = format!("{}?{}", self.path(object)?, Self::parameters(mode));
+        self.send("PATCH", &path, Some(patch), media).await
+    }
+
+    async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, Trouble> {
+        let plural = known(object)?;
+        let collection = collection(object.api_version, plural, &self.namespace);
+        let path = format!("{collection}?{}", Self::parameters(mode));
+        self.send("POST", &path, Some(body), "application/json").await
+    }
+
+    async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), Trouble> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": { "uid": uid }, "propagationPolicy": "Background"
+        });
+        self.send("DELETE", &self.path(object)?, Some(&options), "application/json")
+            .await
+            .map(|_: Value| ())
+    }
+
+    async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, Trouble> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "namespace": self.namespace, "verb": verb,
+                "group": group(object.api_version), "resource": known(object)?, "name": object.name
+            } }
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self.send("POST", path, Some(&review), "application/json").await?;
+        Ok(answer
+            .pointer("/status/allowed")
+            .and_then(Value::as_bool)
+            .unwrap_or(false))
     }
 }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
 use serde_json::Value;
 
 use super::Observer;
@@ -12,7 +10,8 @@ use super::memory::{Memory, Remembered, backoff};
 use crate::api::reasons;
 use crate::api::release::{Component, Promotion};
 use crate::cluster::Trouble;
-use crate::cluster::deployer::{Deployer, Form, Mode, Object};
+use crate::cluster::deployer::{Form, Mode, Object};
+use crate::cluster::requests::{Requests, Targets};
 use crate::decide::facts::{Inspected, Inspection, Live, Observed, Refusal, Setting};
 use crate::decide::prestate::Captured;
 use crate::decide::{Change, before_entry, deploying, patches, paths, plan};
@@ -20,7 +19,7 @@ use crate::decide::{Change, before_entry, deploying, patches, paths, plan};
 /// How long an inspection made with the claim in hand stands, until the entry.
 const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
 
-impl Observer {
+impl<C: Requests> Observer<C> {
     /// The inspection of a promotion that has not entered. Without `live` it is remembered until the plan, the
     /// Environment or a watched target changes, or, where it refuses, until it is time to look again.
     pub(super) async fn inspection(
@@ -114,17 +113,17 @@ impl Observer {
     }
 }
 
-struct Inspector<'a> {
-    observer: &'a Observer,
+struct Inspector<'a, C: Requests> {
+    observer: &'a Observer<C>,
     o: &'a Observed,
     p: &'a Promotion,
     setting: &'a Setting,
-    deployer: Deployer,
+    deployer: C::Deployer,
     namespace: &'a str,
     live: bool,
 }
 
-impl Inspector<'_> {
+impl<C: Requests> Inspector<'_, C> {
     async fn inspect(&mut self) -> Inspection {
         // A binding may outlive its ServiceAccount, and impersonating one that is not there still works.
         let absent = if self.live {
@@ -370,10 +369,14 @@ impl Inspector<'_> {
     /// A missing deployer answers with the same 403 as missing rights; the message has to name the cause.
     async fn missing_deployer(&self) -> Option<Refusal> {
         let name = &self.observer.settings().deployer;
-        let api: Api<ServiceAccount> = Api::namespaced(self.observer.client().clone(), self.namespace);
-        match api.get_opt(name).await {
-            Ok(Some(_)) => None,
-            Ok(None) => {
+        match self
+            .observer
+            .client()
+            .has_service_account(self.namespace, name)
+            .await
+        {
+            Ok(true) => None,
+            Ok(false) => {
                 let sentence = format!(
                     "there is no ServiceAccount {name} in {}: create it with its Role and RoleBinding, or list {} in the chart's deployer.namespaces",
                     self.namespace, self.namespace

@@ -10,11 +10,12 @@ use super::memory::{Memory, RememberedTarget, Retried};
 use crate::api::reasons;
 use crate::api::release::{Promotion, State, Target};
 use crate::cluster::Trouble;
-use crate::cluster::deployer::{Deployer, Object};
+use crate::cluster::deployer::Object;
+use crate::cluster::requests::{Requests, Targets};
 use crate::decide::facts::{KeptPreState, Live, LiveComponent, Observed, Place};
 use crate::decide::readiness::{self, Readiness};
 
-impl Observer {
+impl<C: Requests> Observer<C> {
     pub(super) async fn after_entry(
         &self,
         o: &Observed,
@@ -86,7 +87,7 @@ impl Observer {
         p: &Promotion,
         target: &Target,
         namespace: &str,
-        deployer: &Deployer,
+        deployer: &C::Deployer,
         remembered: &mut RememberedTarget,
         component: &str,
         now: Timestamp,
@@ -185,7 +186,7 @@ fn newest(indexed: Option<Arc<Value>>, remembered: Option<Arc<Value>>) -> Option
 
 async fn read(
     target: &Target,
-    deployer: &Deployer,
+    deployer: &impl Targets,
     remembered: &mut RememberedTarget,
     now: Timestamp,
 ) -> Live {

@@ -10,20 +10,16 @@ pub mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::Client;
 use serde_json::Value;
 
 use crate::api::environment::{DefaultWindow, Environment, Gate, WindowKind};
 use crate::api::release::{Promotion, State};
 use crate::api::{Decision, Release, reasons};
 use crate::cluster::Trouble;
-use crate::cluster::deployer::Deployer;
+use crate::cluster::requests::Requests;
 use crate::decide::calendar::{self, Calendar};
 use crate::decide::facts::{
     Claim, JobState, KeptPreState, NamespaceState, Observed, Place, Refusal, Rival, Setting, Settings, Trust,
@@ -37,16 +33,14 @@ pub use live::{said, target_key};
 use memory::{Evaluated, Memory};
 use queue::Queue;
 
-/// How long an environment owner's expression may take.
-const EXPRESSION_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a failed evaluation is believed.
 const FAILED_EXPRESSION_STANDS: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 /// Compiled expressions that are kept.
 const MOST_EXPRESSIONS: usize = 1024;
 
 /// Reads the world.
-pub struct Observer {
-    client: Client,
+pub struct Observer<C = Client> {
+    client: C,
     index: RwLock<Index>,
     queue: Queue,
     settings: Arc<Settings>,
@@ -57,9 +51,9 @@ pub struct Observer {
     expressions: Mutex<HashMap<String, Result<expressions::Expression, String>>>,
 }
 
-impl Observer {
+impl<C: Requests> Observer<C> {
     #[must_use]
-    pub fn new(client: Client, queue: Queue, settings: Arc<Settings>, expected: trust::Expected) -> Self {
+    pub fn new(client: C, queue: Queue, settings: Arc<Settings>, expected: trust::Expected) -> Self {
         Self {
             client,
             index: RwLock::default(),
@@ -118,7 +112,7 @@ impl Observer {
     }
 
     #[must_use]
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &C {
         &self.client
     }
 
@@ -144,14 +138,10 @@ impl Observer {
 
     /// The deployer of `namespace`, on behalf of this promotion.
     #[must_use]
-    pub fn deployer(&self, namespace: &str, release: &str, environment: &str, attempt: i64) -> Deployer {
+    pub fn deployer(&self, namespace: &str, release: &str, environment: &str, attempt: i64) -> C::Deployer {
         let promotion = format!("{release}/{environment}/{attempt}");
-        Deployer::new(
-            self.client.clone(),
-            &self.settings.deployer,
-            namespace,
-            &promotion,
-        )
+        self.client
+            .deployer(&self.settings.deployer, namespace, &promotion)
     }
 
     /// Everything that decides about a Release; `None` where it does not exist any more.
@@ -390,18 +380,14 @@ impl Observer {
         {
             return Ok(());
         }
-        let api: Api<kube::core::PartialObjectMeta<Release>> =
-            Api::namespaced(self.client.clone(), namespace);
-        claim.holder_absent = match api.get_metadata_opt(name).await {
-            Ok(found) => found.is_none_or(|f| f.metadata.uid != uid),
-            Err(error) => return Err(error.into()),
-        };
+        let found = self.client.release_metadata(namespace, name).await?;
+        claim.holder_absent = found.is_none_or(|f| f.uid != uid);
         Ok(())
     }
 
     async fn live_claim(&self, namespace: &str) -> Result<Option<Claim>, Trouble> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.settings.operator_namespace);
-        let lease = api.get_opt(&plan::claim_name(namespace)).await?;
+        let home = &self.settings.operator_namespace;
+        let lease = self.client.lease(home, &plan::claim_name(namespace)).await?;
         Ok(lease.as_ref().and_then(claims::read))
     }
 
@@ -411,8 +397,7 @@ impl Observer {
         name: &str,
         known: Setting,
     ) -> Result<Setting, Trouble> {
-        let api: Api<Environment> = Api::all(self.client.clone());
-        let Some(live) = api.get_opt(name).await? else {
+        let Some(live) = self.client.environment(name).await? else {
             return Err(Trouble::NotFound);
         };
         if live.spec == known.environment.spec
@@ -430,11 +415,10 @@ impl Observer {
 
     /// A Reject that the watch has not shown yet still blocks.
     async fn live_decisions(&self, o: &mut Observed) -> Result<(), Trouble> {
-        let api: Api<Decision> = Api::namespaced(self.client.clone(), o.namespace());
-        let mut decisions: Vec<Arc<Decision>> = api
-            .list(&ListParams::default())
+        let mut decisions: Vec<Arc<Decision>> = self
+            .client
+            .decisions(o.namespace())
             .await?
-            .items
             .into_iter()
             .filter(|d| d.spec.release == o.name())
             .map(Arc::new)
@@ -446,7 +430,6 @@ impl Observer {
 
     /// Newer versions that list this environment: has one Succeeded there that the watch has not shown yet?
     async fn live_newer(&self, o: &mut Observed, p: &Promotion) -> Result<(), Trouble> {
-        let api: Api<Release> = Api::namespaced(self.client.clone(), o.namespace());
         for sibling in &mut o.siblings {
             let listed = sibling.spec.environments.contains(&p.name);
             let succeeded = sibling
@@ -455,8 +438,12 @@ impl Observer {
             if listed
                 && !succeeded
                 && is_older(&o.release, sibling)
-                && let Some(live) = api
-                    .get_opt(sibling.metadata.name.as_deref().unwrap_or_default())
+                && let Some(live) = self
+                    .client
+                    .release(
+                        sibling.metadata.namespace.as_deref().unwrap_or_default(),
+                        sibling.metadata.name.as_deref().unwrap_or_default(),
+                    )
                     .await?
             {
                 *sibling = Arc::new(live);
@@ -466,9 +453,8 @@ impl Observer {
     }
 
     async fn live_pre_state(&self, name: &str) -> Result<Option<KeptPreState>, Trouble> {
-        let api: Api<ControllerRevision> =
-            Api::namespaced(self.client.clone(), &self.settings.operator_namespace);
-        let Some(kept) = api.get_opt(name).await? else {
+        let home = &self.settings.operator_namespace;
+        let Some(kept) = self.client.revision(home, name).await? else {
             return Ok(None);
         };
         let data = kept.data.map(|d| d.0).unwrap_or_default();
@@ -564,7 +550,7 @@ impl Observer {
         let result = match self.compiled(text) {
             Ok(compiled) => {
                 let (release, environment) = (Arc::new(release), Arc::new(environment));
-                expressions::evaluate(compiled, release, environment, EXPRESSION_DEADLINE).await
+                self.client.evaluate(compiled, release, environment).await
             }
             Err(why) => Err(why),
         };

@@ -2,6 +2,8 @@
 //!
 //! The texts are the chart's own files, so that there is one source of them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -43,8 +45,9 @@ pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
 }
 
 /// What the chart installs, for the operator that runs as `username`.
+#[derive(Clone)]
 pub struct Expected {
-    objects: Vec<(&'static str, &'static str, Value)>,
+    objects: Arc<Vec<(&'static str, &'static str, Value)>>,
 }
 
 impl Expected {
@@ -62,7 +65,14 @@ impl Expected {
                 objects.push((kind, name, object["spec"].clone()));
             }
         }
-        Ok(Self { objects })
+        Ok(Self {
+            objects: Arc::new(objects),
+        })
+    }
+
+    /// Kind, name and spec of each policy and binding.
+    pub fn objects(&self) -> impl Iterator<Item = (&'static str, &'static str, &Value)> {
+        self.objects.iter().map(|(kind, name, spec)| (*kind, *name, spec))
     }
 
     /// What can be trusted, from when on.
@@ -70,7 +80,7 @@ impl Expected {
     pub fn judge(&self, index: &Index) -> Trust {
         let mut decisions_since = Timestamp::MIN;
         let mut requests_since = Timestamp::MIN;
-        for (kind, name, spec) in &self.objects {
+        for (kind, name, spec) in self.objects.iter() {
             let Some(live) = index.policy(kind, name) else {
                 return Trust::Broken(format!(
                     "{kind} {name} is missing, so that nobody vouches for who wrote it: install the chart's policies again"
@@ -125,7 +135,7 @@ mod tests {
         let expected =
             Expected::new("system:serviceaccount:a:signalbox", "signalbox-deployer").expect("YAML");
         assert_eq!(expected.objects.len(), 2 * TEXTS.len());
-        for (kind, name, spec) in &expected.objects {
+        for (kind, name, spec) in expected.objects.iter() {
             assert!(spec.is_object(), "{kind} {name} has a spec");
             assert!(!spec.to_string().contains("OPERATOR_USERNAME"), "{kind} {name}");
         }

@@ -30,7 +30,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// What a pass wants next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Nothing until something changes.
     Rest,
     At(Timestamp),
@@ -173,7 +173,7 @@ impl Dispatcher {
 }
 
 /// 100 ms, doubled with each failure in a row, to a minute.
-fn backoff(tries: u32) -> Duration {
+pub(crate) fn backoff(tries: u32) -> Duration {
     (Duration::from_millis(50) * 2_u32.saturating_pow(tries.min(16))).min(LONGEST_BACKOFF)
 }
 

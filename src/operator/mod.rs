@@ -1,10 +1,10 @@
 //! Ties it together: watches feed the index, a leader drains the queue, one pass is observe → decide → apply.
 
-mod dispatch;
+pub(crate) mod dispatch;
 mod http;
 mod leadership;
 pub mod metrics;
-mod reconcile;
+pub(crate) mod reconcile;
 mod unreadable;
 mod watches;
 

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::dispatch::Next;
+use super::metrics::Metrics;
 use super::{Context, unreadable};
 use crate::api::Release;
 use crate::apply::{Applier, Progress};
 use crate::cluster::Trouble;
+use crate::cluster::requests::Requests;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::{Step, decide, patches};
+use crate::observe::Observer;
 use crate::observe::index::Key;
 use crate::observe::memory::Memory;
 use crate::observe::queue::ENVIRONMENT_DEBOUNCE;
@@ -20,54 +23,67 @@ use crate::observe::queue::ENVIRONMENT_DEBOUNCE;
 const TURNS_IN_A_ROW: usize = 24;
 
 pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
+    let applier = Applier {
+        observer: &context.observer,
+        own: Some(key),
+        recorder: &context.recorder,
+        stopping: &context.stopping,
+    };
+    let client = context.observer.client();
     match key {
-        Key::Release { namespace, name } => release(context, key, namespace, name).await,
-        Key::Environment { name } => environment(context, key, name).await,
+        Key::Release { namespace, name } => {
+            let unreadable = context.observer.index().unreadable(namespace, name).cloned();
+            if let Some(unreadable) = unreadable {
+                unreadable::say(client, namespace, name, &unreadable).await?;
+                return Ok(Next::Rest);
+            }
+            let metrics = Some(&context.metrics);
+            release(&applier, (namespace, name), metrics, Timestamp::now()).await
+        }
+        Key::Environment { name } => {
+            let unreadable = context.observer.index().unreadable_environment(name).cloned();
+            if let Some(unreadable) = unreadable {
+                unreadable::say_environment(client, name, &unreadable).await?;
+                return Ok(Next::Rest);
+            }
+            environment(&applier, name, Timestamp::now()).await
+        }
     }
 }
 
-async fn release(context: &Context, key: &Key, namespace: &str, name: &str) -> Result<Next, Trouble> {
-    let unreadable = context.observer.index().unreadable(namespace, name).cloned();
-    if let Some(unreadable) = unreadable {
-        unreadable::say(context.observer.client(), namespace, name, &unreadable).await?;
-        return Ok(Next::Rest);
-    }
-    let Some(uid) = context
-        .observer
-        .index()
-        .release(namespace, name)
-        .and_then(|r| r.uid())
-    else {
+/// One step of one Release.
+pub(crate) async fn release<C: Requests>(
+    applier: &Applier<'_, C>,
+    key: (&str, &str),
+    metrics: Option<&Metrics>,
+    now: Timestamp,
+) -> Result<Next, Trouble> {
+    let observer = applier.observer;
+    let Some(uid) = observer.index().release(key.0, key.1).and_then(|r| r.uid()) else {
         return Ok(Next::Rest);
     };
     let mut recalled = Recalled {
-        context,
-        key: (namespace, name),
-        memory: context.observer.recall(&uid),
+        observer,
+        key,
+        memory: observer.recall(&uid),
         uid,
     };
-    turn(context, key, (namespace, name), &mut recalled.memory).await
+    turn(applier, key, &mut recalled.memory, metrics, now).await
 }
 
 /// What is remembered, put back however the pass ends: also when it takes too long, or panics.
-struct Recalled<'a> {
-    context: &'a Context,
+struct Recalled<'a, C: Requests> {
+    observer: &'a Observer<C>,
     key: (&'a str, &'a str),
     uid: String,
     memory: Memory,
 }
 
-impl Drop for Recalled<'_> {
+impl<C: Requests> Drop for Recalled<'_, C> {
     fn drop(&mut self) {
-        let release = self
-            .context
-            .observer
-            .index()
-            .release(self.key.0, self.key.1)
-            .cloned();
+        let release = self.observer.index().release(self.key.0, self.key.1).cloned();
         let settled = release.is_none_or(|r| is_settled(&r));
-        self.context
-            .observer
+        self.observer
             .remember(&self.uid, std::mem::take(&mut self.memory), settled);
     }
 }
@@ -83,30 +99,26 @@ fn is_settled(release: &Release) -> bool {
 }
 
 /// One step. Others that are due have their turn before the next: where a window opens for many, each begins at once.
-async fn turn(
-    context: &Context,
-    key: &Key,
+async fn turn<C: Requests>(
+    applier: &Applier<'_, C>,
     (namespace, name): (&str, &str),
     memory: &mut Memory,
+    metrics: Option<&Metrics>,
+    now: Timestamp,
 ) -> Result<Next, Trouble> {
-    if context.stopping.load(Ordering::Relaxed) {
+    if applier.stopping.load(Ordering::Relaxed) {
         return Ok(Next::Rest);
     }
-    let applier = Applier {
-        observer: &context.observer,
-        own: Some(key),
-        recorder: &context.recorder,
-        stopping: &context.stopping,
-    };
-    let now = Timestamp::now();
-    let Some(observed) = context.observer.release(namespace, name, memory, now).await? else {
+    let Some(observed) = applier.observer.release(namespace, name, memory, now).await? else {
         return Ok(Next::Rest);
     };
     match decide(&observed, now) {
         Step::Transition(transition) => {
-            let moved = context.metrics.moves(&observed, &transition.status);
+            let moved = metrics.map(|m| m.moves(&observed, &transition.status));
             applier.transition(&observed, *transition).await?;
-            moved.count();
+            if let Some(moved) = moved {
+                moved.count();
+            }
         }
         Step::Act(actions) => match applier.act(&observed, actions, memory, now).await? {
             Progress::Again => {}
@@ -126,20 +138,20 @@ async fn turn(
     Ok(Next::Soon)
 }
 
-async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, Trouble> {
-    let unreadable = context.observer.index().unreadable_environment(name).cloned();
-    if let Some(unreadable) = unreadable {
-        unreadable::say_environment(context.observer.client(), name, &unreadable).await?;
-        return Ok(Next::Rest);
-    }
-    let now = Timestamp::now();
-    let Some(setting) = context.observer.index().environments().get(name).cloned() else {
+/// One step of one Environment.
+pub(crate) async fn environment<C: Requests>(
+    applier: &Applier<'_, C>,
+    name: &str,
+    now: Timestamp,
+) -> Result<Next, Trouble> {
+    let observer = applier.observer;
+    let Some(setting) = observer.index().environments().get(name).cloned() else {
         return Ok(Next::Rest);
     };
     let step = {
         let problems = crate::expressions::problems(&setting.environment.spec);
         let problems: Vec<String> = problems.into_iter().map(|p| p.sentence).collect();
-        let index = context.observer.index();
+        let index = observer.index();
         let releases: Vec<_> = index
             .releases()
             .filter(|r| r.promotion(name).is_some())
@@ -161,12 +173,6 @@ async fn environment(context: &Context, key: &Key, name: &str) -> Result<Next, T
             drifted: &drifted,
         };
         environment::decide(&seen, now)
-    };
-    let applier = Applier {
-        observer: &context.observer,
-        own: Some(key),
-        recorder: &context.recorder,
-        stopping: &context.stopping,
     };
     match step {
         EnvironmentStep::AddFinalizer => {

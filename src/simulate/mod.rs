@@ -1,0 +1,475 @@
+//! The operator in memory and virtual time: a [`World`] of plain values in which the unchanged `observe`, `decide` and
+//! `apply` run, and which answers their requests as Kubernetes would, preconditions included.
+//!
+//! It stands in for the API server and its controllers only as far as the operator's own requests go. Nothing here decides.
+
+mod admission;
+mod answers;
+mod controllers;
+mod log;
+mod objects;
+mod operator;
+mod patching;
+mod plausible;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+use crate::api::{
+    Decision, DecisionSpec, Environment, EnvironmentSpec, GoDuration, Release, ReleaseReview, ReleaseSpec,
+    time,
+};
+use crate::decide::earliest;
+use crate::decide::facts::Settings;
+use crate::observe::index::Namespace;
+use crate::observe::trust::Expected;
+use answers::Cluster;
+use log::Log;
+pub use log::{Entry, WaitsFor};
+use objects::{Change, Objects};
+pub use objects::{Deed, Spot, Touch};
+use operator::Operator;
+pub use script::{Behaviour, JobBehaviour, Script, Where};
+
+/// Passes at one instant, above which the operator is said not to come to rest.
+const MOST_PASSES: usize = 20_000;
+
+/// Why something could not be put into the world.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The rules of the definition, as the API server would enforce them.
+    #[error("{kind} {name} is refused: {why}")]
+    Refused {
+        kind: &'static str,
+        name: String,
+        why: String,
+    },
+    #[error("there is no {kind} {name}")]
+    NotFound { kind: &'static str, name: String },
+    #[error("the chart's admission policies cannot be read: {0}")]
+    Policies(#[from] serde_yaml_ng::Error),
+}
+
+/// A cluster with the operator in it.
+///
+/// Put things in, [`World::advance`] from edge to edge, and read what happened when in [`World::log`].
+pub struct World {
+    cluster: Cluster,
+    settings: Arc<Settings>,
+    expected: Expected,
+    operators: Vec<Operator>,
+    log: Log,
+    deeds: Vec<Deed>,
+}
+
+impl World {
+    /// An empty one at `now`, with the operator's default settings. Its admission policies have been there for a day.
+    ///
+    /// # Errors
+    /// [`Error::Policies`], which a test keeps from happening.
+    pub fn new(now: Timestamp, script: Script) -> Result<Self, Error> {
+        Self::with(now, script, default_settings())
+    }
+
+    /// [`Self::new`] with other settings.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with(now: Timestamp, script: Script, settings: Settings) -> Result<Self, Error> {
+        let user = format!("system:serviceaccount:{}:signalbox", settings.operator_namespace);
+        let expected = Expected::new(&user, &settings.deployer)?;
+        Ok(Self::among(now, script, settings, expected, false))
+    }
+
+    /// With the policies already read. Where it is `interleaved`, every request pauses.
+    pub(crate) fn among(
+        now: Timestamp,
+        script: Script,
+        settings: Settings,
+        expected: Expected,
+        interleaved: bool,
+    ) -> Self {
+        let mut objects = Objects::new(now, script);
+        let since = time(now - SignedDuration::from_hours(24));
+        let metadata = json!({ "generation": 1, "creationTimestamp": since });
+        for (kind, name, spec) in expected.objects() {
+            let policy = Arc::new(json!({ "metadata": metadata, "spec": spec }));
+            objects.policies.push((kind, name, Arc::clone(&policy)));
+        }
+        Self {
+            cluster: Cluster::new(Arc::new(Mutex::new(objects)), interleaved),
+            settings: Arc::new(settings),
+            expected,
+            operators: Vec::new(),
+            log: Log::default(),
+            deeds: Vec::new(),
+        }
+    }
+
+    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.cluster.objects()
+    }
+
+    // ---- What people put in ---------------------------------------------------------------------------------
+
+    /// A namespace with these labels.
+    pub fn add_namespace(&mut self, name: &str, labels: BTreeMap<String, String>) {
+        let namespace = Namespace {
+            labels,
+            terminating: false,
+        };
+        let mut objects = self.objects();
+        objects.namespaces.insert(name.to_owned(), namespace.clone());
+        objects.changed(Change::Namespace(name.to_owned(), namespace));
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] by the definition's rules.
+    pub fn add_environment(&mut self, mut environment: Environment) -> Result<(), Error> {
+        admission::admit("Environment", &environment, None, &environment.metadata)?;
+        let mut objects = self.objects();
+        objects.born(&mut environment.metadata);
+        environment.status = None;
+        objects.keep_environment(environment);
+        Ok(())
+    }
+
+    /// One that carries a status goes on from there.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] by the definition's rules.
+    pub fn add_release(&mut self, mut release: Release) -> Result<(), Error> {
+        admission::admit("Release", &release, None, &release.metadata)?;
+        let mut objects = self.objects();
+        objects.born(&mut release.metadata);
+        objects.keep_release(release);
+        Ok(())
+    }
+
+    /// One whose creationTimestamp is still to come is taken then.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] by the definition's rules.
+    pub fn add_decision(&mut self, mut decision: Decision) -> Result<(), Error> {
+        admission::admit("Decision", &decision, None, &decision.metadata)?;
+        let mut objects = self.objects();
+        let created = decision.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        if created.is_some_and(|at| at > objects.now) {
+            objects.later.push(decision);
+        } else {
+            objects.born(&mut decision.metadata);
+            objects.decided(decision);
+        }
+        Ok(())
+    }
+
+    /// A Decision of `spec.by`, taken now.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] by the definition's rules.
+    pub fn decide(&mut self, namespace: &str, spec: DecisionSpec) -> Result<(), Error> {
+        let serial = self.objects().next_serial();
+        let mut decision = Decision::new(&format!("decision-{serial}"), spec);
+        decision.metadata.namespace = Some(namespace.to_owned());
+        self.add_decision(decision)
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] by the definition's rules.
+    pub fn add_review(&mut self, mut review: ReleaseReview) -> Result<(), Error> {
+        admission::admit("ReleaseReview", &review, None, &review.metadata)?;
+        let mut objects = self.objects();
+        objects.born(&mut review.metadata);
+        let review = Arc::new(review);
+        objects
+            .reviews
+            .insert(objects::names(&review.metadata), Arc::clone(&review));
+        objects.changed(Change::Review(review));
+        Ok(())
+    }
+
+    /// An object in a target namespace: a workload, a ConfigMap, a suspended CronJob. It runs, unless its status says
+    /// otherwise.
+    pub fn add_target(&mut self, namespace: &str, object: Value) {
+        self.objects().place_target(namespace, object);
+    }
+
+    /// Adds what was not given but the Releases and Environments speak of: namespaces with the labels that are asked for,
+    /// targets that run, CronJobs for gates and verification.
+    pub fn fill_in(&mut self) {
+        plausible::fill_in(&mut self.objects());
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] where the definition's rules do not let the spec change like that.
+    pub fn edit_release(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        edit: impl FnOnce(&mut ReleaseSpec),
+    ) -> Result<(), Error> {
+        let before = self.release(namespace, name)?;
+        let mut after = (*before).clone();
+        edit(&mut after.spec);
+        if after.spec == before.spec {
+            return Ok(());
+        }
+        admission::admit("Release", &after, Some(&*before), &after.metadata)?;
+        let mut objects = self.objects();
+        objects.edited(&mut after.metadata);
+        objects.keep_release(after);
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] where the definition's rules do not let the spec change like that.
+    pub fn edit_environment(
+        &mut self,
+        name: &str,
+        edit: impl FnOnce(&mut EnvironmentSpec),
+    ) -> Result<(), Error> {
+        let found = self.objects().environments.get(name).cloned();
+        let before = found.ok_or_else(|| not_found("Environment", name))?;
+        let mut after = (*before).clone();
+        edit(&mut after.spec);
+        if after.spec == before.spec {
+            return Ok(());
+        }
+        admission::admit("Environment", &after, Some(&*before), &after.metadata)?;
+        let mut objects = self.objects();
+        objects.edited(&mut after.metadata);
+        objects.keep_environment(after);
+        Ok(())
+    }
+
+    /// Marks it as being deleted; it goes once its finalizers have.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn delete_release(&mut self, namespace: &str, name: &str) -> Result<(), Error> {
+        let mut release = (*self.release(namespace, name)?).clone();
+        let mut objects = self.objects();
+        if release.metadata.deletion_timestamp.is_none() {
+            release.metadata.deletion_timestamp = Some(time(objects.now));
+            objects.edited(&mut release.metadata);
+            objects.keep_release(release);
+        }
+        Ok(())
+    }
+
+    /// Somebody other than the operator writes a target.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn edit_target(
+        &mut self,
+        namespace: &str,
+        kind: &'static str,
+        name: &str,
+        edit: impl FnOnce(&mut Value),
+    ) -> Result<(), Error> {
+        let spot = (namespace.to_owned(), kind.to_owned(), name.to_owned());
+        let mut objects = self.objects();
+        let before = objects.targets.get(&spot).cloned();
+        let before = before.ok_or_else(|| not_found(kind, name))?;
+        let mut after = (*before).clone();
+        edit(&mut after);
+        if after != *before {
+            let after = objects.stamp(after, Some(&before), "kubectl-edit");
+            objects.keep_target(Touch {
+                promotion: None,
+                spot,
+                before: Some(before),
+                after: Some(after),
+                back: false,
+            });
+        }
+        Ok(())
+    }
+
+    // ---- What stands there ----------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.objects().now
+    }
+
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn release(&self, namespace: &str, name: &str) -> Result<Arc<Release>, Error> {
+        let found = self
+            .objects()
+            .releases
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned();
+        found.ok_or_else(|| not_found("Release", name))
+    }
+
+    /// Every Release, by namespace and name.
+    #[must_use]
+    pub fn releases(&self) -> Vec<Arc<Release>> {
+        self.objects().releases.values().cloned().collect()
+    }
+
+    /// Every Environment, by name.
+    #[must_use]
+    pub fn environments(&self) -> Vec<Arc<Environment>> {
+        self.objects().environments.values().cloned().collect()
+    }
+
+    /// An object in a target namespace.
+    #[must_use]
+    pub fn target(&self, namespace: &str, kind: &str, name: &str) -> Option<Arc<Value>> {
+        let spot = (namespace.to_owned(), kind.to_owned(), name.to_owned());
+        self.objects().targets.get(&spot).cloned()
+    }
+
+    /// What happened when, oldest first.
+    #[must_use]
+    pub fn log(&self) -> &[Entry] {
+        self.log.entries()
+    }
+
+    /// Everything that was written since this was last asked, in order.
+    pub fn deeds(&mut self) -> Vec<Deed> {
+        std::mem::take(&mut self.deeds)
+    }
+
+    // ---- Time -----------------------------------------------------------------------------------------------
+
+    /// Does everything that is due now. False if the operator does not come to rest, which it always should.
+    pub fn settle(&mut self) -> bool {
+        let now = {
+            let mut objects = self.objects();
+            objects.people_decide();
+            objects.controllers_act();
+            objects.now
+        };
+        if self.operators.is_empty() {
+            let operator = Operator::start(&self.cluster, &self.settings, &self.expected);
+            self.operators.push(operator);
+        }
+        for _ in 0..MOST_PASSES {
+            let mut busy = false;
+            for operator in &mut self.operators {
+                operator.see_all();
+                if operator.begin(now) {
+                    busy = true;
+                    while !operator.go_on(now) {}
+                }
+            }
+            self.take_note();
+            if !busy {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// When something happens next by itself: time that somebody waits for, a workload, a Job, a person's Decision that
+    /// is dated.
+    #[must_use]
+    pub fn next_edge(&mut self) -> Option<Timestamp> {
+        let (now, reaction) = {
+            let objects = self.objects();
+            (objects.now, objects.next_reaction())
+        };
+        let operators = self.operators.iter_mut().map(|o| o.next(now));
+        operators.fold(reaction, earliest)
+    }
+
+    /// Does what is due, then moves the clock to the next edge and does what is due there. `None` where nothing will
+    /// ever happen any more unless somebody does something.
+    pub fn advance(&mut self) -> Option<Timestamp> {
+        self.settle();
+        let edge = self.next_edge()?;
+        self.move_to(edge);
+        self.settle();
+        Some(edge)
+    }
+
+    /// Goes from edge to edge until nothing is left to happen by `until`, where the clock then stands.
+    pub fn advance_until(&mut self, until: Timestamp) {
+        self.settle();
+        while let Some(edge) = self.next_edge().filter(|edge| *edge <= until) {
+            self.move_to(edge);
+            self.settle();
+        }
+        self.move_to(until);
+        self.settle();
+    }
+
+    fn move_to(&mut self, at: Timestamp) {
+        let mut objects = self.objects();
+        objects.now = objects.now.max(at);
+    }
+
+    /// Writes down what has been done since.
+    fn take_note(&mut self) {
+        let (now, deeds) = {
+            let mut objects = self.objects();
+            (objects.now, std::mem::take(&mut objects.deeds))
+        };
+        for deed in deeds {
+            self.log.note(now, &deed);
+            self.deeds.push(deed);
+        }
+    }
+}
+
+fn not_found(kind: &'static str, name: &str) -> Error {
+    Error::NotFound {
+        kind,
+        name: name.to_owned(),
+    }
+}
+
+impl Objects {
+    /// A new generation, by somebody else than the operator.
+    fn edited(&mut self, metadata: &mut ObjectMeta) {
+        metadata.generation = metadata.generation.map(|g| g + 1);
+        metadata.resource_version = Some(self.next_serial().to_string());
+    }
+
+    fn decided(&mut self, decision: Decision) {
+        let decision = Arc::new(decision);
+        self.decisions
+            .insert(objects::names(&decision.metadata), Arc::clone(&decision));
+        self.changed(Change::Decision(decision));
+    }
+
+    /// Decisions whose time has come.
+    fn people_decide(&mut self) {
+        let now = self.now;
+        let due = |d: &Decision| {
+            let created = d.metadata.creation_timestamp.as_ref();
+            created.is_none_or(|t| t.0 <= now)
+        };
+        let (taken, later) = std::mem::take(&mut self.later).into_iter().partition(due);
+        self.later = later;
+        let taken: Vec<Decision> = taken;
+        for mut decision in taken {
+            self.born(&mut decision.metadata);
+            self.decided(decision);
+        }
+    }
+}
+
+/// What `signalbox run` does where nothing else is said.
+fn default_settings() -> Settings {
+    let duration = |seconds| GoDuration::from_secs(seconds).get();
+    Settings {
+        operator_namespace: "signalbox-system".to_owned(),
+        deployer: "signalbox-deployer".to_owned(),
+        health_grace: duration(120),
+        inconclusive_after: duration(1800),
+        policy_settle: duration(60),
+    }
+}

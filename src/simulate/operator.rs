@@ -1,0 +1,180 @@
+//! One operator in the simulated cluster: the very passes of the real one, woken by the same keys, over an index that is
+//! as old as what its watches have been shown.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, Waker};
+
+use futures::channel::mpsc::UnboundedReceiver;
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::scheduler::ScheduleRequest;
+
+use super::answers::Cluster;
+use super::objects::STREAMS;
+use crate::apply::Applier;
+use crate::cluster::Trouble;
+use crate::decide::facts::Settings;
+use crate::observe::Observer;
+use crate::observe::index::Key;
+use crate::observe::queue::{ENVIRONMENT_DEBOUNCE, Queue};
+use crate::observe::trust::Expected;
+use crate::operator::dispatch::{Next, backoff};
+use crate::operator::reconcile;
+
+/// What a pass that wants to go on soon is given as a pause.
+const SOON: SignedDuration = SignedDuration::from_millis(100);
+
+type Running = Pin<Box<dyn Future<Output = Result<Next, Trouble>> + Send>>;
+
+pub(crate) struct Operator {
+    observer: Arc<Observer<Cluster>>,
+    cluster: Cluster,
+    woken: UnboundedReceiver<ScheduleRequest<Key>>,
+    /// What is to be looked at, and when.
+    due: BTreeMap<Key, Timestamp>,
+    failures: BTreeMap<Key, u32>,
+    /// How much of each stream its watches have been shown.
+    shown: [usize; STREAMS],
+    /// A pass that is under way.
+    running: Option<(Key, Running)>,
+}
+
+impl Operator {
+    /// A process that has just begun to lead: it has listed everything, and looks at everything.
+    pub(crate) fn start(cluster: &Cluster, settings: &Arc<Settings>, expected: &Expected) -> Self {
+        let queue = Queue::default();
+        let observer = Observer::new(
+            cluster.clone(),
+            queue.clone(),
+            Arc::clone(settings),
+            expected.clone(),
+        );
+        let shown = {
+            let objects = cluster.objects();
+            for change in objects.everything() {
+                observer.see(|index| change.show(index));
+            }
+            std::array::from_fn(|stream| objects.streams[stream].len())
+        };
+        let woken = queue.open();
+        queue.wake(observer.index().all());
+        Self {
+            observer: Arc::new(observer),
+            cluster: cluster.clone(),
+            woken,
+            due: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            shown,
+            running: None,
+        }
+    }
+
+    /// Its watches are shown the next `most` changes of a stream.
+    pub(crate) fn see(&mut self, stream: usize, most: usize) {
+        let objects = self.cluster.objects();
+        let known = &objects.streams[stream];
+        let until = known.len().min(self.shown[stream].saturating_add(most));
+        for change in &known[self.shown[stream]..until] {
+            self.observer.see(|index| change.show(index));
+        }
+        self.shown[stream] = until;
+    }
+
+    /// Its watches are shown everything.
+    pub(crate) fn see_all(&mut self) {
+        for stream in 0..STREAMS {
+            self.see(stream, usize::MAX);
+        }
+    }
+
+    /// Takes up what it has been woken for.
+    fn listen(&mut self, now: Timestamp) {
+        while let Ok(request) = self.woken.try_recv() {
+            let after = match request.message {
+                Key::Release { .. } => SignedDuration::ZERO,
+                Key::Environment { .. } => SignedDuration::try_from(ENVIRONMENT_DEBOUNCE).unwrap_or_default(),
+            };
+            self.wake(request.message, now + after);
+        }
+    }
+
+    fn wake(&mut self, key: Key, at: Timestamp) {
+        let due = self.due.entry(key).or_insert(at);
+        *due = at.min(*due);
+    }
+
+    /// When it has something to do next.
+    pub(crate) fn next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.listen(now);
+        if self.running.is_some() {
+            return Some(now);
+        }
+        self.due.values().min().copied()
+    }
+
+    /// Begins the pass that has been due for longest, unless one is under way. False where there is none.
+    pub(crate) fn begin(&mut self, now: Timestamp) -> bool {
+        self.listen(now);
+        if self.running.is_some() {
+            return true;
+        }
+        let due = self.due.iter().filter(|(_, at)| **at <= now);
+        let Some(key) = due.min_by_key(|(_, at)| **at).map(|(key, _)| key.clone()) else {
+            return false;
+        };
+        self.due.remove(&key);
+        let observer = Arc::clone(&self.observer);
+        let pass = pass(observer, key.clone(), now);
+        self.running = Some((key, Box::pin(pass)));
+        true
+    }
+
+    /// Goes on until the next pause. True once the pass is over.
+    pub(crate) fn go_on(&mut self, now: Timestamp) -> bool {
+        let Some((_, running)) = &mut self.running else {
+            return true;
+        };
+        let Poll::Ready(result) = running.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            return false;
+        };
+        let Some((key, _)) = self.running.take() else {
+            return true;
+        };
+        let after = match result {
+            Ok(next) => {
+                self.failures.remove(&key);
+                match next {
+                    Next::Rest => None,
+                    Next::At(at) => Some(at),
+                    Next::Turn => Some(now),
+                    Next::Soon => Some(now + SOON),
+                }
+            }
+            Err(_) => {
+                let tries = self.failures.entry(key.clone()).or_insert(0);
+                *tries += 1;
+                Some(now + SignedDuration::try_from(backoff(*tries)).unwrap_or(SOON))
+            }
+        };
+        if let Some(at) = after {
+            self.wake(key, at);
+        }
+        true
+    }
+}
+
+async fn pass(observer: Arc<Observer<Cluster>>, key: Key, now: Timestamp) -> Result<Next, Trouble> {
+    let applier = Applier {
+        observer: &observer,
+        own: Some(&key),
+        recorder: &(),
+        stopping: &AtomicBool::new(false),
+    };
+    match &key {
+        Key::Release { namespace, name } => reconcile::release(&applier, (namespace, name), None, now).await,
+        Key::Environment { name } => reconcile::environment(&applier, name, now).await,
+    }
+}

@@ -1,0 +1,3 @@
+//! The world itself, and what holds in it whatever happens.
+
+mod stories;
