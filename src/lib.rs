@@ -23,3 +23,4 @@ pub mod manifests;
 pub mod observe;
 pub mod operator;
 pub mod simulate;
+pub mod timeline;

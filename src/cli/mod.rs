@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand.
 
 mod lint;
+mod live;
 mod output;
 mod run;
+mod simulate;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,8 @@ enum Command {
     Run(run::Options),
     /// Checks manifests without a cluster, by the rules of the API server and the operator
     Lint(lint::Options),
+    /// Plays Releases forward: what enters when, what blocks it, and who is waited for
+    Simulate(simulate::Options),
 }
 
 /// What a command may use of its surroundings.
@@ -66,5 +70,6 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
     match arguments.command {
         Command::Run(options) => run::run(options).await.map(|()| 0),
         Command::Lint(options) => lint::run(&options, terminal),
+        Command::Simulate(options) => simulate::run(options, terminal).await,
     }
 }

@@ -103,7 +103,7 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
+pub(super) async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
     match kubeconfig {
         None => Config::infer()
             .await

@@ -128,6 +128,39 @@ pub fn lint(manifests: &Manifests, known: &[String], now: Timestamp) -> Report {
     linted.report()
 }
 
+/// Objects of our kinds that have their form.
+#[derive(Debug, Default)]
+pub struct Forms {
+    pub environments: Vec<Environment>,
+    pub releases: Vec<Release>,
+    pub decisions: Vec<Decision>,
+    pub reviews: Vec<ReleaseReview>,
+}
+
+/// What stands in `manifests`, and why the API server would not take all of it. No more is asked than that.
+#[must_use]
+pub fn forms(manifests: &Manifests, now: Timestamp) -> (Forms, Vec<Finding>) {
+    fn plain<K: Clone>(typed: Vec<Typed<'_, K>>) -> Vec<K> {
+        let objects = typed.into_iter().map(|one| Arc::unwrap_or_clone(one.object));
+        objects.collect()
+    }
+    let mut linted = Lint::new(manifests, &[], now);
+    linted.forms();
+    linted.doubles();
+    let mut forms = Forms {
+        environments: plain(std::mem::take(&mut linted.environments)),
+        releases: plain(std::mem::take(&mut linted.releases)),
+        decisions: plain(std::mem::take(&mut linted.decisions)),
+        reviews: plain(std::mem::take(&mut linted.reviews)),
+    };
+    for release in &mut forms.releases {
+        release.metadata.uid = None;
+    }
+    let mut findings = linted.report().findings;
+    findings.retain(|finding| finding.severity == Severity::Error);
+    (forms, findings)
+}
+
 /// An object of ours that has its form.
 struct Typed<'a, K> {
     manifest: &'a Manifest,
@@ -264,9 +297,7 @@ impl<'a> Lint<'a> {
         }
         for (index, release) in self.releases.iter_mut().enumerate() {
             // Of two that stand in files, the one that stands first is the older one.
-            let release = Arc::make_mut(&mut release.object);
-            release.metadata.uid = Some(format!("{index:09}"));
-            release.status = None;
+            Arc::make_mut(&mut release.object).metadata.uid = Some(format!("{index:09}"));
         }
         self.settings = Arc::new(
             self.environments
