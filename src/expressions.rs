@@ -25,7 +25,7 @@ use kube_cel::cel::{self, Context, ExecutionError, ResolveResult};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::api::{Environment, Release};
+use crate::api::{Environment, EnvironmentSpec, Release};
 
 /// Counted as the API server counts `maxLength`.
 const MAX_CHARACTERS: usize = 1024;
@@ -96,6 +96,14 @@ impl Expression {
     /// A sentence: it could not be evaluated, or the result is not a boolean.
     pub fn evaluate(&self, release: &Value, environment: &Value) -> Result<bool, String> {
         on_deep_stack(|| self.evaluate_here(release, environment))
+    }
+
+    /// What it says of every Release and Environment, where it looks at neither.
+    #[must_use]
+    pub fn constant(&self) -> Option<Result<bool, String>> {
+        let references = self.compiled.tree.references();
+        let looks = VARIABLES.iter().any(|variable| references.has_variable(variable));
+        (!looks).then(|| self.evaluate(&Value::Null, &Value::Null))
     }
 
     /// On this thread, whose stack must have [`STACK_BYTES`].
@@ -349,7 +357,7 @@ fn has(Arguments(arguments): Arguments) -> ResolveResult {
 }
 
 /// Not the library's own conversion: that makes whole numbers unsigned, and `5u + 1` is an error.
-fn to_cel(value: &Value) -> cel::Value {
+pub(crate) fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
         Value::Bool(b) => cel::Value::Bool(*b),
@@ -386,6 +394,44 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// An expression of an Environment that can never be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A JSON pointer into the Environment.
+    pub at: String,
+    pub sentence: String,
+}
+
+/// Every expression of `spec`: the JSON pointer of its text, what its gate or verification is called, and the text.
+pub fn stated(spec: &EnvironmentSpec) -> impl Iterator<Item = (String, &str, &str)> {
+    let gates = spec.gates.iter().enumerate().filter_map(|(index, gate)| {
+        let expression = gate.expression.as_ref()?;
+        Some(("gates", index, &gate.name, expression))
+    });
+    let verification = spec.verification.iter().enumerate().filter_map(|(index, one)| {
+        let expression = one.expression.as_ref()?;
+        Some(("verification", index, &one.name, expression))
+    });
+    gates.chain(verification).map(|(list, index, name, expression)| {
+        let at = format!("/spec/{list}/{index}/expression/passWhen");
+        (at, name.as_str(), expression.pass_when.as_str())
+    })
+}
+
+/// What is wrong with the expressions of `spec`, whatever is released. `compile` is [`Expression::compile`], or remembers it.
+#[must_use]
+pub fn problems(
+    spec: &EnvironmentSpec,
+    compile: impl Fn(&str) -> Result<Expression, String>,
+) -> Vec<Problem> {
+    let wrong = |(at, name, text): (String, &str, &str)| {
+        let why = compile(text).err()?;
+        let sentence = format!("{name}: passWhen {text:?} cannot be evaluated: {why}");
+        Some(Problem { at, sentence })
+    };
+    stated(spec).filter_map(wrong).collect()
 }
 
 // ---------------------------------------------------------------------------------------------------------------

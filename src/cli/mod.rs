@@ -1,8 +1,17 @@
 //! The command line: one file a subcommand.
 
+mod lint;
+mod live;
+mod output;
 mod run;
+mod simulate;
+#[cfg(test)]
+mod tests;
+
+use std::io::{IsTerminal, Read, Write};
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 
 /// A release manager's job, done in the cluster.
 #[derive(Parser)]
@@ -16,14 +25,51 @@ pub struct Arguments {
 enum Command {
     /// Runs the operator, inside a cluster or beside one
     Run(run::Options),
+    /// Checks manifests without a cluster, by the rules of the API server and the operator
+    Lint(lint::Options),
+    /// Plays Releases forward: what enters when, what blocks it, and who is waited for
+    Simulate(simulate::Options),
 }
 
-/// Carries out the command.
+/// What a command may use of its surroundings.
+pub struct Terminal<'a> {
+    pub input: &'a mut dyn Read,
+    pub output: &'a mut dyn Write,
+    /// Whether a person sees the output, in colour.
+    pub colour: bool,
+    pub now: Timestamp,
+}
+
+/// How a command ends: 0 all is well, 1 findings or bad input, 2 blocked.
+pub type Exit = u8;
+
+/// Carries out the command, on this process's standard input and output.
 ///
 /// # Errors
 /// A sentence for the person who gave it.
-pub async fn run(arguments: Arguments) -> Result<(), String> {
+pub async fn run(arguments: Arguments) -> Result<Exit, String> {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stdout().is_terminal() && !plain;
+    let mut output = std::io::BufWriter::new(std::io::stdout());
+    let mut terminal = Terminal {
+        input: &mut std::io::stdin(),
+        output: &mut output,
+        colour,
+        now: Timestamp::now(),
+    };
+    let exit = run_on(&mut terminal, arguments).await?;
+    output.flush().or_else(output::ended)?;
+    Ok(exit)
+}
+
+/// Carries out the command with `terminal` as its surroundings.
+///
+/// # Errors
+/// A sentence for the person who gave it.
+pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result<Exit, String> {
     match arguments.command {
-        Command::Run(options) => run::run(options).await,
+        Command::Run(options) => run::run(options).await.map(|()| 0),
+        Command::Lint(options) => lint::run(&options, terminal),
+        Command::Simulate(options) => simulate::run(options, terminal).await,
     }
 }

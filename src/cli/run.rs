@@ -104,7 +104,7 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
+pub(super) async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
     match kubeconfig {
         // Which files were looked for in vain helps nobody who has named none.
         None => Config::infer().await.map_err(|_| {

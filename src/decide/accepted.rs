@@ -1,8 +1,8 @@
 //! Whether the manifest makes sense: references, cycles, kinds and patches. Live facts are checks, not this.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::Observed;
+use super::facts::{Observed, Setting};
 use super::{patches, readiness, version::Version};
 use crate::api::environment::Require;
 use crate::api::reasons;
@@ -10,8 +10,27 @@ use crate::api::reasons;
 /// The verdict on a Release's manifest.
 #[derive(Debug, Default)]
 pub struct Accepted {
-    /// `(reason, sentence)`, in the order in which they are found.
-    pub problems: Vec<(&'static str, String)>,
+    /// In the order in which they are found.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: &'static str,
+    /// A JSON pointer into the Release: the field that has to change, or the nearest to it.
+    pub at: String,
+    pub sentence: String,
+}
+
+impl Problem {
+    fn new(reason: &'static str, at: impl Into<String>, sentence: String) -> Self {
+        Self {
+            reason,
+            at: at.into(),
+            sentence,
+        }
+    }
 }
 
 impl Accepted {
@@ -25,7 +44,7 @@ impl Accepted {
     pub fn message(&self) -> String {
         self.problems
             .iter()
-            .map(|(_, sentence)| sentence.as_str())
+            .map(|problem| problem.sentence.as_str())
             .collect::<Vec<_>>()
             .join(" ")
     }
@@ -42,7 +61,7 @@ pub fn judge(o: &Observed) -> Accepted {
     Accepted { problems }
 }
 
-type Problems = Vec<(&'static str, String)>;
+type Problems = Vec<Problem>;
 
 fn name(o: &Observed, problems: &mut Problems) {
     if o.name().len() > 63 {
@@ -51,15 +70,16 @@ fn name(o: &Observed, problems: &mut Problems) {
             o.name(),
             o.name().len()
         );
-        problems.push((reasons::INVALID, sentence));
+        problems.push(Problem::new(reasons::INVALID, "/metadata/name", sentence));
     }
 }
 
 fn versions(o: &Observed, problems: &mut Problems) {
     let spec = &o.release.spec;
     let Ok(version) = spec.version.parse::<Version>() else {
-        problems.push((
+        problems.push(Problem::new(
             reasons::INVALID,
+            "/spec/version",
             format!("spec.version {:?} is not a version.", spec.version),
         ));
         return;
@@ -74,7 +94,11 @@ fn versions(o: &Observed, problems: &mut Problems) {
                 spec.product,
                 spec.line
             );
-            problems.push((reasons::DUPLICATE_VERSION, sentence));
+            problems.push(Problem::new(
+                reasons::DUPLICATE_VERSION,
+                "/spec/version",
+                sentence,
+            ));
         }
     }
 }
@@ -83,12 +107,14 @@ fn environments(o: &Observed, problems: &mut Problems) {
     let listed: BTreeSet<&str> = o.release.spec.environments.iter().map(String::as_str).collect();
     // A promotion that has entered goes on with what it copied then, and one that is over stays as it ended.
     let ahead = |name: &&String| o.release.promotion(name).is_none_or(|p| p.state.before_entry());
-    for name in o.release.spec.environments.iter().filter(ahead) {
+    let names = o.release.spec.environments.iter().enumerate();
+    for (index, name) in names.filter(|(_, name)| ahead(name)) {
+        let at = format!("/spec/environments/{index}");
         let Some(environment) = o.environment(name) else {
             let sentence = format!(
                 "spec.environments names {name:?}, but there is no Environment of that name: create it or correct the name."
             );
-            problems.push((reasons::UNKNOWN_ENVIRONMENT, sentence));
+            problems.push(Problem::new(reasons::UNKNOWN_ENVIRONMENT, at, sentence));
             continue;
         };
         let Some(from) = &environment.spec.promotes_from else {
@@ -115,22 +141,36 @@ fn environments(o: &Observed, problems: &mut Problems) {
                 from.environments.join(", "),
                 missing.join(", ")
             );
-            problems.push((reasons::UPSTREAM_NOT_LISTED, sentence));
+            problems.push(Problem::new(reasons::UPSTREAM_NOT_LISTED, at, sentence));
         }
     }
-    if let Some(cycle) = cycle(o) {
-        let sentence = format!(
-            "The Environments promote from each other in a circle ({}): an environment owner has to break it in promotesFrom.",
-            cycle.join(" from ")
-        );
-        problems.push((reasons::CYCLE, sentence));
+    let ahead = o.release.spec.environments.iter().filter(ahead);
+    if let Some(cycle) = circle(&o.environments, ahead.map(String::as_str)) {
+        problems.push(Problem::new(
+            reasons::CYCLE,
+            "/spec/environments",
+            circle_sentence(&cycle),
+        ));
     }
 }
 
-/// A circle among the listed environments, in the order in which each promotes from the next.
-fn cycle(o: &Observed) -> Option<Vec<String>> {
+/// What is said of Environments that promote from each other in a circle.
+#[must_use]
+pub fn circle_sentence(circle: &[String]) -> String {
+    format!(
+        "The Environments promote from each other in a circle ({}): an environment owner has to break it in promotesFrom.",
+        circle.join(" from ")
+    )
+}
+
+/// A circle that is reached from `begin`, in the order in which each Environment promotes from the next.
+#[must_use]
+pub fn circle<'a>(
+    environments: &BTreeMap<String, Setting>,
+    mut begin: impl Iterator<Item = &'a str>,
+) -> Option<Vec<String>> {
     fn visit(
-        o: &Observed,
+        environments: &BTreeMap<String, Setting>,
         name: &str,
         path: &mut Vec<String>,
         done: &mut BTreeSet<String>,
@@ -144,9 +184,11 @@ fn cycle(o: &Observed) -> Option<Vec<String>> {
             return None;
         }
         path.push(name.to_owned());
-        let upstream = o.environment(name).and_then(|e| e.spec.promotes_from.as_ref());
+        let upstream = environments
+            .get(name)
+            .and_then(|s| s.environment.spec.promotes_from.as_ref());
         for next in upstream.into_iter().flat_map(|f| &f.environments) {
-            if let Some(circle) = visit(o, next, path, done) {
+            if let Some(circle) = visit(environments, next, path, done) {
                 return Some(circle);
             }
         }
@@ -154,25 +196,25 @@ fn cycle(o: &Observed) -> Option<Vec<String>> {
         None
     }
     let mut done = BTreeSet::new();
-    o.release
-        .spec
-        .environments
-        .iter()
-        .filter(|name| o.release.promotion(name).is_none_or(|p| p.state.before_entry()))
-        .find_map(|name| visit(o, name, &mut Vec::new(), &mut done))
+    begin.find_map(|name| visit(environments, name, &mut Vec::new(), &mut done))
 }
 
 fn components(o: &Observed, problems: &mut Problems) {
     let mut earlier: BTreeSet<&str> = BTreeSet::new();
     let mut targets = BTreeSet::new();
-    for component in &o.release.spec.components {
+    for (index, component) in o.release.spec.components.iter().enumerate() {
+        let here = format!("/spec/components/{index}");
         let (name, target) = (&component.name, &component.target);
         if !readiness::supported(&target.api_version, &target.kind) {
             let sentence = format!(
                 "Component {name} targets {} {}: Signalbox does not know when that kind counts as deployed; take the component out, or target a kind that the Environment allows.",
                 target.api_version, target.kind
             );
-            problems.push((reasons::KIND_UNSUPPORTED, sentence));
+            problems.push(Problem::new(
+                reasons::KIND_UNSUPPORTED,
+                format!("{here}/target/kind"),
+                sentence,
+            ));
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
         if !target.name.chars().all(plain) || !target.name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -180,36 +222,52 @@ fn components(o: &Observed, problems: &mut Problems) {
                 "Component {name} targets {:?}, which is not the name of an object: lower-case letters, digits, dashes and dots only.",
                 target.name
             );
-            problems.push((reasons::INVALID, sentence));
+            problems.push(Problem::new(
+                reasons::INVALID,
+                format!("{here}/target/name"),
+                sentence,
+            ));
         }
         if !targets.insert(target) {
             let sentence =
                 format!("Component {name} targets {target} again: put both changes into one component.");
-            problems.push((reasons::INVALID, sentence));
+            problems.push(Problem::new(reasons::INVALID, format!("{here}/target"), sentence));
         }
-        for other in component.after.iter().chain(&component.restart_on) {
+        let named = |list: &'static str, names: &[String]| -> Vec<(String, String)> {
+            let names = names.iter().enumerate();
+            names
+                .map(|(index, name)| (format!("{here}/{list}/{index}"), name.clone()))
+                .collect()
+        };
+        let after = named("after", &component.after);
+        for (at, other) in after.into_iter().chain(named("restartOn", &component.restart_on)) {
             if !earlier.contains(other.as_str()) {
                 let sentence = format!(
                     "Component {name} names {other:?} in after or restartOn: only components listed before it may be named."
                 );
-                problems.push((reasons::INVALID, sentence));
+                problems.push(Problem::new(reasons::INVALID, at, sentence));
             }
         }
         earlier.insert(name);
-        let stated = std::iter::once(component.patch.as_ref()).flatten();
-        let sentences = stated
-            .chain(component.overrides.iter().map(|o| &o.patch))
-            .flat_map(|patch| patches::lint_patch(&target.api_version, &target.kind, &target.name, patch))
-            .chain(patches::lint_remove(&component.remove))
-            .chain(
-                component
-                    .patch
-                    .iter()
-                    .flat_map(|p| patches::lint_both(p, &component.remove)),
-            );
-        for sentence in sentences {
-            problems.push((
+        let base = component
+            .patch
+            .iter()
+            .map(|patch| (format!("{here}/patch"), patch));
+        let overrides = component.overrides.iter().enumerate();
+        let overrides = overrides.map(|(n, over)| (format!("{here}/overrides/{n}/patch"), &over.patch));
+        let stated = base.chain(overrides).flat_map(|(under, patch)| {
+            let findings = patches::lint_patch(&target.api_version, &target.kind, &target.name, patch);
+            findings.into_iter().map(move |finding| (under.clone(), finding))
+        });
+        let removed = patches::lint_remove(&component.remove);
+        let both = component.patch.iter();
+        let both = both.flat_map(|patch| patches::lint_both(patch, &component.remove));
+        let removed = removed.into_iter().chain(both);
+        let removed = removed.map(|finding| (format!("{here}/remove"), finding));
+        for (under, patches::Finding { at, sentence }) in stated.chain(removed) {
+            problems.push(Problem::new(
                 reasons::PATCH_NOT_ALLOWED,
+                format!("{under}{at}"),
                 format!("Component {name}: {sentence}."),
             ));
         }

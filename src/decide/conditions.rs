@@ -42,7 +42,7 @@ pub fn derive(
     let accepted_reason = accepted
         .problems
         .first()
-        .map_or(reasons::ACCEPTED, |(reason, _)| reason);
+        .map_or(reasons::ACCEPTED, |problem| problem.reason);
     let accepted_message = if accepted.holds() {
         "the manifest makes sense".to_owned()
     } else {

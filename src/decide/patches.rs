@@ -9,7 +9,7 @@ use super::paths::{below, get, tokens};
 
 mod lint;
 
-pub use lint::{lint_both, lint_patch, lint_remove};
+pub use lint::{Finding, lint_both, lint_patch, lint_remove};
 
 /// The annotation that makes pods read a changed configuration.
 pub const RESTARTED_FOR: &str = "signalbox.dev/restarted-for";

@@ -25,7 +25,7 @@ pub fn derive(
 ) -> (Rag, Option<Timestamp>) {
     let mut found: Vec<(Colour, String)> = Vec::new();
     let mut edge = None;
-    for (_, sentence) in &accepted.problems {
+    for super::accepted::Problem { sentence, .. } in &accepted.problems {
         found.push((Colour::Red, sentence.clone()));
     }
     for p in promotions {

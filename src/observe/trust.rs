@@ -39,6 +39,11 @@ const TEXTS: [(&str, &str); 5] = [
     ),
 ];
 
+/// The chart's text of each policy.
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    TEXTS.iter().map(|(_, text)| *text)
+}
+
 /// What the chart installs, for the operator that runs as `username`.
 #[derive(Clone)]
 pub struct Expected {

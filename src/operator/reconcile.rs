@@ -14,6 +14,7 @@ use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::{Step, decide, patches};
+use crate::expressions;
 use crate::observe::Observer;
 use crate::observe::index::Key;
 use crate::observe::memory::Memory;
@@ -138,7 +139,8 @@ pub(crate) async fn environment<C: Requests>(
         return Ok(Next::Rest);
     };
     let step = {
-        let problems = expression_problems(observer, &setting.environment.spec);
+        let problems = expressions::problems(&setting.environment.spec, |text| observer.compiled(text));
+        let problems: Vec<String> = problems.into_iter().map(|p| p.sentence).collect();
         let index = observer.index();
         let releases: Vec<_> = index
             .releases()
@@ -178,28 +180,6 @@ pub(crate) async fn environment<C: Requests>(
         }
         EnvironmentStep::Wait(until) => Ok(until.map_or(Next::Rest, Next::At)),
     }
-}
-
-/// Sentences about expressions that can never be evaluated.
-fn expression_problems<C: Requests>(observer: &Observer<C>, spec: &crate::api::EnvironmentSpec) -> Vec<String> {
-    let gates = spec
-        .gates
-        .iter()
-        .filter_map(|g| Some((&g.name, g.expression.as_ref()?)));
-    let verification = spec
-        .verification
-        .iter()
-        .filter_map(|v| Some((&v.name, v.expression.as_ref()?)));
-    gates
-        .chain(verification)
-        .filter_map(|(name, expression)| {
-            let why = observer.compiled(&expression.pass_when).err()?;
-            Some(format!(
-                "{name}: passWhen {:?} cannot be evaluated: {why}",
-                expression.pass_when
-            ))
-        })
-        .collect()
 }
 
 /// Whether the images that a promotion put in are not the ones that run.

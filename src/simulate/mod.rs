@@ -28,6 +28,7 @@ use crate::api::{
 };
 use crate::decide::earliest;
 use crate::decide::facts::Settings;
+use crate::decide::prestate::PreState;
 use crate::observe::index::Namespace;
 use crate::observe::trust::Expected;
 use answers::Cluster;
@@ -201,6 +202,14 @@ impl World {
         self.objects().place_target(namespace, object);
     }
 
+    /// The admission policies have been there since `since`: what is older the API server does not vouch for.
+    pub fn vouched_since(&mut self, since: Timestamp) {
+        let mut objects = self.objects();
+        for (_, _, policy) in &mut objects.policies {
+            Arc::make_mut(policy)["metadata"]["creationTimestamp"] = json!(time(since));
+        }
+    }
+
     /// Adds what was not given but the Releases and Environments speak of: namespaces with the labels that are asked for,
     /// targets that run, CronJobs for gates and verification.
     pub fn fill_in(&mut self) {
@@ -322,6 +331,13 @@ impl World {
     #[must_use]
     pub fn environments(&self) -> Vec<Arc<Environment>> {
         self.objects().environments.values().cloned().collect()
+    }
+
+    /// What was captured before an entry, as long as it is kept.
+    #[must_use]
+    pub fn pre_state(&self, name: &str) -> Option<PreState> {
+        let revision = self.objects().revisions.get(name).cloned()?;
+        serde_json::from_value(revision.data.as_ref()?.0.clone()).ok()
     }
 
     /// An object in a target namespace.

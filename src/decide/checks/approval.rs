@@ -43,7 +43,7 @@ fn answers(decision: &Decision, environment: &str, gate: &str) -> bool {
 }
 
 /// Why a Decision does not count, if so.
-fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<String> {
+pub(crate) fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<String> {
     let by = &decision.spec.by;
     if let Some(why) = distrust(s.observed, decision) {
         return Some(why);

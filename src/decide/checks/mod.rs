@@ -18,6 +18,7 @@ mod targets_allowed;
 mod tests;
 mod window_open;
 
+pub(crate) use approval::doubt as approval_doubt;
 pub(crate) use job::verdict as job_verdict;
 pub(crate) use same_artifact::images_text;
 pub(crate) use window_open::needed as window_needed;

@@ -17,17 +17,28 @@ const REMOVABLE: [&str; 5] = [
     "/metadata/annotations",
 ];
 
-/// Everything that a stated patch says and may not say, each as a sentence.
-pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Value) -> Vec<String> {
+/// What may not be said, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A JSON pointer into what was judged: the patch, or the list of removals.
+    pub at: String,
+    pub sentence: String,
+}
+
+/// Everything that a stated patch says and may not say.
+pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Value) -> Vec<Finding> {
     let Value::Object(map) = patch else {
-        return vec!["patch is not a map".to_owned()];
+        return vec![finding("", "patch is not a map")];
     };
     let mut findings = Vec::new();
     for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
         differs(&format!("/{key}"), map.get(key), wanted, &mut findings);
     }
     if map.contains_key("status") {
-        findings.push("patch /status is what the cluster reports, and cannot be stated".to_owned());
+        findings.push(finding(
+            "/status",
+            "patch /status is what the cluster reports, and cannot be stated",
+        ));
     }
     match map.get("metadata") {
         None => {}
@@ -37,32 +48,49 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
                 .filter(|key| !["labels", "annotations", "name"].contains(&key.as_str()))
             {
                 let at = below("/metadata", key);
-                findings.push(format!(
-                    "patch {at} is not allowed: of metadata only labels, annotations and name are"
+                findings.push(finding(
+                    &at,
+                    format!("patch {at} is not allowed: of metadata only labels, annotations and name are"),
                 ));
             }
             differs("/metadata/name", metadata.get("name"), target_name, &mut findings);
         }
-        Some(_) => findings.push("patch /metadata is not a map".to_owned()),
+        Some(_) => findings.push(finding("/metadata", "patch /metadata is not a map")),
     }
     walk("", patch, &mut findings);
     findings
 }
 
-fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<String>) {
+fn finding(at: &str, sentence: impl Into<String>) -> Finding {
+    Finding {
+        at: at.to_owned(),
+        sentence: sentence.into(),
+    }
+}
+
+fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<Finding>) {
     if let Some(stated) = stated
         && stated.as_str() != Some(wanted)
     {
-        findings.push(format!("patch {at} is {stated}, but the target's is {wanted:?}"));
+        findings.push(finding(
+            at,
+            format!("patch {at} is {stated}, but the target's is {wanted:?}"),
+        ));
     }
 }
 
 /// What is allowed nowhere, however deep.
-fn walk(at: &str, value: &Value, findings: &mut Vec<String>) {
+fn walk(at: &str, value: &Value, findings: &mut Vec<Finding>) {
     match value {
-        Value::Null => findings.push(format!("patch {at} is null; use remove to remove a field")),
-        Value::Number(number) if beyond(number) => findings.push(format!(
-            "patch {at} is {number}, which the API server would round: integers end at 2^53; use a string"
+        Value::Null => findings.push(finding(
+            at,
+            format!("patch {at} is null; use remove to remove a field"),
+        )),
+        Value::Number(number) if beyond(number) => findings.push(finding(
+            at,
+            format!(
+                "patch {at} is {number}, which the API server would round: integers end at 2^53; use a string"
+            ),
         )),
         Value::Array(list) => {
             for (index, element) in list.iter().enumerate() {
@@ -80,10 +108,11 @@ fn walk(at: &str, value: &Value, findings: &mut Vec<String>) {
     }
 }
 
-fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<String>) {
+fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
     if key.starts_with('$') {
-        findings.push(format!(
-            "patch {at} is a directive; a patch states maps and values only"
+        findings.push(finding(
+            at,
+            format!("patch {at} is a directive; a patch states maps and values only"),
         ));
     }
     if ["labels", "annotations"].contains(&key) {
@@ -94,15 +123,17 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<String>) {
             .map(|(name, _)| name)
             .filter(|n| n.starts_with(OURS))
         {
-            findings.push(format!("patch {} is Signalbox's own to set", below(at, name)));
+            let at = below(at, name);
+            findings.push(finding(&at, format!("patch {at} is Signalbox's own to set")));
         }
     }
     // An image volume brings an image in just as a container does.
     if CONTAINER_LISTS.contains(&key) || key == "volumes" {
         for (index, element) in value.as_array().into_iter().flatten().enumerate() {
             if element.get("image").is_some() {
-                findings.push(format!(
-                    "patch {at}/{index}/image is not allowed: images are set by images only"
+                findings.push(finding(
+                    &format!("{at}/{index}/image"),
+                    format!("patch {at}/{index}/image is not allowed: images are set by images only"),
                 ));
             }
         }
@@ -118,16 +149,24 @@ fn beyond(number: &Number) -> bool {
     }
 }
 
-/// Everything that is wrong with the pointers of `remove`, each as a sentence.
-pub fn lint_remove(pointers: &[String]) -> Vec<String> {
-    let mut findings: Vec<_> = pointers.iter().filter_map(|pointer| refused(pointer)).collect();
+/// Everything that is wrong with the pointers of `remove`.
+pub fn lint_remove(pointers: &[String]) -> Vec<Finding> {
+    let mut findings: Vec<_> = pointers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, pointer)| Some(finding(&format!("/{index}"), refused(pointer)?)))
+        .collect();
     for (index, pointer) in pointers.iter().enumerate() {
         for (other_index, other) in pointers.iter().enumerate() {
             if pointer == other && index < other_index {
-                findings.push(format!("remove {pointer} is listed twice"));
+                findings.push(finding(
+                    &format!("/{other_index}"),
+                    format!("remove {pointer} is listed twice"),
+                ));
             } else if other.starts_with(&format!("{pointer}/")) {
-                findings.push(format!(
-                    "remove {other} lies within {pointer}, which is removed as a whole"
+                findings.push(finding(
+                    &format!("/{other_index}"),
+                    format!("remove {other} lies within {pointer}, which is removed as a whole"),
                 ));
             }
         }
@@ -170,9 +209,9 @@ fn is_pointer(pointer: &str) -> bool {
             .all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// What `remove` takes away although `patch` sets it, or something above or below it, each as a sentence.
-pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<String> {
-    let sets = |pointer: &&String| {
+/// What `remove` takes away although `patch` sets it, or something above or below it.
+pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<Finding> {
+    let sets = |pointer: &String| {
         let ends = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);
         let scalar_above = ends
             .into_iter()
@@ -181,7 +220,13 @@ pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<String> {
     };
     remove
         .iter()
-        .filter(sets)
-        .map(|pointer| format!("remove {pointer} takes away what patch sets"))
+        .enumerate()
+        .filter(|(_, pointer)| sets(pointer))
+        .map(|(index, pointer)| {
+            finding(
+                &format!("/{index}"),
+                format!("remove {pointer} takes away what patch sets"),
+            )
+        })
         .collect()
 }

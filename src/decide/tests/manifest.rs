@@ -11,7 +11,11 @@ use crate::decide::{Step, decide};
 use std::sync::Arc;
 
 fn problems(o: &Observed) -> Vec<(&'static str, String)> {
-    judge(o).problems
+    judge(o)
+        .problems
+        .into_iter()
+        .map(|problem| (problem.reason, problem.sentence))
+        .collect()
 }
 
 #[track_caller]

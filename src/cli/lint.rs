@@ -1,0 +1,94 @@
+//! `signalbox lint`: what is wrong with manifests, told before anybody applies them.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::output::{Paint, counted, ended};
+use super::{Exit, Terminal};
+use crate::lint::{self, Report, Severity};
+use crate::manifests::Manifests;
+
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
+    filenames: Vec<PathBuf>,
+    /// How findings are printed
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+    /// Environments that exist besides those among the files, so that names are checked
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    known_environments: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
+    let manifests = Manifests::read(&options.filenames, terminal.input);
+    let report = lint::lint(&manifests, &options.known_environments, terminal.now);
+    let text = match options.output {
+        Format::Text => text(&report, Paint(terminal.colour)),
+        Format::Json => json(&report)?,
+    };
+    terminal.output.write_all(text.as_bytes()).or_else(ended)?;
+    // A pipeline that looks into the wrong folder must not be green for ever.
+    if report.checked == 0 && report.findings.is_empty() {
+        return Err(format!(
+            "nothing to check: no object of signalbox.dev among {} in {}; -f must name manifests that have one",
+            counted(report.passed_over, "object", "objects"),
+            counted(report.files, "file", "files"),
+        ));
+    }
+    Ok(if report.clean() { 0 } else { 1 })
+}
+
+fn json(report: &Report) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(report).map_err(|e| format!("cannot print JSON: {e}"))?;
+    Ok(format!("{text}\n"))
+}
+
+fn text(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        let note = match finding.severity {
+            Severity::Error => String::new(),
+            Severity::Note => paint.yellow(" note:"),
+        };
+        let _ = writeln!(text, "{}{note} {}", paint.bold(&finding.place()), finding.said());
+    }
+    if report.checked == 0 && report.findings.is_empty() {
+        return text;
+    }
+    let (errors, notes) = (report.count(Severity::Error), report.count(Severity::Note));
+    let mut found = match errors {
+        0 => paint.green("no errors"),
+        _ => paint.red(&counted(errors, "error", "errors")),
+    };
+    if notes > 0 {
+        let _ = write!(found, ", {}", paint.yellow(&counted(notes, "note", "notes")));
+    }
+    let others = match report.passed_over {
+        0 => String::new(),
+        n => format!(
+            "; {} passed over",
+            counted(n, "object of another kind", "objects of other kinds")
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "{found} in {} in {}{others}",
+        counted(
+            report.checked,
+            "object of signalbox.dev",
+            "objects of signalbox.dev"
+        ),
+        counted(report.files, "file", "files"),
+    );
+    text
+}

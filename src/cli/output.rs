@@ -1,0 +1,47 @@
+//! What commands that print have in common.
+
+use std::io::{self, ErrorKind};
+
+/// Colours of a terminal, or nothing at all.
+#[derive(Clone, Copy)]
+pub(super) struct Paint(pub bool);
+
+impl Paint {
+    pub fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Whoever reads the output may stop reading, as `head` does; anything else is an error.
+pub(super) fn ended(error: io::Error) -> Result<(), String> {
+    if error.kind() == ErrorKind::BrokenPipe {
+        Ok(())
+    } else {
+        Err(format!("cannot write the output: {error}"))
+    }
+}
+
+/// `1 error`, `2 errors`.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

@@ -1,0 +1,135 @@
+//! `signalbox simulate`: what would become of Releases, played forward before anybody applies them.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use jiff::{SignedDuration, Timestamp};
+
+use super::output::ended;
+use super::{Exit, Terminal, live};
+use crate::lint;
+use crate::manifests::Manifests;
+use crate::timeline::{self, Approvals, Cast, Fail, Outcome, Question, Timeline};
+
+/// A year, and the day that leap years have.
+const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
+    filenames: Vec<PathBuf>,
+    /// When the manifests are applied; now, where nothing is said
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    now: Option<Timestamp>,
+    /// How far to look; a year, where nothing is said
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    until: Option<Timestamp>,
+    /// A component that never gets ready, or a Job that fails, in one environment, such as uat/ledger; may be repeated
+    #[arg(long, value_name = "ENVIRONMENT/COMPONENT")]
+    fail: Vec<Fail>,
+    /// People who approve in a role, or at a gate, as soon as they are asked, such as board@bob,carol; may be repeated
+    #[arg(long, value_name = "ROLE@PEOPLE")]
+    approve: Vec<Approvals>,
+    /// Begin with what stands in the cluster of the kubeconfig, which is only read
+    #[arg(long)]
+    cluster: bool,
+    /// A kubeconfig; without one $KUBECONFIG, or what kubectl would take
+    #[arg(long, value_name = "PATH", requires = "cluster")]
+    kubeconfig: Option<PathBuf>,
+    /// text for people, json for programs, svg for a picture of environments over time
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Svg,
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let sentence = "must be an instant like 2026-11-24T18:00:00Z";
+    let at = text.parse::<Timestamp>().map_err(|_| sentence.to_owned())?;
+    // Kubernetes keeps whole seconds.
+    Timestamp::from_second(at.as_second()).map_err(|_| sentence.to_owned())
+}
+
+impl FromStr for Fail {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((environment, name)) if !environment.is_empty() && !name.is_empty() => Ok(Self {
+                environment: environment.to_owned(),
+                name: name.to_owned(),
+            }),
+            _ => Err("must be environment/component, such as uat/ledger".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Approvals {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be role@people, such as board@bob,carol".to_owned();
+        // People's names may have an @ of their own.
+        let (role, people) = text.split_once('@').ok_or_else(wrong)?;
+        let people: Vec<String> = people.split(',').map(|p| p.trim().to_owned()).collect();
+        if role.is_empty() || people.iter().any(String::is_empty) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            role: role.to_owned(),
+            people,
+        })
+    }
+}
+
+pub(super) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
+    let second = Timestamp::from_second(terminal.now.as_second()).unwrap_or(terminal.now);
+    let now = options.now.unwrap_or(second);
+    let until = match options.until {
+        Some(until) if until <= now => {
+            return Err(format!("--until {until} must be after --now, which is {now}"));
+        }
+        Some(until) => until,
+        None => now.checked_add(LONGEST).unwrap_or(Timestamp::MAX),
+    };
+    let manifests = Manifests::read(&options.filenames, terminal.input);
+    let (forms, refused) = lint::forms(&manifests, now);
+    if !refused.is_empty() {
+        let said: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        return Err(format!("the manifests are refused:\n{}", said.join("\n")));
+    }
+    let mut cast = Cast::of(&manifests, forms);
+    if options.cluster {
+        live::join(&mut cast, options.kubeconfig.as_deref()).await?;
+    }
+    let question = Question {
+        now,
+        until,
+        fails: options.fail,
+        approvals: options.approve,
+    };
+    let timeline = timeline::play(cast, &question).map_err(|e| e.to_string())?;
+    let printed = match options.output {
+        Format::Text => timeline::text(&timeline),
+        Format::Json => json(&timeline)?,
+        Format::Svg => timeline::svg(&timeline),
+    };
+    terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
+    let reached = timeline
+        .releases
+        .iter()
+        .all(|way| way.outcome == Outcome::Reached);
+    Ok(if reached { 0 } else { 2 })
+}
+
+fn json(timeline: &Timeline) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(timeline).map_err(|e| format!("cannot print JSON: {e}"))?;
+    Ok(format!("{text}\n"))
+}

@@ -1,0 +1,45 @@
+//! What the commands print, byte for byte, and how they end.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod lint;
+mod simulate;
+
+use clap::Parser;
+
+use super::{Arguments, Exit, Terminal, run_on};
+use crate::decide::fixtures::morning;
+
+/// How `signalbox` with these words ends, and what it prints; on a Monday morning in November 2026.
+fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
+    let words = std::iter::once(&"signalbox").chain(words);
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(usage) => return (Err(usage.to_string()), String::new()),
+    };
+    let mut printed = Vec::new();
+    let mut terminal = Terminal {
+        input: &mut input.as_bytes(),
+        output: &mut printed,
+        colour: false,
+        now: morning(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let exit = runtime.block_on(run_on(&mut terminal, arguments));
+    (exit, String::from_utf8(printed).unwrap())
+}
+
+/// `printed` is what stands in the file; `GOLDEN=write` writes it there, for people to look at the difference.
+fn golden(name: &str, printed: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/cli/tests")
+        .join(name);
+    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+        std::fs::write(&path, printed).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(printed, wanted, "{name}");
+}

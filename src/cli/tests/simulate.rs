@@ -1,0 +1,238 @@
+//! `signalbox simulate`.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use super::{golden, signalbox};
+
+const ONE: [&str; 7] = [
+    "simulate",
+    "-f",
+    "examples/payments/environments.yaml",
+    "-f",
+    "examples/payments/namespaces.yaml",
+    "-f",
+    "examples/payments/release-1.yaml",
+];
+
+fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    ONE.iter().copied().chain(words.iter().copied()).collect()
+}
+
+#[test]
+fn a_release_that_waits_for_people_is_blocked_and_says_for_whom() {
+    let (exit, printed) = signalbox(&ONE, "");
+    assert_eq!(exit, Ok(2), "{printed}");
+    golden("blocked.txt", &printed);
+    assert!(
+        printed.lines().all(|line| line.chars().count() <= 100),
+        "{printed}"
+    );
+}
+
+#[test]
+fn with_everybody_s_approval_it_reaches_its_goal() {
+    for (output, name) in [
+        ("text", "reached.txt"),
+        ("json", "reached.json"),
+        ("svg", "reached.svg"),
+    ] {
+        let (exit, printed) = signalbox(&with(&["--approve", "board@bob@example.com", "-o", output]), "");
+        assert_eq!(exit, Ok(0), "{printed}");
+        golden(name, &printed);
+    }
+    let (by_role, _) = signalbox(&with(&["--approve", "release-board@bob@example.com"]), "");
+    assert_eq!(by_role, Ok(0));
+}
+
+#[test]
+fn the_requester_s_approval_does_not_help() {
+    let (exit, printed) = signalbox(&with(&["--approve", "board@alice@example.com"]), "");
+    assert_eq!(exit, Ok(2));
+    let flowed: Vec<&str> = printed.split_whitespace().collect();
+    assert!(
+        flowed
+            .join(" ")
+            .contains("Approve by alice@example.com does not count: the requester never approves"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_fails_is_backed_out_and_says_what_is_put_back() {
+    let (exit, printed) = signalbox(&with(&["--fail", "uat/ledger", "--approve", "board@bob"]), "");
+    assert_eq!(exit, Ok(2), "{printed}");
+    golden("failed.txt", &printed);
+    let (exit, printed) = signalbox(&with(&["--fail", "uat/smoke", "--approve", "board@bob"]), "");
+    assert_eq!(exit, Ok(2));
+    assert!(printed.contains("BackedOut"), "{printed}");
+}
+
+#[test]
+fn windows_and_soaks_take_the_time_they_take() {
+    let file = "src/cli/tests/tuesdays.yaml";
+    let words = [
+        "simulate",
+        "-f",
+        file,
+        "--approve",
+        "release-board@bob,carol",
+        "--now",
+        "2026-11-23T09:00:00Z",
+    ];
+    let (exit, printed) = signalbox(&words, "");
+    assert_eq!(exit, Ok(0), "{printed}");
+    golden("tuesdays.txt", &printed);
+    let svg: Vec<&str> = words.iter().copied().chain(["-o", "svg"]).collect();
+    let (_, printed) = signalbox(&svg, "");
+    golden("tuesdays.svg", &printed);
+    let until: Vec<&str> = words
+        .iter()
+        .copied()
+        .chain(["--until", "2026-11-23T12:00:00Z"])
+        .collect();
+    let (exit, printed) = signalbox(&until, "");
+    assert_eq!(exit, Ok(2));
+    assert!(
+        printed.contains("under way when this ends: look further with --until"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn the_example_as_a_whole_is_played() {
+    let (exit, printed) = signalbox(
+        &[
+            "simulate",
+            "-f",
+            "examples/payments",
+            "--approve",
+            "board@bob@example.com",
+        ],
+        "",
+    );
+    assert_eq!(exit, Ok(0), "{printed}");
+}
+
+#[test]
+fn bad_flags_name_what_must_hold() {
+    for (words, sentence) in [
+        (
+            vec!["--approve", "board"],
+            "must be role@people, such as board@bob,carol",
+        ),
+        (
+            vec!["--approve", "board@"],
+            "must be role@people, such as board@bob,carol",
+        ),
+        (
+            vec!["--approve", "bord@bob"],
+            "--approve bord@bob: role must be a role, or the name of an approval gate, of some Environment: board, release-board",
+        ),
+        (
+            vec!["--fail", "uat"],
+            "must be environment/component, such as uat/ledger",
+        ),
+        (
+            vec!["--fail", "uta/ledger"],
+            "--fail uta/ledger: environment must be one of production, sit, uat",
+        ),
+        (
+            vec!["--fail", "uat/leger"],
+            "--fail uat/leger: component must be one that goes to uat, or a job of a gate or verification there: config, ledger, smoke",
+        ),
+        (
+            vec!["--now", "tomorrow"],
+            "must be an instant like 2026-11-24T18:00:00Z",
+        ),
+        (
+            vec!["--now", "2026-11-24T18:00:00Z", "--until", "2026-11-24T18:00:00Z"],
+            "--until 2026-11-24T18:00:00Z must be after --now",
+        ),
+        (vec!["--kubeconfig", "x"], "--cluster"),
+        (vec!["-o", "png"], "possible values: text, json, svg"),
+    ] {
+        let (exit, _) = signalbox(&with(&words), "");
+        let said = exit.unwrap_err();
+        assert!(said.contains(sentence), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn bad_manifests_are_named() {
+    let (exit, _) = signalbox(&["simulate", "-f", "examples/payments/release-1.yaml"], "");
+    assert_eq!(
+        exit.unwrap_err(),
+        "Release payments/payments-2026.11.1 goes to sit, uat, production, which is no Environment among the files: add it with -f, or look into the cluster with --cluster"
+    );
+    let (exit, _) = signalbox(&["simulate", "-f", "examples/payments/environments.yaml"], "");
+    assert_eq!(
+        exit.unwrap_err(),
+        "there is no Release among the files: -f must name manifests that have one"
+    );
+    let (exit, _) = signalbox(&["simulate", "-f", "-"], "a: [");
+    assert!(exit.unwrap_err().contains("standard input:"), "names the file");
+    let wrong = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();
+    let wrong = wrong.replace("version: 2026.11.1\n", "version: 2026.11\n");
+    let (exit, _) = signalbox(&["simulate", "-f", "-"], &wrong);
+    assert!(
+        exit.unwrap_err()
+            .contains("standard input:13: Release payments/payments-2026.11.1: spec.version:")
+    );
+}
+
+/// As many releases, of a product each, spread over a year by their schedules.
+fn year(releases: usize) -> String {
+    let mut text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
+    let release = text.split("---\n").last().unwrap().to_owned();
+    let begin: jiff::Timestamp = "2026-11-24T18:00:00Z".parse().unwrap();
+    for n in 1..releases {
+        let weeks = i64::try_from(n * 52 / releases).unwrap();
+        let start = begin + jiff::SignedDuration::from_hours(weeks * 168);
+        let mut another = release
+            .replace("product: payments", &format!("product: product-{n}"))
+            .replace(
+                "name: payments-2026.11.1",
+                &format!("name: product-{n}-2026.11.1"),
+            )
+            .replace("namespace: payments", &format!("namespace: team-{n}"));
+        let _ = writeln!(
+            another,
+            "  schedule: [{{ environment: production, start: {start} }}]"
+        );
+        let _ = write!(text, "---\n{another}");
+    }
+    text
+}
+
+fn play(releases: usize) -> std::time::Duration {
+    let text = year(releases);
+    let words = [
+        "simulate",
+        "-f",
+        "-",
+        "--approve",
+        "release-board@bob,carol",
+        "--now",
+        "2026-11-23T09:00:00Z",
+    ];
+    let began = Instant::now();
+    let (exit, printed) = signalbox(&words, &text);
+    let took = began.elapsed();
+    assert_eq!(exit, Ok(0), "{printed}");
+    assert_eq!(printed.matches("=> reaches its goal").count(), releases);
+    took
+}
+
+#[test]
+fn a_year_of_some_releases_is_played_to_its_end() {
+    play(6);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "what counts is how fast a release build is")]
+fn a_year_of_a_hundred_releases_is_played_in_under_a_second() {
+    let took = play(100);
+    println!("a year of 100 releases took {took:?}");
+    assert!(took.as_secs_f64() < 1.0, "{took:?}");
+}

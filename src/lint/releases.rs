@@ -1,0 +1,266 @@
+//! Releases: whether the operator would accept the manifest, and which checks it could never satisfy as it stands.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{Lint, Typed};
+use crate::api::release::{CheckState, Promotion, State};
+use crate::api::{ON_DELETE, Release, reasons};
+use crate::decide::checks::{self, Subject};
+use crate::decide::facts::{Inspected, Inspection, NamespaceState, Observed, Place, Setting};
+use crate::decide::{accepted, plan};
+use crate::expressions::{self, Expression};
+use crate::manifests::Manifest;
+
+/// What a check can say of a manifest alone that no time, no person and nothing in a cluster will change.
+const FINAL: [&str; 7] = [
+    reasons::KIND_NOT_ALLOWED,
+    reasons::RELEASE_NAMESPACE_NOT_ALLOWED,
+    reasons::IMAGE_NOT_PINNED,
+    reasons::PLAN_INCOMPLETE,
+    reasons::SOAK_NOT_POSSIBLE,
+    reasons::EXPRESSION_FALSE,
+    reasons::EXPRESSION_UNKNOWN,
+];
+
+impl Lint<'_> {
+    pub(super) fn releases(&mut self) {
+        let releases: Vec<_> = self
+            .releases
+            .iter()
+            .map(|Typed { manifest, object }| (*manifest, Arc::clone(object)))
+            .collect();
+        let mut products: HashMap<_, Vec<Arc<Release>>> = HashMap::new();
+        for (_, release) in &releases {
+            products
+                .entry(product(release))
+                .or_default()
+                .push(Arc::clone(release));
+        }
+        let compiled = self.compiled();
+        for (manifest, release) in &releases {
+            let siblings = products.get(&product(release)).cloned().unwrap_or_default();
+            let siblings = siblings
+                .into_iter()
+                .filter(|s| !Arc::ptr_eq(s, release))
+                .collect();
+            let observed = self.observed(release, siblings);
+            self.acceptance(manifest, &observed);
+            self.checks(manifest, observed, &compiled);
+            self.traps(manifest, release);
+        }
+    }
+
+    fn acceptance(&mut self, manifest: &Manifest, observed: &Observed) {
+        let mut strangers = Vec::new();
+        for problem in accepted::judge(observed).problems {
+            let accepted::Problem { reason, at, sentence } = problem;
+            if reason == reasons::UNKNOWN_ENVIRONMENT {
+                let name = manifest.value.pointer(&at).and_then(|name| name.as_str());
+                let name = name.unwrap_or_default();
+                if self.exists(name) {
+                    continue;
+                }
+                if !self.all_known() {
+                    strangers.push(name.to_owned());
+                    continue;
+                }
+            }
+            // What the API server refuses the operator never gets to see; it says the same in other words.
+            if reason == reasons::INVALID && self.refused(manifest, &at) {
+                continue;
+            }
+            self.error(manifest, &at, sentence);
+        }
+        if !strangers.is_empty() {
+            let sentence = format!(
+                "{} not among the files, so that nothing is said about order, gates and windows: add the Environments, or name them with --known-environments to have the names checked",
+                are(&strangers)
+            );
+            self.note(manifest, "/spec/environments", sentence);
+        }
+    }
+
+    /// Every expression gate of every Environment, compiled once.
+    fn compiled(&self) -> BTreeMap<String, Vec<(String, Expression)>> {
+        let of = |setting: &Setting| {
+            let stated = setting.environment.spec.gates.iter();
+            stated
+                .filter_map(|gate| {
+                    let text = &gate.expression.as_ref()?.pass_when;
+                    let compiled = Expression::compile(text).ok()?;
+                    // What never holds is said of the Environment.
+                    let usable = compiled.constant().is_none();
+                    usable.then(|| (gate.name.clone(), compiled))
+                })
+                .collect()
+        };
+        let settings = self.settings.iter();
+        settings
+            .map(|(name, setting)| (name.clone(), of(setting)))
+            .collect()
+    }
+
+    fn checks(
+        &mut self,
+        manifest: &Manifest,
+        mut observed: Observed,
+        compiled: &BTreeMap<String, Vec<(String, Expression)>>,
+    ) {
+        let labels = self.namespace_labels(observed.namespace());
+        observed.namespace_labels = labels.clone().unwrap_or_default();
+        let settings = Arc::clone(&self.settings);
+        let release = Arc::clone(&observed.release);
+        for (index, name) in release.spec.environments.iter().enumerate() {
+            let Some(setting) = settings.get(name) else {
+                continue;
+            };
+            let mut setting = setting.clone();
+            if labels.is_none() {
+                // Without the Namespace at hand nobody knows its labels.
+                Arc::make_mut(&mut setting.environment).spec.release_namespaces = None;
+            }
+            let mut place = place(&release);
+            let gates = compiled.get(name).map(Vec::as_slice).unwrap_or_default();
+            if !gates.is_empty() {
+                let (seen, environment) = (
+                    expressions::release_value(&release),
+                    expressions::environment_value(&setting.environment),
+                );
+                let evaluated = gates
+                    .iter()
+                    .map(|(gate, expression)| (gate.clone(), expression.evaluate(&seen, &environment)));
+                place.expressions = evaluated.collect();
+            }
+            let target = setting.environment.spec.target_namespace(observed.namespace());
+            let promotion = Promotion {
+                name: name.clone(),
+                state: State::Waiting,
+                attempt: 1,
+                plan_hash: plan::hash(&release, name, Some(&target), 1),
+                ..Promotion::default()
+            };
+            let subject = Subject {
+                observed: &observed,
+                setting: &setting,
+                promotion: &promotion,
+                place: &place,
+                now: self.now,
+                gate: None,
+                prior: None,
+                probing: false,
+            };
+            for check in checks::evaluate(&subject).checks {
+                let too_short = check.reason == crate::decide::calendar::WINDOW_TOO_SHORT;
+                let said = FINAL.contains(&check.reason.as_str())
+                    && place
+                        .expressions
+                        .get(&check.name)
+                        .is_none_or(|_| check.state != CheckState::Satisfied);
+                if check.advisory || !(said || too_short) {
+                    continue;
+                }
+                let at = match check.reason.as_str() {
+                    reasons::KIND_NOT_ALLOWED | reasons::IMAGE_NOT_PINNED => "/spec/components".to_owned(),
+                    reasons::PLAN_INCOMPLETE if check.name.starts_with("Backout") => {
+                        "/spec/backoutPlan".to_owned()
+                    }
+                    reasons::PLAN_INCOMPLETE => "/spec/deploymentPlan".to_owned(),
+                    _ => format!("/spec/environments/{index}"),
+                };
+                let sentence = format!("{name} holds it back: {}: {}", check.name, check.message);
+                self.error(manifest, &at, sentence);
+            }
+        }
+    }
+
+    /// Labels of a Namespace that is among the files.
+    fn namespace_labels(&self, name: &str) -> Option<BTreeMap<String, String>> {
+        let mut objects = self.manifests.objects.iter();
+        let namespace =
+            objects.find(|o| o.api_version() == "v1" && o.kind() == "Namespace" && o.name() == name)?;
+        let labels = namespace.value.pointer("/metadata/labels");
+        let labels = labels.and_then(|labels| serde_json::from_value(labels.clone()).ok());
+        Some(labels.unwrap_or_default())
+    }
+
+    /// What means something else than it looks like.
+    fn traps(&mut self, manifest: &Manifest, release: &Release) {
+        for field in ["hold", "withdrawn"] {
+            let at = format!("/spec/{field}");
+            if manifest
+                .value
+                .pointer(&at)
+                .is_some_and(serde_json::Value::is_null)
+            {
+                let sentence = format!("is null, and null is absent: write {field}: {{}} to mean it");
+                self.note(manifest, &at, sentence);
+            }
+        }
+        let annotations = release.metadata.annotations.as_ref();
+        if let Some(value) = annotations
+            .and_then(|a| a.get(ON_DELETE))
+            .filter(|v| *v != "BackOut")
+        {
+            let at = format!("/metadata/annotations/{}", crate::manifests::token(ON_DELETE));
+            let sentence = format!("{value:?} means nothing: BackOut is the only value that does");
+            self.note(manifest, &at, sentence);
+        }
+        let listed = |name: &String| release.spec.environments.contains(name);
+        let schedule = release.spec.schedule.iter().enumerate();
+        for (index, planned) in schedule.filter(|(_, planned)| !listed(&planned.environment)) {
+            let at = format!("/spec/schedule/{index}/environment");
+            let sentence = format!("{:?} is not among spec.environments", planned.environment);
+            self.note(manifest, &at, sentence);
+        }
+        for (c, component) in release.spec.components.iter().enumerate() {
+            let overrides = component.overrides.iter().enumerate();
+            for (index, over) in overrides.filter(|(_, over)| !listed(&over.environment)) {
+                let at = format!("/spec/components/{c}/overrides/{index}/environment");
+                let sentence = format!("{:?} is not among spec.environments", over.environment);
+                self.note(manifest, &at, sentence);
+            }
+        }
+    }
+}
+
+fn product(release: &Release) -> (Option<String>, String, String) {
+    let spec = &release.spec;
+    (
+        release.metadata.namespace.clone(),
+        spec.product.clone(),
+        spec.line.clone(),
+    )
+}
+
+/// A target namespace where all is well, and where the stated images are those that would run.
+fn place(release: &Release) -> Place {
+    let components = release.spec.components.iter().map(|component| Inspected {
+        name: component.name.clone(),
+        refusal: None,
+        uid: None,
+        resource_version: None,
+        changes: Vec::new(),
+        restarted_for: None,
+        result: None,
+        images_before: Vec::new(),
+        images_after: component.image_pairs(),
+    });
+    Place {
+        namespace: NamespaceState::Present,
+        inspection: Some(Arc::new(Inspection {
+            refusal: None,
+            components: components.collect(),
+            size: 0,
+            again_at: None,
+        })),
+        ..Place::default()
+    }
+}
+
+fn are(names: &[String]) -> String {
+    match names {
+        [one] => format!("{one} is"),
+        many => format!("{} are", many.join(", ")),
+    }
+}
