@@ -19,6 +19,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
+use crate::cluster::pulse::Pulse;
 use crate::decide::facts::Settings;
 use crate::observe::Observer;
 use crate::observe::queue::Queue;
@@ -70,6 +71,8 @@ pub(crate) struct Context {
 /// # Errors
 /// What keeps it from starting; once it runs, nothing but `stop` ends it.
 pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let pulse = Pulse::default();
+    let client = pulse.of(client);
     let username = whoami(&client).await?;
     let expected = Expected::new(&username, &config.settings.deployer).map_err(Error::Policies)?;
     let settings = Arc::new(config.settings.clone());
@@ -91,7 +94,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         .await
         .map_err(|e| Error::Listen(context.config.listen, e))?;
     let (synced, ready) = watches::synced();
-    let health = Arc::new(http::Health::new(ready.clone()));
+    let health = Arc::new(http::Health::new(ready.clone(), pulse));
     let server = tokio::spawn(http::serve(listener, Arc::clone(&health), Arc::clone(&context)));
     let watching = watches::start(&context, synced);
 
