@@ -456,7 +456,16 @@ impl Applier<'_> {
             .await
             .map_err(Trouble::from)
         {
-            Ok(_) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
+            Ok(_) | Err(Trouble::NotFound) => {
+                self.wrote(|index| index.remove_pre_state(name, uid));
+                Ok(Progress::Again)
+            }
+            // Another one of that name, which is none of ours to delete; or this one still, and then it is tried again.
+            Err(Trouble::Conflict(why)) => {
+                let there = self.revisions().get_metadata_opt(name).await?;
+                if there.is_some_and(|there| there.metadata.uid.as_deref() == Some(uid)) {
+                    return Err(Trouble::Conflict(why));
+                }
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
