@@ -419,7 +419,16 @@ impl<C: Requests> Applier<'_, C> {
     /// Anything but its absence.
     pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, Trouble> {
         match self.client().delete_revision(self.home(), name, uid).await {
-            Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
+            Ok(()) | Err(Trouble::NotFound) => {
+                self.wrote(|index| index.remove_pre_state(name, uid));
+                Ok(Progress::Again)
+            }
+            // Another one of that name, which is none of ours to delete; or this one still, and then it is tried again.
+            Err(Trouble::Conflict(why)) => {
+                let there = self.client().revision_metadata(self.home(), name).await?;
+                if there.is_some_and(|there| there.uid.as_deref() == Some(uid)) {
+                    return Err(Trouble::Conflict(why));
+                }
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }

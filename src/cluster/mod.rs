@@ -2,6 +2,7 @@
 //! `observe` reads through it and `apply` writes; nothing here decides.
 
 pub mod deployer;
+pub mod pulse;
 pub mod requests;
 pub mod sent;
 

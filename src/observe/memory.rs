@@ -34,6 +34,19 @@ pub struct Memory {
     pub expressions: HashMap<String, Evaluated>,
 }
 
+impl Memory {
+    /// The next pass reads all targets in `environment` live.
+    pub fn look_again(&mut self, environment: &str) {
+        let there = |key: &str| {
+            key.strip_prefix(environment)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        for (_, target) in self.targets.iter_mut().filter(|(key, _)| there(key)) {
+            target.read_live = true;
+        }
+    }
+}
+
 /// What an expression said of certain inputs.
 pub struct Evaluated {
     /// Hash of the text and of what it was given.

@@ -278,7 +278,7 @@ mod tests {
     async fn an_object_that_makes_its_pass_panic_is_tried_again_and_stops_no_other() {
         let context = context();
         let (_synced, ready) = crate::operator::watches::synced();
-        let health = Arc::new(Health::new(ready));
+        let health = Arc::new(Health::new(ready, crate::cluster::pulse::Pulse::default()));
         let (stop, stopped) = watch::channel(false);
         let draining = tokio::spawn(drain(Arc::clone(&context), health, stopped, poisoned));
         let began = || BEGAN.lock().expect("nobody panics in here").clone();

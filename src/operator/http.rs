@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::Context;
 use super::watches::Ready;
+use crate::cluster::pulse::{Pulse, QUIET};
 
 /// A loop that has not turned for this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -24,14 +25,16 @@ pub(super) struct Health {
     /// Milliseconds after `started` at which the loop last turned; 0 before it first leads.
     last_beat: AtomicU64,
     ready: Ready,
+    pulse: Pulse,
 }
 
 impl Health {
-    pub(super) fn new(ready: Ready) -> Self {
+    pub(super) fn new(ready: Ready, pulse: Pulse) -> Self {
         Self {
             started: Instant::now(),
             last_beat: AtomicU64::new(0),
             ready,
+            pulse,
         }
     }
 
@@ -79,6 +82,13 @@ async fn readyz(State((health, context)): State<Shared>) -> (StatusCode, String)
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "the work loop does not turn\n".to_owned(),
+        );
+    }
+    let silent = health.pulse.silent(QUIET);
+    if !silent.is_empty() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not heard for {} s: {}\n", QUIET.as_secs(), silent.join(", ")),
         );
     }
     (StatusCode::OK, "ok\n".to_owned())

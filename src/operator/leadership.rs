@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::http::Health;
 use super::watches::Ready;
-use super::{Context, Error, asked, dispatch};
+use super::{Context, Error, asked, dispatch, patiently};
 use crate::api::Release;
 use crate::apply::Applier;
 use crate::decide::prestate::PreState;
@@ -27,7 +27,10 @@ pub(super) async fn lead(
         _ = ready.wait_for(|left| *left == 0) => {}
         () = asked(&mut stop) => return Ok(()),
     }
-    let manager = manager(&context, client).await.map_err(Error::Leadership)?;
+    let elected = || async { manager(&context, client.clone()).await.map_err(Error::Leadership) };
+    let Some(manager) = patiently(&mut stop, "leader election", elected).await? else {
+        return Ok(());
+    };
     let (mut leads, election) = manager.watch().await;
     loop {
         tokio::select! {

@@ -9,10 +9,12 @@ use super::dispatch::Next;
 use super::metrics::Metrics;
 use super::{Context, unreadable};
 use crate::api::Release;
+use crate::api::release::State;
 use crate::apply::{Applier, Progress};
 use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
+use crate::decide::facts::Observed;
 use crate::decide::{Step, decide, patches};
 use crate::expressions;
 use crate::observe::Observer;
@@ -107,10 +109,23 @@ async fn turn<C: Requests>(
     if applier.stopping.load(Ordering::Relaxed) {
         return Ok(Next::Rest);
     }
-    let Some(observed) = applier.observer.release(namespace, name, memory, now).await? else {
+    let Some(mut observed) = applier.observer.release(namespace, name, memory, now).await? else {
         return Ok(Next::Rest);
     };
-    match decide(&observed, now) {
+    let mut step = decide(&observed, now);
+    let failing = failing(&observed, &step);
+    if !failing.is_empty() {
+        // A watch may be behind, and what it shows too late is no failure: what is given up is looked at first.
+        for environment in &failing {
+            memory.look_again(environment);
+        }
+        let Some(live) = applier.observer.release(namespace, name, memory, now).await? else {
+            return Ok(Next::Rest);
+        };
+        step = decide(&live, now);
+        observed = live;
+    }
+    match step {
         Step::Transition(transition) => {
             let moved = metrics.map(|m| m.moves(&observed, &transition.status));
             applier.transition(&observed, *transition).await?;
@@ -126,6 +141,25 @@ async fn turn<C: Requests>(
         Step::Wait(wait) => return Ok(wait.until.map_or(Next::Rest, Next::At)),
     }
     Ok(Next::Turn)
+}
+
+/// The environments in which `step` gives up what is under way, or hands it over to people.
+fn failing(observed: &Observed, step: &Step) -> Vec<String> {
+    let Step::Transition(transition) = step else {
+        return vec![];
+    };
+    let acts = |state| {
+        matches!(
+            state,
+            State::Deploying | State::Verifying | State::Observing | State::BackingOut
+        )
+    };
+    let ends = |state| matches!(state, State::BackingOut | State::AwaitingDecision | State::Failed);
+    let moves = transition.status.environments.iter().filter(|next| {
+        let was = observed.release.promotion(&next.name).map(|p| p.state);
+        was.is_some_and(|was| was != next.state && acts(was)) && ends(next.state)
+    });
+    moves.map(|next| next.name.clone()).collect()
 }
 
 /// One step of one Environment.

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use super::Context;
 use crate::api::{Decision, Environment, LABEL_ENVIRONMENT, LABEL_RELEASE, Release, ReleaseReview};
 use crate::apply::LABEL_RELEASE_UID;
+use crate::cluster::pulse::WATCH_SECONDS;
 use crate::cluster::sent::{LAST_APPLIED, Sent, Shape};
 use crate::decide::facts::StoredPreState;
 use crate::observe::index::{self, Index, Key, Unreadable};
@@ -34,6 +35,11 @@ pub(super) type Ready = watch::Receiver<usize>;
 
 pub(super) fn synced() -> (Synced, Ready) {
     watch::channel(0)
+}
+
+/// A watch that ends soon, and is heard to end, is one whose silence is noticed soon.
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
 type Keys = Vec<Key>;
@@ -98,7 +104,7 @@ impl Starter {
         K: Resource<DynamicType = ()> + 'static,
     {
         let api = Api::<Sent<K>>::all(self.client());
-        self.follow(api, watcher::Config::default(), put, remove);
+        self.follow(api, config(), put, remove);
     }
 
     fn watched<K>(&mut self, put: Put<K>, remove: Remove)
@@ -107,7 +113,7 @@ impl Starter {
         K: Resource<Scope = NamespaceResourceScope>,
     {
         for api in self.watched_apis() {
-            self.follow(api, watcher::Config::default(), put, remove);
+            self.follow(api, config(), put, remove);
         }
     }
 
@@ -117,7 +123,7 @@ impl Starter {
         K: Resource<Scope = NamespaceResourceScope>,
     {
         for api in self.watched_apis() {
-            self.follow(api, watcher::Config::default().labels(LABEL_RELEASE), put, remove);
+            self.follow(api, config().labels(LABEL_RELEASE), put, remove);
         }
     }
 
@@ -127,14 +133,14 @@ impl Starter {
         K: Resource<Scope = NamespaceResourceScope>,
     {
         let api = Api::<Sent<K>>::namespaced(self.client(), &self.context.config.settings.operator_namespace);
-        self.follow(api, watcher::Config::default(), put, remove);
+        self.follow(api, config(), put, remove);
     }
 
     /// Pre-states are large and rarely read: only their metadata is watched.
     fn pre_states(&mut self) {
         let api: Api<Sent<PartialObjectMeta<ControllerRevision>>> =
             Api::namespaced(self.client(), &self.context.config.settings.operator_namespace);
-        let config = watcher::Config::default().labels(LABEL_RELEASE_UID);
+        let config = config().labels(LABEL_RELEASE_UID);
         let stream = watcher::watcher(api, config).default_backoff();
         let remove: Remove = |i, _, name, uid| i.remove_pre_state(name, uid);
         self.spawn::<PartialObjectMeta<ControllerRevision>, _>(stream, put_pre_state, remove);

@@ -23,6 +23,7 @@ pub fn written_as_itself(prefix: &str) -> Vec<String> {
                 && !matches!(text("/verb"), "get" | "list" | "watch")
                 && text("/objectRef/namespace").starts_with(prefix)
                 && text("/objectRef/namespace") != operator_namespace()
+                && !text("/objectRef/namespace").ends_with("-home")
                 && !matches!(text("/objectRef/apiGroup"), "signalbox.dev" | "events.k8s.io")
         })
         .map(|event| event.to_string())

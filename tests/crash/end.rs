@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use signalbox::api::{Decision, Environment, Release};
 
-use crate::kit::{Stage, operator_namespace};
+use crate::kit::Stage;
 
 /// What a run ends in.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,8 @@ pub struct End {
     pub claims: Vec<Value>,
     pub jobs: usize,
     pub ledger: Value,
-    pub ledger_generation: i64,
+    /// How often its generation rose.
+    pub ledger_changes: i64,
     pub config: Value,
     /// How often it was really changed: a ConfigMap has no generation.
     pub config_changes: usize,
@@ -33,16 +34,23 @@ pub struct End {
 /// What stood before, from which changes are counted.
 pub struct Start {
     config_version: String,
+    ledger_generation: i64,
+    /// Of the Releases that are there already.
+    uids: Vec<String>,
     pub ledger: Value,
     pub config: Value,
 }
 
 pub async fn start(stage: &Stage) -> Start {
     let config = config(stage).await;
+    let ledger = ledger(stage).await;
+    let releases = stage.api::<Release>().list(&ListParams::default()).await.unwrap();
     Start {
+        ledger_generation: ledger.metadata.generation.unwrap(),
+        uids: releases.iter().filter_map(ResourceExt::uid).collect(),
         config_version: config.resource_version().unwrap(),
         config: json!(config.data),
-        ledger: json!(ledger(stage).await.spec),
+        ledger: json!(ledger.spec),
     }
 }
 
@@ -54,37 +62,39 @@ async fn ledger(stage: &Stage) -> Deployment {
     stage.in_target("sit").get("ledger").await.unwrap()
 }
 
-/// What is there now.
+/// What is there now. Of a Release that is gone, everything else.
 pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
-    let home = operator_namespace();
-    let found = stage.api::<Release>().get(release).await.unwrap();
-    let uid = found.uid().unwrap();
+    let found = stage.api::<Release>().get_opt(release).await.unwrap();
     let environments: Api<Environment> = Api::all(stage.client());
     let environment = environments.get(&stage.environment("sit")).await.unwrap();
-    let revisions: Api<ControllerRevision> = Api::namespaced(stage.client(), &home);
-    let kept = ListParams::default().labels(&format!("signalbox.dev/release-uid={uid}"));
-    let leases: Api<Lease> = Api::namespaced(stage.client(), &home);
-    let held =
+    // One whose home is others' too has them labelled.
+    let ours =
         ListParams::default().labels(&format!("signalbox.dev/environment={}", stage.environment("sit")));
+    let revisions: Api<ControllerRevision> = Api::namespaced(stage.client(), &stage.home());
+    let leases: Api<Lease> = Api::namespaced(stage.client(), &stage.home());
     let jobs: Api<Job> = stage.in_target("sit");
     let decisions = stage.decisions().list(&ListParams::default()).await.unwrap();
     let (config, ledger) = (config(stage).await, ledger(stage).await);
-    let plain = |value: Value| plain(value, stage.namespace(), &uid);
-    let mut pre_states: Vec<_> = revisions.list(&kept).await.unwrap().items;
+    let mut uids = start.uids.clone();
+    uids.extend(found.as_ref().and_then(ResourceExt::uid));
+    let plain = |value: Value| plain(value, stage.namespace(), &uids);
+    let mut pre_states: Vec<_> = revisions.list(&ours).await.unwrap().items;
     pre_states.sort_by_key(|revision| revision.revision);
+    let mut decisions: Vec<Value> = decisions
+        .iter()
+        .map(|d: &Decision| plain(json!([d.spec.action, d.metadata.owner_references])))
+        .collect();
+    decisions.sort_by_key(Value::to_string);
     End {
-        release: plain(json!(found.status)),
+        release: found.map_or(Value::Null, |found| plain(json!(found.status))),
         environment: plain(json!(environment.status)),
-        decisions: decisions
-            .iter()
-            .map(|d: &Decision| plain(json!([d.spec.action, d.metadata.owner_references])))
-            .collect(),
+        decisions,
         pre_states: pre_states
             .into_iter()
             .map(|revision| plain(revision.data.unwrap().0))
             .collect(),
         claims: leases
-            .list(&held)
+            .list(&ours)
             .await
             .unwrap()
             .iter()
@@ -92,28 +102,10 @@ pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
             .collect(),
         jobs: jobs.list(&ListParams::default()).await.unwrap().items.len(),
         ledger: json!(ledger.spec),
-        ledger_generation: ledger.metadata.generation.unwrap(),
+        ledger_changes: ledger.metadata.generation.unwrap() - start.ledger_generation,
         config: json!(config.data),
         config_changes: changes(stage, &start.config_version, &config.resource_version().unwrap()).await,
     }
-}
-
-/// What is left once a Release is gone: the targets, how often they were changed, and how many claims and pre-states.
-pub async fn left(stage: &Stage, start: &Start) -> Value {
-    let home = operator_namespace();
-    let label = format!("signalbox.dev/environment={}", stage.environment("sit"));
-    let ours = ListParams::default().labels(&label);
-    let claims: Api<Lease> = Api::namespaced(stage.client(), &home);
-    let pre_states: Api<ControllerRevision> = Api::namespaced(stage.client(), &home);
-    let (config, ledger) = (config(stage).await, ledger(stage).await);
-    json!({
-        "config": config.data,
-        "configChanges": changes(stage, &start.config_version, &config.resource_version().unwrap()).await,
-        "ledger": ledger.spec,
-        "ledgerGeneration": ledger.metadata.generation,
-        "claims": claims.list(&ours).await.unwrap().items.len(),
-        "preStates": pre_states.list(&ours).await.unwrap().items.len(),
-    })
 }
 
 /// How many states the ConfigMap went through on its way from one version to another: the watch has kept them.
@@ -137,15 +129,20 @@ async fn changes(stage: &Stage, from: &str, to: &str) -> usize {
 }
 
 /// Without what differs between any two runs.
-fn plain(value: Value, stage: &str, uid: &str) -> Value {
+fn plain(value: Value, stage: &str, uids: &[String]) -> Value {
     match value {
         Value::Object(map) => map
             .into_iter()
             .filter(|(key, _)| !is_of_one_run(key))
-            .map(|(key, value)| (key, plain(value, stage, uid)))
+            .map(|(key, value)| (key, plain(value, stage, uids)))
             .collect(),
-        Value::Array(list) => list.into_iter().map(|value| plain(value, stage, uid)).collect(),
-        Value::String(text) => without_times(&text.replace(stage, "STAGE").replace(uid, "UID")).into(),
+        Value::Array(list) => list.into_iter().map(|value| plain(value, stage, uids)).collect(),
+        Value::String(text) => {
+            let text = uids
+                .iter()
+                .fold(text.replace(stage, "STAGE"), |text, uid| text.replace(uid, "UID"));
+            without_times(&text).into()
+        }
         other => other,
     }
 }
@@ -182,6 +179,11 @@ fn without_times(text: &str) -> String {
             word.to_owned()
         }
     };
+    // How far a rollout was when its time was up is its controllers' pace, and nobody's doing.
+    let text = match text.split_once(" is not ready within ") {
+        Some((before, _)) => format!("{before} is not ready in time"),
+        None => text.to_owned(),
+    };
     text.split(' ').map(plain).collect::<Vec<_>>().join(" ")
 }
 
@@ -197,7 +199,7 @@ pub fn differences(clean: &End, crashed: &End) -> Vec<String> {
             ("claims", json!(end.claims)),
             ("jobs", json!(end.jobs)),
             ("ledger", end.ledger.clone()),
-            ("ledger's generation", json!(end.ledger_generation)),
+            ("ledger's changes", json!(end.ledger_changes)),
             ("config", end.config.clone()),
             ("config's changes", json!(end.config_changes)),
         ] {

@@ -1,5 +1,5 @@
-//! The operator dies at every write, and at moments that are worse than others, and nobody can tell afterwards. Run by
-//! `cargo xtask test` once no other operator is about; one test after another, because two operators would share the Lease.
+//! The operator dies at every write, and at moments that are worse than others; its network and its API server fail in every
+//! way that a script can name; and nobody can tell afterwards. Run by `cargo xtask test` once no other operator is about.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -7,9 +7,12 @@
 mod kit;
 
 mod audit;
-mod deletion;
 mod deployer;
 mod end;
-mod every_write;
+mod history;
+mod kinds;
+mod load;
+mod outages;
 mod play;
 mod processes;
+mod sweep;

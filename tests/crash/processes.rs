@@ -3,33 +3,27 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use signalbox::api::Release;
+use kube::{Api, ResourceExt};
 use signalbox::api::release::State;
-use tokio::sync::Mutex;
+use signalbox::api::{Environment, Release};
+use tokio::sync::RwLockWriteGuard;
 
 use crate::end::{self, End, Start, differences};
 use crate::kit::{Process, Stage, admin, operator_namespace, state_of, wait_until};
-use crate::play::{LONG, Scenario, play};
+use crate::play::{CLUSTER, LONG, Scenario, clean};
 
-/// How the clean run ends; played once.
-async fn clean(scenario: Scenario) -> End {
-    static ENDS: Mutex<Vec<(Scenario, End)>> = Mutex::const_new(vec![]);
-    let mut ends = ENDS.lock().await;
-    if let Some((_, end)) = ends.iter().find(|(of, _)| *of == scenario) {
-        return end.clone();
-    }
-    let stage = scenario.stage().await;
-    let played = play(scenario, &stage, None, None).await;
-    stage.finish().await;
-    // The Lease goes back: what comes next has another name.
-    played.operator.stopped().await;
-    ends.push((scenario, played.end.clone()));
-    played.end
+/// How the clean run ends, and the cluster for an operator that sees all of it.
+async fn alone(scenario: Scenario) -> (&'static End, RwLockWriteGuard<'static, ()>) {
+    let end = {
+        let _side_by_side = CLUSTER.read().await;
+        &clean(scenario).await.end
+    };
+    (end, CLUSTER.write().await)
 }
 
 async fn leases() -> Api<Lease> {
@@ -53,7 +47,7 @@ async fn leads(process: &Process) {
 async fn ends_as(clean: &End, scenario: Scenario, stage: &Stage, release: &str, start: &Start) {
     let environment = stage.environment("sit");
     wait_until(&stage.api::<Release>(), release, LONG, |release| {
-        state_of(release, &environment) == Some(scenario.ends_in())
+        state_of(release, &environment) == scenario.ends_in().map(|(state, _)| state)
     })
     .await;
     let same = async {
@@ -74,9 +68,9 @@ where
     M: FnOnce(Stage, Api<Lease>) -> F,
     F: Future<Output = Stage>,
 {
-    let clean = clean(scenario).await;
+    let (clean, _alone) = alone(scenario).await;
     let folder = tempfile::tempdir().unwrap();
-    let stage = scenario.stage().await;
+    let stage = scenario.shared_stage().await;
     let start = end::start(&stage).await;
     let mut process = Process::start("crash-0", folder.path()).await;
     leads(&process).await;
@@ -86,7 +80,7 @@ where
     process.kill();
     // The pod's next container has the pod's name and leads at once.
     let process = Process::start("crash-0", folder.path()).await;
-    ends_as(&clean, scenario, &stage, &release, &start).await;
+    ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
     assert!(process.terminated().await.success());
 }
@@ -110,12 +104,12 @@ async fn claimed(stage: Stage, leases: Api<Lease>) -> Stage {
 
 #[tokio::test]
 async fn killed_right_after_the_claim_it_ends_the_same() {
-    killed_when(Scenario::Promotion, claimed).await;
+    killed_when(Scenario::Backout, claimed).await;
 }
 
 #[tokio::test]
 async fn killed_right_after_the_first_target_it_ends_the_same() {
-    killed_when(Scenario::Promotion, |stage, _| async {
+    killed_when(Scenario::Backout, |stage, _| async {
         let configs: Api<ConfigMap> = stage.in_target("sit");
         wait_until(&configs, "ledger-config", LONG, |config| {
             config
@@ -145,9 +139,9 @@ async fn killed_in_the_middle_of_a_restore_it_ends_the_same() {
 #[tokio::test]
 async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
     let scenario = Scenario::Slow;
-    let clean = clean(scenario).await;
+    let (clean, _alone) = alone(scenario).await;
     let folder = tempfile::tempdir().unwrap();
-    let stage = scenario.stage().await;
+    let stage = scenario.shared_stage().await;
     let start = end::start(&stage).await;
     let mut leader = Process::start("crash-0", folder.path()).await;
     leads(&leader).await;
@@ -161,17 +155,96 @@ async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
         "the other one leads {:.1?} after the leader's death",
         killed.elapsed()
     );
-    ends_as(&clean, scenario, &stage, &release, &start).await;
+    ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
     assert!(other.terminated().await.success());
+}
+
+/// The versions of everything that the release's promotion is made of: none moves where nothing that counts is written.
+async fn versions(stage: &Stage, release: &str) -> Vec<Option<String>> {
+    let home = stage.home();
+    let list =
+        ListParams::default().labels(&format!("signalbox.dev/environment={}", stage.environment("sit")));
+    let release: Release = stage.api().get(release).await.unwrap();
+    let ledger: Deployment = stage.in_target("sit").get("ledger").await.unwrap();
+    let config: ConfigMap = stage.in_target("sit").get("ledger-config").await.unwrap();
+    let environment = Api::<Environment>::all(stage.client())
+        .get(&stage.environment("sit"))
+        .await
+        .unwrap();
+    let claims = Api::<Lease>::namespaced(stage.client(), &home)
+        .list(&list)
+        .await
+        .unwrap();
+    let kept = Api::<ControllerRevision>::namespaced(stage.client(), &home)
+        .list(&list)
+        .await
+        .unwrap();
+    let jobs = stage
+        .in_target::<Job>("sit")
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    [
+        release.resource_version(),
+        ledger.resource_version(),
+        config.resource_version(),
+    ]
+    .into_iter()
+    .chain([environment.resource_version()])
+    .chain(claims.iter().map(ResourceExt::resource_version))
+    .chain(kept.iter().map(ResourceExt::resource_version))
+    .chain(jobs.iter().map(ResourceExt::resource_version))
+    .collect()
+}
+
+#[tokio::test]
+async fn a_leader_that_is_paused_past_its_leadership_writes_nothing_when_it_wakes_up() {
+    let scenario = Scenario::Slow;
+    let (clean, _alone) = alone(scenario).await;
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scenario.shared_stage().await;
+    let start = end::start(&stage).await;
+    let leader = Process::start("crash-0", folder.path()).await;
+    leads(&leader).await;
+    let other = Process::start("crash-1", folder.path()).await;
+    let release = stage.submit(scenario.release(&stage)).await;
+    stage.reaches(&release, "sit", State::Deploying).await;
+    leader.paused();
+    let paused = Instant::now();
+    leads(&other).await;
+    let led = paused.elapsed();
+    ends_as(clean, scenario, &stage, &release, &start).await;
+    let before = versions(&stage, &release).await;
+
+    leader.resumed();
+    // In the middle of Deploying, as far as it knows; then it hears what has happened, and that it leads no more.
+    leader.logs("leadership lost").await;
+    println!(
+        "| leader paused for {:.1} s | the other led after {:.1} s |",
+        paused.elapsed().as_secs_f32(),
+        led.as_secs_f32()
+    );
+    assert_eq!(
+        versions(&stage, &release).await,
+        before,
+        "nothing that counts was written"
+    );
+    leads(&other).await;
+    assert_eq!(end::read(&stage, &release, &start).await, *clean);
+    // As good a standby as any: it leads again once the other one goes.
+    assert!(other.terminated().await.success());
+    leads(&leader).await;
+    stage.finish().await;
+    assert!(leader.terminated().await.success());
 }
 
 #[tokio::test]
 async fn asked_to_stop_it_ends_between_two_writes_and_gives_the_lease_back() {
     let scenario = Scenario::Slow;
-    let clean = clean(scenario).await;
+    let (clean, _alone) = alone(scenario).await;
     let folder = tempfile::tempdir().unwrap();
-    let stage = scenario.stage().await;
+    let stage = scenario.shared_stage().await;
     let start = end::start(&stage).await;
     let process = Process::start("crash-0", folder.path()).await;
     leads(&process).await;
@@ -191,7 +264,7 @@ async fn asked_to_stop_it_ends_between_two_writes_and_gives_the_lease_back() {
         began.elapsed() < Duration::from_secs(10),
         "a Lease that was given back is taken at once"
     );
-    ends_as(&clean, scenario, &stage, &release, &start).await;
+    ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
     assert!(next.terminated().await.success());
 }

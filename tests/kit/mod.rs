@@ -8,13 +8,16 @@
     reason = "each test program uses its part of the kit, and a test that cannot go on ends"
 )]
 
+mod api_server;
 mod build;
 mod cluster;
-mod killer;
+mod faults;
+mod network;
 mod operator;
 mod stage;
 mod wait;
 
+pub use api_server::ApiServer;
 pub use build::{
     DecisionBuilder, IMAGE, IMAGE_BEFORE, ReleaseBuilder, approval_gate, decision, expression_gate, job_gate,
     release, soak_gate,
@@ -22,7 +25,8 @@ pub use build::{
 pub use cluster::{
     admin, as_operator, as_person, audit_log, kubectl, operator_namespace, operator_user, user_name,
 };
-pub use killer::{Kill, Killer, Ledger, Side, Write};
-pub use operator::{Operator, Process};
+pub use faults::{Counts, Fault, Faults, Kill, Ledger, Meets, Script, Side, Told, Watching, Write};
+pub use network::Network;
+pub use operator::{Operator, Process, Scope};
 pub use stage::{Stage, StageBuilder};
 pub use wait::{gone, refused, state_of, wait_until};

@@ -1,24 +1,30 @@
-//! Operators of a test's own: in this process, where a killer stands between them and the API server, or as a process of
+//! Operators of a test's own: in this process, where a layer stands between them and the API server, or as a process of
 //! their own that can be sent a signal. Both have the rights that the chart gives, and no others.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::Uri;
 use jiff::SignedDuration;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::PostParams;
 use kube::client::ClientBuilder;
+use kube::client::retry::RetryPolicy;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use signalbox::decide::facts::Settings;
 use tokio::sync::watch;
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
 
 use super::cluster::{admin, config, kubeconfig, operator_namespace};
-use super::killer::{Kill, Killer};
+use super::faults::{Faults, Script};
+use super::stage::Stage;
 
 /// How much younger than its policy a Decision must be, here: waiting a minute shows nothing more.
 const POLICY_SETTLE: SignedDuration = SignedDuration::from_secs(3);
@@ -39,24 +45,97 @@ async fn token() -> String {
     status.expect("a token").token
 }
 
+/// The label of Environments that belong to an operator of a test's own.
+pub(super) const SCOPE_LABEL: &str = "test.signalbox.dev/home";
+
+/// What an operator sees of the cluster. Two that see nothing of each other run side by side.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub home: String,
+    pub namespaces: Vec<String>,
+    /// The only way to the API server, where it is not the straight one.
+    pub server: Option<Uri>,
+    pub identity: &'static str,
+    pub listen: SocketAddr,
+}
+
+impl Scope {
+    /// Nothing but these stages, which have a home of their own.
+    #[must_use]
+    pub fn of<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Self {
+        let stages: Vec<&Stage> = stages.into_iter().collect();
+        let home = stages.first().expect("a stage").home();
+        assert!(
+            stages.iter().all(|stage| stage.home() == home),
+            "one operator, one home"
+        );
+        assert_ne!(
+            home,
+            operator_namespace(),
+            "a stage that is not alone has no operator of its own"
+        );
+        Self {
+            home,
+            namespaces: stages.iter().flat_map(|stage| stage.namespaces()).collect(),
+            server: None,
+            identity: "crash",
+            listen: ([127, 0, 0, 1], 0).into(),
+        }
+    }
+
+    #[must_use]
+    pub fn identity(mut self, identity: &'static str) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    #[must_use]
+    pub fn through(mut self, server: Uri) -> Self {
+        self.server = Some(server);
+        self
+    }
+
+    #[must_use]
+    pub fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
+        self
+    }
+}
+
 /// An operator in this process, with a memory and threads of its own.
 pub struct Operator {
-    pub killer: Killer,
+    pub faults: Faults,
     stop: watch::Sender<bool>,
     life: Option<JoinHandle<()>>,
 }
 
 impl Operator {
     /// Comes back at once. All of one identity, as the lives of a container are.
-    pub async fn start(kill: Option<Kill>) -> Self {
+    pub async fn start(scope: &Scope, script: impl Into<Script>) -> Self {
+        let environments = Some(format!("{SCOPE_LABEL}={}", scope.home));
+        Self::with(scope, Faults::new(script.into(), environments)).await
+    }
+
+    /// Whose script holds once it is armed.
+    pub async fn disarmed(scope: &Scope, script: impl Into<Script>) -> Self {
+        let environments = Some(format!("{SCOPE_LABEL}={}", scope.home));
+        Self::with(scope, Faults::new(script.into(), environments).disarmed()).await
+    }
+
+    async fn with(scope: &Scope, faults: Faults) -> Self {
         let mut config = config().await;
         config.auth_info = kube::config::AuthInfo {
             token: Some(token().await.into()),
             ..kube::config::AuthInfo::default()
         };
-        let killer = Killer::new(kill);
+        if let Some(server) = &scope.server {
+            config.cluster_url = server.clone();
+        }
+        // Retries are the client's own, and come above the faults.
+        config.default_retry = false;
         let (stop, stopped) = watch::channel(false);
-        let layer = killer.clone();
+        let layer = faults.clone();
+        let settings = settings(scope);
         let life = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -66,10 +145,12 @@ impl Operator {
             runtime.block_on(async {
                 let client = ClientBuilder::try_from(config)
                     .expect("a client")
+                    .with_layer(&BufferLayer::new(1024))
                     .with_layer(&layer)
+                    .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
                     .build();
                 tokio::select! {
-                    ended = signalbox::operator::run(client, settings(), stopped) => ended.expect("it ends in order"),
+                    ended = signalbox::operator::run(client, settings, stopped) => ended.expect("it ends in order"),
                     () = layer.killed() => {}
                 }
             });
@@ -77,7 +158,7 @@ impl Operator {
             runtime.shutdown_background();
         });
         Self {
-            killer,
+            faults,
             stop,
             life: Some(life),
         }
@@ -85,7 +166,7 @@ impl Operator {
 
     /// Ends it the hard way, and comes back when nothing of it is left.
     pub async fn killed(mut self) {
-        self.killer.kill();
+        self.faults.kill();
         self.ended().await;
     }
 
@@ -108,23 +189,24 @@ impl Operator {
 impl Drop for Operator {
     fn drop(&mut self) {
         // A test that failed leaves no second operator to the next one.
-        self.killer.kill();
+        self.faults.kill();
     }
 }
 
-fn settings() -> signalbox::operator::Config {
+fn settings(scope: &Scope) -> signalbox::operator::Config {
     signalbox::operator::Config {
         settings: Settings {
-            operator_namespace: operator_namespace(),
+            operator_namespace: scope.home.clone(),
             deployer: "signalbox-deployer".to_owned(),
             health_grace: SignedDuration::from_secs(5),
             inconclusive_after: SignedDuration::from_mins(30),
             policy_settle: POLICY_SETTLE,
         },
-        watch_namespaces: vec![],
-        listen: ([127, 0, 0, 1], 0).into(),
-        identity: "crash".to_owned(),
-        lease_duration: Duration::from_secs(15),
+        watch_namespaces: scope.namespaces.clone(),
+        listen: scope.listen,
+        identity: scope.identity.to_owned(),
+        // As short as leadership can be: who waits for a dead leader waits for nothing else.
+        lease_duration: Duration::from_secs(3),
         concurrency: 16,
         reconcile_timeout: Duration::from_secs(60),
     }
@@ -134,6 +216,7 @@ fn settings() -> signalbox::operator::Config {
 pub struct Process {
     child: Child,
     pub identity: String,
+    log: PathBuf,
 }
 
 impl Process {
@@ -148,7 +231,8 @@ impl Process {
         let path = folder.join(format!("{identity}.kubeconfig"));
         let text = serde_yaml_ng::to_string(&text).expect("a kubeconfig");
         std::fs::write(&path, text).expect("the kubeconfig can be written");
-        let log = std::fs::File::create(folder.join(format!("{identity}.log"))).expect("a log");
+        let log = folder.join(format!("{identity}.log"));
+        let output = std::fs::File::create(&log).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_signalbox"))
             .args(["run", "--listen", "127.0.0.1:0", "--policy-settle", "3s"])
             .args(["--health-grace", "5s", "--namespace", &operator_namespace()])
@@ -157,12 +241,13 @@ impl Process {
             .env("POD_NAME", identity)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(output)
             .spawn()
             .expect("the operator can be started");
         Self {
             child,
             identity: identity.to_owned(),
+            log,
         }
     }
 
@@ -170,6 +255,32 @@ impl Process {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// SIGSTOP: it does nothing, and does not know that it does not.
+    pub fn paused(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it runs");
+    }
+
+    /// SIGCONT.
+    pub fn resumed(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).expect("it runs");
+    }
+
+    /// Once its log has a line with that. A file that grows announces nothing.
+    pub async fn logs(&self, what: &str) {
+        let logged = async {
+            let mut often = tokio::time::interval(Duration::from_millis(100));
+            while !std::fs::read_to_string(&self.log)
+                .unwrap_or_default()
+                .contains(what)
+            {
+                often.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), logged)
+            .await
+            .unwrap_or_else(|_| panic!("{} does not say {what:?}", self.identity));
     }
 
     /// SIGTERM, and how it ended.

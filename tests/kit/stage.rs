@@ -22,7 +22,8 @@ use signalbox::api::release::State;
 use signalbox::api::{Decision, Environment, EnvironmentSpec, Release};
 
 use super::build::{IMAGE_BEFORE, ReleaseBuilder, release};
-use super::cluster::{admin, as_operator, as_person, user_name};
+use super::cluster::{admin, as_operator, as_person, operator_namespace, user_name};
+use super::operator::SCOPE_LABEL;
 use super::wait::{gone, state_of, wait_until};
 
 /// Long enough for a busy machine; a test that passes never waits for it.
@@ -36,6 +37,7 @@ pub struct StageBuilder {
     name: String,
     environments: Vec<(&'static str, Value)>,
     changes: BTreeMap<&'static str, Vec<Change>>,
+    home: Option<String>,
 }
 
 /// A stage that is set. End a test with [`Stage::finish`]; what a failed test leaves is for inspection.
@@ -43,6 +45,7 @@ pub struct Stage {
     name: String,
     client: Client,
     environments: Vec<&'static str>,
+    home: Option<String>,
     finished: bool,
 }
 
@@ -88,6 +91,20 @@ impl StageBuilder {
         self
     }
 
+    /// For an operator of its own, which sees nothing else: see [`super::Scope`].
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.home = Some(format!("{}-home", self.name));
+        self
+    }
+
+    /// For the operator of that stage.
+    #[must_use]
+    pub fn beside(mut self, other: &Stage) -> Self {
+        self.home.clone_from(&other.home);
+        self
+    }
+
     /// Without environments: only the namespace for Releases.
     #[must_use]
     pub fn bare(mut self) -> Self {
@@ -124,7 +141,21 @@ impl Stage {
             name,
             environments,
             changes: BTreeMap::new(),
+            home: None,
         }
+    }
+
+    /// Where its operator keeps claims and pre-states.
+    #[must_use]
+    pub fn home(&self) -> String {
+        self.home.clone().unwrap_or_else(operator_namespace)
+    }
+
+    /// The namespaces that an operator of its own has to watch.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        let targets = self.environments.iter().map(|short| self.target(short));
+        targets.chain([self.name.clone()]).collect()
     }
 
     /// Where its Releases and Decisions stand.
@@ -312,6 +343,15 @@ impl Stage {
         gone(&releases, release, LONG).await;
     }
 
+    /// Leaves everything as it is, for inspection.
+    pub fn left(mut self) {
+        eprintln!(
+            "The stage is left as it is: namespaces and environments {}*",
+            self.name
+        );
+        self.finished = true;
+    }
+
     /// Takes everything away again, Releases first, so that the operator still finds what it has to let go of.
     pub async fn finish(mut self) {
         let releases = self.api::<Release>();
@@ -331,6 +371,9 @@ impl Stage {
             delete(&namespaces, &self.target(short)).await;
         }
         delete(&namespaces, &self.name).await;
+        if let Some(home) = &self.home {
+            delete(&namespaces, home).await;
+        }
         self.finished = true;
     }
 }
@@ -392,9 +435,15 @@ async fn set(builder: StageBuilder) -> Stage {
         name,
         environments,
         mut changes,
+        home,
     } = builder;
     let client = admin().await;
     create_namespace(&client, &name).await;
+    if let Some(home) = &home
+        && *home == format!("{name}-home")
+    {
+        create_home(&client, home).await;
+    }
     // Everybody may ask for everything here: what they may have is the admission policies' to say.
     let developers =
         json!({ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "developers" });
@@ -409,6 +458,7 @@ async fn set(builder: StageBuilder) -> Stage {
         environments: environments.iter().map(|(short, _)| *short).collect(),
         name,
         client,
+        home,
         finished: false,
     };
     for (short, mut spec) in environments {
@@ -419,7 +469,11 @@ async fn set(builder: StageBuilder) -> Stage {
         for change in changes.remove(short).unwrap_or_default() {
             change(&mut spec);
         }
-        let environment = Environment::new(&stage.environment(short), spec);
+        let mut environment = Environment::new(&stage.environment(short), spec);
+        if let Some(home) = &stage.home {
+            let label = (SCOPE_LABEL.to_owned(), home.clone());
+            environment.metadata.labels = Some(BTreeMap::from([label]));
+        }
         Api::<Environment>::all(stage.client())
             .create(&PostParams::default(), &environment)
             .await
@@ -432,6 +486,15 @@ async fn set(builder: StageBuilder) -> Stage {
     }
     stage.until_allowed("alice", "create", "releases", "").await;
     stage
+}
+
+/// Another namespace for claims, pre-states and leadership, with the rights that the chart gives in its own.
+async fn create_home(client: &Client, home: &str) {
+    create_namespace(client, home).await;
+    let chart: Api<Role> = Api::namespaced(client.clone(), &operator_namespace());
+    let role = chart.get("signalbox").await.expect("the chart's Role is there");
+    let account = json!({ "kind": "ServiceAccount", "name": "signalbox", "namespace": operator_namespace() });
+    bind(client, home, "signalbox", json!(role.rules), account).await;
 }
 
 async fn create_namespace(client: &Client, name: &str) {

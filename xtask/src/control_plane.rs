@@ -40,6 +40,8 @@ pub struct ControlPlane {
     config: Config,
     client: Client,
     cluster: Cluster,
+    /// Where its etcd answers, where the control plane is ours.
+    etcd: Option<String>,
     owned: bool,
     folder: TempDir,
 }
@@ -75,6 +77,7 @@ impl ControlPlane {
             config,
             client,
             cluster,
+            etcd: None,
             owned: false,
             folder: folder()?,
         })
@@ -261,6 +264,7 @@ impl ControlPlane {
             config,
             client,
             cluster,
+            etcd: Some(etcd),
             owned: true,
             folder,
         })
@@ -293,6 +297,12 @@ impl ControlPlane {
     #[must_use]
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.owned.then(|| self.folder().join("audit.log"))
+    }
+
+    /// Where etcd answers, where the control plane is ours.
+    #[must_use]
+    pub fn etcd(&self) -> Option<&str> {
+        self.etcd.as_deref()
     }
 
     /// A client that acts as one of the people, by impersonation, which works on every cluster alike.

@@ -24,9 +24,9 @@ const FLAGS: &[&str] = &[
 /// The rungs that need an operator beside the cluster. Those after the first make the whole cluster theirs. Tests of the first
 /// wait far more than they compute, so that there are more at once than processors.
 const BESIDE: [(&str, &str); 2] = [("api_server", "--test-threads=12"), ("definitions", SERIAL)];
-/// The rungs that start, and kill, operators of their own. A test of the last that ends in the middle leaves the whole
-/// cluster's policies as they then are.
-const ALONE: [&str; 2] = ["crash", "policies"];
+/// The rungs that start, and kill, operators of their own; those of the first see nothing of each other, and a test of it waits
+/// for many. A test of the last that ends in the middle leaves the whole cluster's policies as they then are.
+const ALONE: [(&str, &str); 2] = [("crash", "--test-threads=32"), ("policies", SERIAL)];
 const SERIAL: &str = "--test-threads=1";
 
 /// What `test` can be told.
@@ -83,10 +83,10 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         error = cluster.failed() => return Err(error),
     }
     rungs.image(&cluster, &tools).await?;
-    for name in ALONE {
+    for (name, threads) in ALONE {
         let selection = ["--test", name];
         tokio::select! {
-            outcome = rungs.run(name, &selection, &environment, SERIAL) => outcome?,
+            outcome = rungs.run(name, &selection, &environment, threads) => outcome?,
             error = cluster.failed() => return Err(error),
         }
     }
@@ -110,6 +110,11 @@ fn environment(cluster: &ControlPlane, tools: &Tools) -> Vec<(&'static str, Path
         ("SIGNALBOX_OPERATOR_NAMESPACE", PathBuf::from(NAMESPACE)),
     ];
     environment.extend(cluster.audit_log().map(|path| ("SIGNALBOX_TEST_AUDIT_LOG", path)));
+    environment.extend(
+        cluster
+            .etcd()
+            .map(|url| ("SIGNALBOX_TEST_ETCD", PathBuf::from(url))),
+    );
     environment
 }
 

@@ -1,0 +1,484 @@
+//! Every version that every object of a play went through, in the order of the store, and whether that was lawful.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use signalbox::api::Release;
+use tokio::task::JoinHandle;
+
+use crate::kit::Stage;
+
+/// One version of one object. All kinds share one store, whose versions say what came first.
+#[derive(Clone, Debug)]
+struct Seen {
+    version: u64,
+    kind: &'static str,
+    name: String,
+    /// What is looked at; nothing where the object is gone.
+    content: Option<Value>,
+}
+
+type Log = Arc<Mutex<Vec<Seen>>>;
+
+/// Follows the objects of one stage.
+pub struct History {
+    stage: Namespaces,
+    log: Log,
+    /// What stood when it began.
+    before: Vec<Seen>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+struct Namespaces {
+    client: kube::Client,
+    releases: String,
+    target: String,
+    home: String,
+    environment: String,
+}
+
+/// What was done to the world.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    pub target_changes: usize,
+    pub jobs: usize,
+    pub claims: usize,
+    pub pre_states: usize,
+}
+
+fn release(object: &Release) -> Value {
+    json!({ "uid": object.uid(), "status": object.status })
+}
+
+fn spec(object: &Deployment) -> Value {
+    json!(object.spec)
+}
+
+fn data(object: &ConfigMap) -> Value {
+    json!(object.data)
+}
+
+fn kept(object: &ControllerRevision) -> Value {
+    json!(object.data)
+}
+
+fn held(object: &Lease) -> Value {
+    json!(object.spec.as_ref().and_then(|spec| spec.holder_identity.clone()))
+}
+
+fn uid(object: &Job) -> Value {
+    json!(object.uid())
+}
+
+impl History {
+    /// From now on.
+    pub async fn begin(stage: &Stage) -> Self {
+        let stage = Namespaces {
+            client: stage.client(),
+            releases: stage.namespace().to_owned(),
+            target: stage.target("sit"),
+            home: stage.home(),
+            environment: stage.environment("sit"),
+        };
+        let mut history = Self {
+            stage,
+            log: Log::default(),
+            before: vec![],
+            tasks: vec![],
+        };
+        let (releases, target, home) = history.stage.namespaces();
+        history.follow::<Release>(&releases, "Release", release).await;
+        history.follow::<Deployment>(&target, "Deployment", spec).await;
+        history.follow::<ConfigMap>(&target, "ConfigMap", data).await;
+        history.follow::<Job>(&target, "Job", uid).await;
+        history
+            .follow::<ControllerRevision>(&home, "ControllerRevision", kept)
+            .await;
+        history.follow::<Lease>(&home, "Lease", held).await;
+        history
+    }
+
+    async fn follow<K>(&mut self, namespace: &str, kind: &'static str, content: fn(&K) -> Value)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let api: Api<K> = Api::namespaced(self.stage.client.clone(), namespace);
+        let label = self.stage.label(namespace);
+        let list = api.list(&ListParams::default().labels(&label)).await.unwrap();
+        let mut version = list.metadata.resource_version.unwrap();
+        self.before.extend(
+            list.items
+                .iter()
+                .filter_map(|object| seen(kind, object, Some(content))),
+        );
+        let log = Arc::clone(&self.log);
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                let Ok(events) = api.watch(&WatchParams::default().labels(&label), &version).await else {
+                    // The API server is away.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let mut events = std::pin::pin!(events);
+                while let Some(Ok(event)) = events.next().await {
+                    let (object, content) = match event {
+                        WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, Some(content)),
+                        WatchEvent::Deleted(object) => (object, None),
+                        WatchEvent::Bookmark(_) => continue,
+                        WatchEvent::Error(error) => panic!("the history has a hole: {error}"),
+                    };
+                    version = object.resource_version().unwrap();
+                    log.lock().unwrap().extend(seen(kind, &object, content));
+                }
+            }
+        }));
+    }
+
+    /// Until everything that has happened is known, then what was unlawful about it and what was done.
+    pub async fn judged(self) -> (Vec<String>, Effects) {
+        let (releases, target, home) = self.stage.namespaces();
+        self.complete::<Release>(&releases, "Release").await;
+        self.complete::<Deployment>(&target, "Deployment").await;
+        self.complete::<ConfigMap>(&target, "ConfigMap").await;
+        self.complete::<Job>(&target, "Job").await;
+        self.complete::<ControllerRevision>(&home, "ControllerRevision")
+            .await;
+        self.complete::<Lease>(&home, "Lease").await;
+        let mut log = self.log.lock().unwrap().clone();
+        log.sort_by_key(|seen| seen.version);
+        judge(&self.before, &log, &self.stage.environment)
+    }
+
+    /// Once the log ends with what is there. The watch has it in a moment, and says nothing when it has.
+    async fn complete<K>(&self, namespace: &str, kind: &'static str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.stage.client.clone(), namespace);
+        let ours = ListParams::default().labels(&self.stage.label(namespace));
+        let complete = async {
+            loop {
+                let there: BTreeMap<String, u64> = api
+                    .list(&ours)
+                    .await
+                    .unwrap()
+                    .iter()
+                    .filter_map(|object| seen(kind, object, None))
+                    .map(|seen| (seen.name, seen.version))
+                    .collect();
+                let known = {
+                    let log = self.log.lock().unwrap();
+                    let mut known = BTreeMap::new();
+                    for seen in self
+                        .before
+                        .iter()
+                        .chain(log.iter())
+                        .filter(|seen| seen.kind == kind)
+                    {
+                        known.insert(seen.name.clone(), seen.content.as_ref().map(|_| seen.version));
+                    }
+                    known
+                };
+                let known: BTreeMap<String, u64> = known
+                    .into_iter()
+                    .filter_map(|(name, at)| Some((name, at?)))
+                    .collect();
+                if known == there {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), complete).await;
+        assert!(
+            waited.is_ok(),
+            "the history of {kind} in {namespace} is not complete"
+        );
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Namespaces {
+    fn namespaces(&self) -> (String, String, String) {
+        (self.releases.clone(), self.target.clone(), self.home.clone())
+    }
+
+    /// A home may be others' too, and leadership is nobody's history.
+    fn label(&self, namespace: &str) -> String {
+        if namespace == self.home {
+            format!("signalbox.dev/environment={}", self.environment)
+        } else {
+            String::new()
+        }
+    }
+}
+
+fn seen<K: Resource>(kind: &'static str, object: &K, content: Option<fn(&K) -> Value>) -> Option<Seen> {
+    let name = object.name_any();
+    let version = object.resource_version()?.parse().ok()?;
+    Some(Seen {
+        version,
+        kind,
+        name,
+        content: content.map(|content| content(object)),
+    })
+}
+
+/// The edges of docs/state-machine.md within one attempt; a retry begins the next one.
+fn is_edge(from: &str, to: &str) -> bool {
+    from == to
+        || matches!(
+            (from, to),
+            ("" | "Pending", "Pending" | "Waiting" | "Queued")
+                | ("Waiting", "Pending" | "Queued" | "Deploying" | "Withdrawn" | "Superseded")
+                | ("Queued", "Waiting" | "Deploying" | "Withdrawn" | "Superseded")
+                | ("Pending", "Withdrawn" | "Superseded")
+                // When somebody edited a target between capture and change.
+                | ("Deploying", "Waiting")
+                | ("Deploying", "Verifying" | "Observing" | "Succeeded" | "BackingOut" | "AwaitingDecision")
+                | ("Verifying", "Observing" | "Succeeded" | "BackingOut" | "AwaitingDecision")
+                | ("Observing", "Succeeded" | "BackingOut" | "AwaitingDecision")
+                | ("Succeeded", "BackingOut")
+                | ("AwaitingDecision", "BackingOut" | "Succeeded" | "Failed")
+                | ("BackingOut", "BackedOut" | "Failed")
+                | ("Failed", "BackingOut" | "Succeeded")
+        )
+}
+
+fn is_under_way(state: &str) -> bool {
+    matches!(
+        state,
+        "Deploying" | "Verifying" | "Observing" | "BackingOut" | "AwaitingDecision"
+    )
+}
+
+/// What stands at one moment.
+#[derive(Default)]
+struct World {
+    objects: HashMap<(&'static str, String), Value>,
+    /// Each promotion into the environment, by Release.
+    promotions: BTreeMap<String, Value>,
+    /// Jobs that once were.
+    jobs: Vec<String>,
+}
+
+impl World {
+    /// The state of the promotion that may touch targets, if one may.
+    fn acting(&self) -> Option<&Value> {
+        self.promotions
+            .values()
+            .find(|p| is_under_way(p["state"].as_str().unwrap_or_default()))
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.objects.keys().filter(|(of, _)| *of == kind).count()
+    }
+}
+
+fn judge(before: &[Seen], log: &[Seen], environment: &str) -> (Vec<String>, Effects) {
+    let mut world = World::default();
+    let (mut wrong, mut effects) = (vec![], Effects::default());
+    for seen in before {
+        step(
+            &mut world,
+            seen,
+            environment,
+            &mut vec![],
+            &mut Effects::default(),
+        );
+    }
+    for seen in log {
+        step(&mut world, seen, environment, &mut wrong, &mut effects);
+    }
+    (wrong, effects)
+}
+
+fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<String>, effects: &mut Effects) {
+    let key = (seen.kind, seen.name.clone());
+    let was = world.objects.get(&key).cloned();
+    let mut says =
+        |what: String| wrong.push(format!("{} {} at {}: {what}", seen.kind, seen.name, seen.version));
+    let state = |p: &Value| p["state"].as_str().unwrap_or_default().to_owned();
+    match seen.kind {
+        "Release" => {
+            let listed = seen
+                .content
+                .as_ref()
+                .and_then(|r| r["status"]["environments"].as_array());
+            let now = listed
+                .into_iter()
+                .flatten()
+                .find(|p| p["name"] == environment)
+                .cloned();
+            match (world.promotions.get(&seen.name), now) {
+                (Some(p), None) => {
+                    if is_under_way(&state(p)) {
+                        says(format!("gone in the middle of {}", state(p)));
+                    }
+                    world.promotions.remove(&seen.name);
+                }
+                (was, Some(now)) => {
+                    if let Some(complaint) = promotion_moved(was, &now) {
+                        says(complaint);
+                    }
+                    if was.is_none_or(|was| state(was) != "Deploying" && state(was) != state(&now))
+                        && state(&now) == "Deploying"
+                        && (world.count("Lease") == 0 || world.count("ControllerRevision") == 0)
+                    {
+                        says("entered without a claim or a pre-state".to_owned());
+                    }
+                    world.promotions.insert(seen.name.clone(), now);
+                }
+                (None, None) => {}
+            }
+        }
+        "Deployment" | "ConfigMap" if was.as_ref() != seen.content.as_ref() && was.is_some() => {
+            effects.target_changes += 1;
+            let acting = world.acting().map(state).unwrap_or_default();
+            if !matches!(acting.as_str(), "Deploying" | "BackingOut") {
+                says(format!("changed while the promotion is {acting:?}"));
+            }
+            if world.count("Lease") == 0 || world.count("ControllerRevision") == 0 {
+                says("changed without a claim or a pre-state".to_owned());
+            }
+        }
+        "Job" if was.is_none() && seen.content.is_some() => {
+            effects.jobs += 1;
+            if world.jobs.contains(&seen.name) {
+                says("was made a second time".to_owned());
+            }
+            world.jobs.push(seen.name.clone());
+        }
+        "ControllerRevision" => match (&was, &seen.content) {
+            (None, Some(_)) => effects.pre_states += 1,
+            (Some(was), Some(now)) if was != now => says("a pre-state was changed".to_owned()),
+            (Some(_), None) => {
+                let needed = world.acting().map(|p| p["backout"]["preState"].clone());
+                if needed == Some(json!(seen.name)) {
+                    says("a pre-state went while it was needed".to_owned());
+                }
+            }
+            _ => {}
+        },
+        "Lease" => match (&was, &seen.content) {
+            (None, Some(_)) => effects.claims += 1,
+            (Some(was), Some(now)) if was != now => says(format!("passed from {was} to {now}")),
+            (Some(_), None) => {
+                if let Some(p) = world.acting() {
+                    says(format!("the claim was given back in {}", state(p)));
+                }
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    match &seen.content {
+        Some(content) => world.objects.insert(key, content.clone()),
+        None => world.objects.remove(&key),
+    };
+}
+
+/// What is unlawful about one write of a status.
+fn promotion_moved(was: Option<&Value>, now: &Value) -> Option<String> {
+    let text = |p: &Value, field: &str| p[field].as_str().unwrap_or_default().to_owned();
+    let Some(was) = was else {
+        return (!is_edge("", &text(now, "state"))).then(|| format!("began in {}", text(now, "state")));
+    };
+    let (from, to) = (text(was, "state"), text(now, "state"));
+    let (before, after) = (was["attempt"].as_i64(), now["attempt"].as_i64());
+    if before != after {
+        let is_retry = after == before.map(|n| n + 1)
+            && matches!(from.as_str(), "BackedOut" | "Failed")
+            && matches!(to.as_str(), "Pending" | "Waiting" | "Queued");
+        return (!is_retry).then(|| format!("attempt {before:?} in {from} became {after:?} in {to}"));
+    }
+    if !is_edge(&from, &to) {
+        return Some(format!("{from} → {to} is no edge"));
+    }
+    // Written once an attempt, and never again.
+    ["entered", "startedAt", "deployedAt", "verifiedAt"]
+        .into_iter()
+        .find(|field| !was[field].is_null() && was[field] != now[field])
+        .map(|field| format!("{field} changed from {} to {}", was[field], now[field]))
+}
+
+#[test]
+fn what_is_unlawful_is_seen() {
+    let promotion = |state: &str, attempt: i64| {
+        json!({ "uid": "u", "status": { "environments": [
+            { "name": "sit", "state": state, "attempt": attempt, "backout": { "preState": "prestate-1" } },
+        ] } })
+    };
+    let mut version = 0;
+    let mut seen = |kind: &'static str, name: &str, content: Option<Value>| {
+        version += 1;
+        Seen {
+            version,
+            kind,
+            name: name.to_owned(),
+            content,
+        }
+    };
+    let before = [seen("ConfigMap", "c", Some(json!("old")))];
+    let log = [
+        seen("Release", "r", Some(promotion("Waiting", 1))),
+        seen("ConfigMap", "c", Some(json!("new"))),
+        seen("Lease", "claim-1", Some(json!("r"))),
+        seen("ControllerRevision", "prestate-1", Some(json!("old"))),
+        seen("Release", "r", Some(promotion("Deploying", 1))),
+        seen("ConfigMap", "c", Some(json!("newer"))),
+        seen("Lease", "claim-1", None),
+        seen("ControllerRevision", "prestate-1", None),
+        seen("Release", "r", Some(promotion("Waiting", 2))),
+        seen("Job", "j", Some(json!(1))),
+        seen("Job", "j", None),
+        seen("Job", "j", Some(json!(2))),
+    ];
+    let (wrong, effects) = judge(&before, &log, "sit");
+    let expected = [
+        "ConfigMap c at 3: changed while the promotion is \"\"",
+        "ConfigMap c at 3: changed without a claim or a pre-state",
+        "Lease claim-1 at 8: the claim was given back in Deploying",
+        "ControllerRevision prestate-1 at 9: a pre-state went while it was needed",
+        "Release r at 10: attempt Some(1) in Deploying became Some(2) in Waiting",
+        "Job j at 13: was made a second time",
+    ];
+    assert_eq!(wrong, expected);
+    let done = Effects {
+        target_changes: 2,
+        jobs: 2,
+        claims: 1,
+        pre_states: 1,
+    };
+    assert_eq!(effects, done);
+}
