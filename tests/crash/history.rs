@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signalbox::api::Release;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::kit::Stage;
@@ -31,7 +32,8 @@ struct Seen {
     content: Option<Value>,
 }
 
-type Log = Arc<Mutex<Vec<Seen>>>;
+/// Grows with everything that is seen.
+type Log = Arc<watch::Sender<Vec<Seen>>>;
 
 /// Follows the objects of one stage.
 pub struct History {
@@ -95,7 +97,7 @@ impl History {
         };
         let mut history = Self {
             stage,
-            log: Log::default(),
+            log: Arc::new(watch::Sender::new(vec![])),
             before: vec![],
             tasks: vec![],
         };
@@ -147,7 +149,7 @@ impl History {
                         WatchEvent::Error(error) => panic!("the history has a hole: {error}"),
                     };
                     version = object.resource_version().unwrap();
-                    log.lock().unwrap().extend(seen(kind, &object, content));
+                    log.send_modify(|log| log.extend(seen(kind, &object, content)));
                 }
             }
         }));
@@ -163,12 +165,12 @@ impl History {
         self.complete::<ControllerRevision>(&home, "ControllerRevision")
             .await;
         self.complete::<Lease>(&home, "Lease").await;
-        let mut log = self.log.lock().unwrap().clone();
+        let mut log = self.log.borrow().clone();
         log.sort_by_key(|seen| seen.version);
         judge(&self.before, &log, &self.stage.environment)
     }
 
-    /// Once the log ends with what is there. The watch has it in a moment, and says nothing when it has.
+    /// Once the log ends with what is there: the watch has it in a moment.
     async fn complete<K>(&self, namespace: &str, kind: &'static str)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -180,6 +182,7 @@ impl History {
         let api: Api<K> = Api::namespaced(self.stage.client.clone(), namespace);
         let ours = ListParams::default().labels(&self.stage.label(namespace));
         let complete = async {
+            let mut log = self.log.subscribe();
             loop {
                 let there: BTreeMap<String, u64> = api
                     .list(&ours)
@@ -190,7 +193,7 @@ impl History {
                     .map(|seen| (seen.name, seen.version))
                     .collect();
                 let known = {
-                    let log = self.log.lock().unwrap();
+                    let log = log.borrow_and_update();
                     let mut known = BTreeMap::new();
                     for seen in self
                         .before
@@ -209,7 +212,8 @@ impl History {
                 if known == there {
                     return;
                 }
-                tokio::task::yield_now().await;
+                // The log may also be ahead of what was listed.
+                let _ = tokio::time::timeout(Duration::from_millis(200), log.changed()).await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(20), complete).await;

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use signalbox::api::Release;
 use signalbox::api::release::State;
 
-use crate::kit::{Counts, Fault, Kill, Meets, Operator, Scope, Script, Side, Watching};
-use crate::play::{AT_ONCE, CLUSTER, Cast, READY_LATE, Scenario, clean, ended, play};
+use crate::kit::{Counts, Fault, Kill, Meets, Operator, Scope, Script, Side, Watching, state_of, wait_until};
+use crate::play::{AT_ONCE, CLUSTER, Cast, LONG, READY_LATE, Scenario, clean, ended, play};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -149,7 +150,11 @@ fn kinds() -> Vec<Kind> {
             .and(Meets::PerMille(40), Fault::Refused(429, Some(1)))
             .and(Meets::PerMille(40), Fault::Refused(500, None))
             .and(Meets::PerMille(40), Fault::Late(SECOND / 2));
-        let name = ["all of it at random, seed 1", "seed 2", "seed 3"][seed as usize - 1];
+        let name = [
+            "all of it at random, seed 1",
+            "all of it at random, seed 2",
+            "all of it at random, seed 3",
+        ][seed as usize - 1];
         all.push(Kind {
             is_storm: true,
             ..kind(name, storm, Counts::total)
@@ -206,19 +211,22 @@ async fn a_workload_that_is_ready_in_time_is_not_backed_out_because_the_watch_is
     let _side_by_side = CLUSTER.read().await;
     let stage = Scenario::Slow.stage(None).await;
     let behind = Script::watching(Watching {
-        late: Some(15 * SECOND),
+        late: Some(24 * SECOND),
         ..Watching::default()
     });
     let operator = Operator::start(&Scope::of([&stage]), behind).await;
-    // Ready after five seconds, which the operator is shown when eight have long passed.
-    let release = stage
-        .release("2")
-        .into(&["sit"])
-        .image("ledger", READY_LATE)
-        .ready_within("8s");
-    let release = stage.submit(release).await;
-    let release = stage.reaches(&release, "sit", State::Succeeded).await;
-    assert_eq!(release.promotion(&stage.environment("sit")).unwrap().attempt, 1);
+    // Pod after pod takes five seconds, and all is shown to the operator when its twenty have passed.
+    let release = stage.release("2").into(&["sit"]).image("ledger", READY_LATE);
+    let release = stage.submit(release.ready_within("20s")).await;
+    let environment = stage.environment("sit");
+    let ended_in = wait_until(&stage.api::<Release>(), &release, LONG, |release| {
+        matches!(
+            state_of(release, &environment),
+            Some(State::Succeeded | State::BackingOut | State::AwaitingDecision)
+        )
+    })
+    .await;
+    assert_eq!(state_of(&ended_in, &environment), Some(State::Succeeded));
     operator.killed().await;
     ended(vec![stage]).await;
 }

@@ -340,6 +340,8 @@ impl Bench {
             Unit::Count,
             None,
         );
+        self.table
+            .row("watches begun anew", number(Class::Watch), Unit::Count, None);
         let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
         self.table.row("CPU", cpu, Unit::Milliseconds, None);
 

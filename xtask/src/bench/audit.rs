@@ -27,6 +27,15 @@ pub enum Class {
     Review,
     Event,
     Leadership,
+    /// Watches end every 30 s and begin anew, whatever there is to watch.
+    Watch,
+}
+
+impl Class {
+    /// Whether such requests come by the clock, and not because of any release.
+    fn by_the_clock(self) -> bool {
+        matches!(self, Self::Leadership | Self::Watch)
+    }
 }
 
 #[derive(Deserialize)]
@@ -102,7 +111,7 @@ impl Audit {
         for request in read
             .requests
             .iter()
-            .filter(|r| r.at >= since && r.class != Class::Leadership)
+            .filter(|r| r.at >= since && !r.class.by_the_clock())
         {
             *counts
                 .entry(format!("{:?} {}", request.class, request.what))
@@ -111,7 +120,7 @@ impl Audit {
         Ok(counts)
     }
 
-    /// Waits until nothing but leadership has been asked for a while.
+    /// Waits until nothing but what comes by the clock has been asked for a while.
     pub async fn silence(&self, length: Duration) -> Result<()> {
         let length = jiff::SignedDuration::try_from(length)?;
         let began = Timestamp::now();
@@ -119,7 +128,7 @@ impl Audit {
             self.catch_up()?;
             let last = {
                 let read = self.read.borrow();
-                let asked = read.requests.iter().filter(|r| r.class != Class::Leadership);
+                let asked = read.requests.iter().filter(|r| !r.class.by_the_clock());
                 asked.map(|r| r.at).max().unwrap_or(began).max(began)
             };
             if Timestamp::now().duration_since(last) >= length {
@@ -185,7 +194,8 @@ fn request(entry: Entry) -> Request {
         ("coordination.k8s.io", "leases") if object.name == RELEASE => Class::Leadership,
         ("authorization.k8s.io" | "authentication.k8s.io", _) => Class::Review,
         (_, "events") => Class::Event,
-        _ if ["get", "list", "watch"].contains(&entry.verb.as_str()) => Class::Read,
+        _ if entry.verb == "watch" => Class::Watch,
+        _ if ["get", "list"].contains(&entry.verb.as_str()) => Class::Read,
         _ if entry.uri.contains("dryRun=") => Class::DryRun,
         _ => Class::Write,
     };
