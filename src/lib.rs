@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The arrows run one way: [`api`] knows nobody; [`decide`] knows `api`; [`observe`] and [`apply`] know both and speak
-//! through [`cluster`]; [`operator`] ties them; [`simulate`] lets them run in memory and virtual time; [`cli`] stands on
-//! top.
+//! through [`cluster`]; [`operator`] ties them; [`simulate`] lets them run in memory and virtual time; [`manifests`]
+//! are what people keep in files, [`lint`] judges them, [`timeline`] plays them forward; [`cli`] stands on top.
 
 pub mod api;
 pub mod apply;

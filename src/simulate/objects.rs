@@ -108,8 +108,8 @@ pub enum Deed {
     Metadata(String),
     /// A claim was created, replaced (both) or deleted.
     Claim {
-        before: Option<Claim>,
-        after: Option<Claim>,
+        before: Option<Box<Claim>>,
+        after: Option<Box<Claim>>,
     },
     PreState {
         name: String,
@@ -414,7 +414,10 @@ impl Objects {
             self.changed(Change::Claim(Arc::new(claim.clone())));
         }
         self.leases.insert(name, Arc::new(lease.clone()));
-        self.did(Deed::Claim { before, after });
+        self.did(Deed::Claim {
+            before: before.map(Box::new),
+            after: after.map(Box::new),
+        });
         Ok(lease)
     }
 
@@ -424,7 +427,10 @@ impl Objects {
         let before = self.claim(name);
         self.leases.remove(name);
         self.changed(Change::ClaimGone(name.to_owned(), uid.to_owned()));
-        self.did(Deed::Claim { before, after: None });
+        self.did(Deed::Claim {
+            before: before.map(Box::new),
+            after: None,
+        });
         Ok(())
     }
 

@@ -85,7 +85,7 @@ fn windows_and_soaks_take_the_time_they_take() {
     golden("tuesdays.txt", &printed);
     let svg: Vec<&str> = words.iter().copied().chain(["-o", "svg"]).collect();
     let (_, printed) = signalbox(&svg, "");
-    golden("tuesdays.svg", &printed);
+    golden("../../../docs/simulated.svg", &printed);
     let until: Vec<&str> = words
         .iter()
         .copied()
@@ -183,24 +183,27 @@ fn bad_manifests_are_named() {
 
 /// As many releases, of a product each, spread over a year by their schedules.
 fn year(releases: usize) -> String {
-    let mut text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
-    let release = text.split("---\n").last().unwrap().to_owned();
+    let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
+    let documents: Vec<&str> = text.split("---\n").collect();
+    let [uat, production, release, _] = &documents[..] else {
+        panic!("two Environments and two Releases");
+    };
+    let mut text = format!("{uat}---\n{production}");
     let begin: jiff::Timestamp = "2026-11-24T18:00:00Z".parse().unwrap();
-    for n in 1..releases {
+    for n in 0..releases {
         let weeks = i64::try_from(n * 52 / releases).unwrap();
         let start = begin + jiff::SignedDuration::from_hours(weeks * 168);
-        let mut another = release
+        let release = release
             .replace("product: payments", &format!("product: product-{n}"))
             .replace(
                 "name: payments-2026.11.1",
                 &format!("name: product-{n}-2026.11.1"),
             )
             .replace("namespace: payments", &format!("namespace: team-{n}"));
-        let _ = writeln!(
-            another,
-            "  schedule: [{{ environment: production, start: {start} }}]"
+        let _ = write!(
+            text,
+            "---\n{release}  schedule: [{{ environment: production, start: {start} }}]\n"
         );
-        let _ = write!(text, "---\n{another}");
     }
     text
 }
