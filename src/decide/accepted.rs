@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Observed, Setting};
 use super::{patches, readiness, version::Version};
 use crate::api::environment::Require;
-use crate::api::reasons;
+use crate::api::{Release, reasons};
 
 /// The verdict on a Release's manifest.
 #[derive(Debug, Default)]
@@ -84,7 +84,15 @@ fn versions(o: &Observed, problems: &mut Problems) {
         ));
         return;
     };
-    let rank = |r: &crate::api::Release| (r.metadata.creation_timestamp.clone(), r.metadata.uid.clone());
+    // Two may be created in the same second: what has been entered already is not to be put in question by a uid.
+    let entered = |r: &Release| {
+        let promotions = r.status.iter().flat_map(|s| &s.environments);
+        promotions.into_iter().any(|p| p.entered.is_some())
+    };
+    let rank = |r: &Release| {
+        let meta = &r.metadata;
+        (!entered(r), meta.creation_timestamp.clone(), meta.uid.clone())
+    };
     for other in &o.siblings {
         if other.spec.version.parse::<Version>().as_ref() == Ok(&version) && rank(other) < rank(&o.release) {
             let sentence = format!(

@@ -125,11 +125,19 @@ fn the_younger_of_two_releases_of_one_version_is_refused() {
     o.siblings = vec![Arc::new(older.clone())];
     assert_eq!(problems(&o), [], "the older one goes on");
     older.metadata.creation_timestamp = o.release.metadata.creation_timestamp.clone();
-    o.siblings = vec![Arc::new(older)];
+    o.siblings = vec![Arc::new(older.clone())];
     assert_eq!(
         problems(&o)[0].0,
         "DuplicateVersion",
         "at one instant the uid decides"
+    );
+    let status = json!({ "environments": [{ "name": "sit", "state": "Succeeded", "attempt": 1,
+        "entered": { "generation": 1, "stage": "SIT", "targetNamespace": "payments-sit" } }] });
+    Arc::make_mut(&mut o.release).status = serde_json::from_value(status).expect("a status");
+    assert_eq!(
+        problems(&o),
+        [],
+        "but nobody who has entered is put in question by it"
     );
 }
 
