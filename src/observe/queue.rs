@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::index::Key;
 
-/// An Environment's status is derived from many Releases: it is written once for all that happens within this time.
-pub const ENVIRONMENT_DEBOUNCE: Duration = Duration::from_millis(750);
+/// An Environment's status is derived from many Releases: it is written once for all that happens within this time. Nothing is
+/// decided on it, so it may be a little late for the sake of fewer writes.
+pub const ENVIRONMENT_DEBOUNCE: Duration = Duration::from_secs(2);
 
 /// The sending end. What is sent is drained at once into a set that is no larger than the objects there are.
 #[derive(Clone)]

@@ -349,11 +349,14 @@ fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
     }
     match sent.environment() {
         Ok(environment) => {
-            // A promotion may enter at any moment, and what it occupies may not go: the finalizer comes at once.
+            // A promotion may enter at any moment, and what it occupies may not go: the finalizer comes at once, and so does
+            // the answer to whoever changed it.
             let unheld = environment.metadata.finalizers.iter().flatten().next().is_none();
+            let answered = environment.status.as_ref().and_then(|s| s.observed_generation);
+            let changed = answered != environment.metadata.generation;
             let key = Key::environment(&environment.name_any());
             observer.see(|index| index.put_environment(Arc::new(environment)));
-            if unheld {
+            if unheld || changed {
                 observer.queue().wake_after(key, Duration::ZERO);
             }
         }
