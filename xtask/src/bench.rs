@@ -4,10 +4,12 @@
 mod audit;
 mod board;
 mod fleet;
+mod growth;
 mod load;
 mod settled;
 mod table;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +23,7 @@ use crate::tools::Tools;
 use audit::{Audit, Class};
 use board::Board;
 use fleet::Fleet;
+use growth::{Growth, Series};
 use load::Load;
 use settled::Settled;
 use table::{Table, Unit};
@@ -42,15 +45,18 @@ pub struct Options {
     /// Prints JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// How many products, each with a Release through three environments
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    releases: u16,
-    /// How many settled Releases a restart is measured with, besides those that were promoted
+    /// How many products, each with a Release through three environments; each size on a control plane of its own
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [100], value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    releases: Vec<u16>,
+    /// How many settled Releases a restart is measured with, besides those of the first size that were promoted
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
     settled: Vec<u32>,
     /// Measures this binary instead of building one, for instance one with symbols under a profiler
     #[arg(long, value_name = "PATH")]
-    operator: Option<std::path::PathBuf>,
+    operator: Option<PathBuf>,
+    /// Draws what grows with the number of releases into this file, as SVG
+    #[arg(long, value_name = "PATH")]
+    plot: Option<PathBuf>,
 }
 
 /// Measures, and prints.
@@ -71,39 +77,21 @@ pub async fn run(options: Options) -> Result<()> {
             repository.join("target/release/signalbox")
         }
     };
-    let cluster = ControlPlane::start(&tools, &repository).await?;
-    let audit = Audit::of(&cluster)?;
-    operator::install(&tools, &repository, &cluster, &["replicas=0"]).await?;
-    let start = async || Operator::start(&tools, &cluster, &binary, FLAGS).await;
-    let mut operator = start().await?;
-    operator.leads().await?;
     let mut bench = Bench {
-        fleet: Fleet::new(&cluster, usize::from(options.releases))?,
-        board: Board::start(cluster.client()),
-        audit,
+        repository,
+        tools,
+        binary,
         table: Table::default(),
+        growth: Growth::default(),
     };
-    let measured = bench.first_life(&operator).await;
-    measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
-    operator.stop().await?;
-    let mut operator = start().await?;
-    let measured = bench.second_life(&mut operator).await;
-    measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
-    operator.stop().await?;
-    let mut settled = Settled::of(&cluster, "bench-000", "app-1").await?;
-    for size in options.settled {
-        let size = usize::try_from(size)?;
-        eprintln!("{size} settled releases");
-        settled.grow(size).await?;
-        // The copies differ in what follows from their neighbours: a first life writes that down.
-        let mut operator = start().await?;
-        operator.leads().await?;
-        bench.audit.silence(SILENCE).await?;
-        operator.stop().await?;
-        let mut operator = start().await?;
-        let measured = bench.with_settled(&mut operator, size).await;
-        measured.with_context(|| format!("the measurement broke off{}", operator.told()))?;
-        operator.stop().await?;
+    let mut settled = options.settled;
+    for size in options.releases {
+        bench.of_size(usize::from(size), &settled).await?;
+        settled.clear();
+    }
+    bench.growth.tell(&mut bench.table);
+    if let Some(path) = options.plot {
+        bench.growth.draw(&path)?;
     }
     if options.json {
         println!("{}", bench.table.json()?);
@@ -113,14 +101,68 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
+/// What is measured, over all sizes.
 struct Bench {
-    fleet: Fleet,
-    board: Board,
-    audit: Audit,
+    repository: PathBuf,
+    tools: Tools,
+    binary: PathBuf,
     table: Table,
+    growth: Growth,
 }
 
 impl Bench {
+    /// Everything about so many releases, on a control plane of their own.
+    async fn of_size(&mut self, size: usize, settled: &[u32]) -> Result<()> {
+        let cluster = ControlPlane::start(&self.tools, &self.repository).await?;
+        operator::install(&self.tools, &self.repository, &cluster, &["replicas=0"]).await?;
+        let mut run = Run {
+            fleet: Fleet::new(&cluster, size)?,
+            board: Board::start(cluster.client()),
+            audit: Audit::of(&cluster)?,
+            table: &mut self.table,
+            growth: &mut self.growth,
+        };
+        let start = async || Operator::start(&self.tools, &cluster, &self.binary, FLAGS).await;
+        let mut operator = start().await?;
+        operator.leads().await?;
+        broke_off(run.first_life(&operator).await, &operator)?;
+        operator.stop().await?;
+        let mut operator = start().await?;
+        broke_off(run.second_life(&mut operator).await, &operator)?;
+        operator.stop().await?;
+        let template = run.fleet.names("1").swap_remove(0);
+        let mut copies = Settled::of(&cluster, &template).await?;
+        for &size in settled {
+            let size = usize::try_from(size)?;
+            eprintln!("{size} settled releases");
+            copies.grow(size).await?;
+            // The copies differ in what follows from their neighbours: a first life writes that down.
+            let mut operator = start().await?;
+            operator.leads().await?;
+            run.audit.silence(SILENCE).await?;
+            operator.stop().await?;
+            let mut operator = start().await?;
+            broke_off(run.with_settled(&mut operator, size).await, &operator)?;
+            operator.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+fn broke_off(measured: Result<()>, operator: &Operator) -> Result<()> {
+    measured.with_context(|| format!("the measurement broke off{}", operator.told()))
+}
+
+/// One control plane with so many products.
+struct Run<'a> {
+    fleet: Fleet,
+    board: Board,
+    audit: Audit,
+    table: &'a mut Table,
+    growth: &'a mut Growth,
+}
+
+impl Run<'_> {
     async fn first_life(&mut self, operator: &Operator) -> Result<()> {
         self.empty(operator).await?;
         self.through(operator).await
@@ -172,11 +214,26 @@ impl Bench {
             after.peak
         );
 
+        let under_way = if count <= 100 { 48.0 } else { 64.0 };
         self.table.row(
             &format!("peak, {count} releases under way"),
             after.peak,
             Unit::Mebibytes,
-            Some(48.0),
+            Some(under_way),
+        );
+        self.growth.point(
+            Series::UnderWay,
+            count,
+            after.peak,
+            Unit::Mebibytes,
+            Some(under_way),
+        );
+        self.growth.point(
+            Series::Promotion,
+            count,
+            cpu / promotions,
+            Unit::Milliseconds,
+            Some(5.0),
         );
         self.table.section(&format!(
             "{count} releases through three environments, one Deployment each"
@@ -269,6 +326,10 @@ impl Bench {
         self.table
             .row("resident afterwards", load.resident, Unit::Mebibytes, Some(100.0));
         self.table.row("peak", load.peak, Unit::Mebibytes, None);
+        self.growth
+            .point(Series::Settled, size, load.resident, Unit::Mebibytes, Some(100.0));
+        self.growth
+            .point(Series::Ready, size, ready.as_secs_f64(), Unit::Seconds, Some(5.0));
         Ok(())
     }
 
@@ -352,7 +413,30 @@ impl Bench {
             let first = self.audit.first_write(&name, opens).await?;
             took.push(first.duration_since(opens).as_secs_f64() * 1000.0);
         }
+        let last = took.iter().copied().fold(0.0, f64::max);
         self.latency("from the opening to each one's next write", took);
+        self.board
+            .until("go through", "2", count, |release| {
+                promotions(release).all(|p| p == State::Succeeded)
+            })
+            .await?;
+        self.audit.silence(SILENCE).await?;
+        let through = Load::of(operator.pid()?)?;
+        let cpu = (through.cpu - after.cpu).as_secs_f64();
+        let writes = self
+            .audit
+            .count(opens)?
+            .get(&Class::Write)
+            .copied()
+            .unwrap_or_default();
+        self.table
+            .row("CPU until all are through", cpu, Unit::Seconds, None);
+        self.table
+            .row("writes until all are through", writes as f64, Unit::Count, None);
+        self.growth
+            .point(Series::Opening, count, last / 1000.0, Unit::Seconds, None);
+        self.growth
+            .point(Series::OpeningCpu, count, cpu, Unit::Seconds, None);
         Ok(())
     }
 

@@ -160,3 +160,15 @@ mod tests {
         assert_eq!(index.whole(namespace, &name), None);
     }
 }
+#[cfg(test)]
+mod sizes {
+    use super::*;
+    use crate::api::release::*;
+    #[test]
+    fn sizes() {
+        use std::mem::size_of;
+        eprintln!("forecast {} backout {} inconclusive {} decided {} deploymentplan {} backoutplan {} source {} because {} reviewspec {} reviewstatus {} armed {} rag {} target {} image {} overrides {}",
+            size_of::<Option<Forecast>>(), size_of::<Option<Backout>>(), size_of::<Option<Inconclusive>>(), size_of::<Option<Decided>>(), size_of::<Option<DeploymentPlan>>(), size_of::<Option<BackoutPlan>>(),
+            size_of::<Option<Source>>(), size_of::<Option<Because>>(), size_of::<Option<crate::api::release::ReviewPlan>>(), size_of::<Option<ReviewStatus>>(), size_of::<Option<ArmedPlan>>(), size_of::<Option<Rag>>(), size_of::<Target>(), size_of::<Image>(), 0);
+    }
+}

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::fleet::{Name, WAVE};
 
+/// And a second for each Release.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 type Seen = HashMap<(String, String), Release>;
@@ -65,7 +66,8 @@ impl Board {
                 .filter(|r| r.labels().get(WAVE).is_some_and(|w| w == wave));
             of_wave.filter(|release| is_so(release)).count()
         };
-        let waited = tokio::time::timeout(PATIENCE, self.seen.wait_for(|seen| so(seen) >= count)).await;
+        let patience = PATIENCE + Duration::from_secs(count as u64);
+        let waited = tokio::time::timeout(patience, self.seen.wait_for(|seen| so(seen) >= count)).await;
         let waited = waited.map(|seen| seen.map(drop));
         match waited {
             Ok(seen) => seen.context("nobody watches the Releases any more"),
@@ -73,7 +75,7 @@ impl Board {
                 let reached = so(&self.seen.borrow());
                 bail!(
                     "{reached} of {count} releases {what} within {} s",
-                    PATIENCE.as_secs()
+                    patience.as_secs()
                 )
             }
         }

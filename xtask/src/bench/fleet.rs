@@ -73,7 +73,7 @@ impl Fleet {
         }), Api::<ClusterRole>::all(self.client.clone())).await?;
         let targets = (0..self.size).flat_map(|index| {
             ["sit", "uat", "prod"]
-                .map(|stage| (format!("bench-{index:03}"), format!("bench-{index:03}-{stage}")))
+                .map(|stage| (format!("bench-{index:04}"), format!("bench-{index:04}-{stage}")))
         });
         self.at_once(targets.clone(), async |(team, target)| {
             if target.ends_with("-sit") {
@@ -119,9 +119,9 @@ impl Fleet {
     /// The Releases of a wave.
     pub fn names(&self, wave: &str) -> Vec<Name> {
         let each = (0..self.size).map(|index| Name {
-            namespace: format!("bench-{index:03}"),
+            namespace: format!("bench-{index:04}"),
             name: format!("app-{wave}"),
-            first_target: format!("bench-{index:03}-sit"),
+            first_target: format!("bench-{index:04}-sit"),
         });
         each.collect()
     }

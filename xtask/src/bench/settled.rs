@@ -9,6 +9,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use signalbox::api::{RELEASE_FINALIZER, Release};
 
+use super::fleet::Name;
 use crate::control_plane::ControlPlane;
 use crate::operator::username;
 
@@ -26,11 +27,11 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Copies of `namespace/name`, which has Succeeded everywhere.
-    pub async fn of(cluster: &ControlPlane, namespace: &str, name: &str) -> Result<Self> {
+    /// Copies of one that has Succeeded everywhere.
+    pub async fn of(cluster: &ControlPlane, template: &Name) -> Result<Self> {
         let admin = cluster.client();
-        let template = Api::<Release>::namespaced(admin.clone(), namespace)
-            .get(name)
+        let template = Api::<Release>::namespaced(admin.clone(), &template.namespace)
+            .get(&template.name)
             .await?;
         Ok(Self {
             operator: cluster.acting_as(&username())?,
