@@ -105,9 +105,9 @@ pub struct ReleaseSpec {
     )]
     pub schedule: Vec<Planned>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment_plan: Option<DeploymentPlan>,
+    pub deployment_plan: Option<Box<DeploymentPlan>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backout_plan: Option<BackoutPlan>,
+    pub backout_plan: Option<Box<BackoutPlan>>,
     #[serde(default)]
     pub review: ReviewPlan,
     /// Present: nothing new starts; what is running finishes.
@@ -427,9 +427,9 @@ pub struct ReleaseStatus {
     )]
     pub environments: Vec<Promotion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backout_plan: Option<ArmedPlan>,
+    pub backout_plan: Option<Box<ArmedPlan>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub review: Option<ReviewStatus>,
+    pub review: Option<Box<ReviewStatus>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -561,12 +561,12 @@ pub struct Promotion {
     )]
     pub components: Vec<ComponentStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backout: Option<Backout>,
+    pub backout: Option<Box<Backout>>,
     /// Something could not be evaluated or done; retried, and after a while a person has to decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inconclusive: Option<Inconclusive>,
+    pub inconclusive: Option<Box<Inconclusive>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Decided>,
+    pub decided: Option<Box<Decided>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -486,7 +486,7 @@ fn entry(
     });
     next.components = components(o, inspection);
     next.verification.clear();
-    next.backout = Some(Backout {
+    next.backout = Some(Box::new(Backout {
         state: BackoutState::Armed,
         pre_state: pre_state_name,
         trigger: None,
@@ -494,7 +494,7 @@ fn entry(
         reason: None,
         started_at: None,
         finished_at: None,
-    });
+    }));
     next.started_at = Some(time(now));
     (next.deployed_at, next.verified_at, next.finished_at) = (None, None, None);
     let note = format!(

@@ -131,13 +131,13 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
 }
 
 fn decided(p: &mut Promotion, decision: &Decision) {
-    p.decided = Some(Decided {
+    p.decided = Some(Box::new(Decided {
         name: decision.metadata.name.clone().unwrap_or_default(),
         uid: decision.metadata.uid.clone().unwrap_or_default(),
         action: decision.spec.action,
         by: decision.spec.by.clone(),
         reason: decision.spec.reason.clone(),
-    });
+    }));
 }
 
 /// The Release becomes the owner of its Decisions, so that they go when it goes.

@@ -243,15 +243,15 @@ impl Outcome {
     ) -> Step {
         let nothing = ReleaseStatus::default();
         let was = observed.release.status.as_ref().unwrap_or(&nothing);
-        let (review, review_edge) = review::derive(observed, &self.promotions, was.review.as_ref(), now);
+        let (review, review_edge) = review::derive(observed, &self.promotions, was.review.as_deref(), now);
         let (rag, rag_edge) = rag::derive(observed, &self.promotions, &review, accepted, now);
         let status = ReleaseStatus {
             observed_generation: observed.release.metadata.generation,
             state_version: Some(STATE_VERSION),
             furthest: promotion::furthest(observed, &self.promotions),
             rag: Some(rag),
-            backout_plan: backout::plan(observed, &self.promotions),
-            review: Some(review),
+            backout_plan: backout::plan(observed, &self.promotions).map(Box::new),
+            review: Some(Box::new(review)),
             conditions: conditions::derive(observed, &self.promotions, accepted, &was.conditions, now),
             environments: self.promotions,
         };

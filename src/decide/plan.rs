@@ -50,8 +50,8 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
         "environment": environment,
         "namespace": namespace,
         "components": components,
-        "deploymentPlan": spec.deployment_plan.as_ref().map(deployment_plan),
-        "backoutPlan": spec.backout_plan.as_ref().map(backout_plan),
+        "deploymentPlan": spec.deployment_plan.as_deref().map(deployment_plan),
+        "backoutPlan": spec.backout_plan.as_deref().map(backout_plan),
         "attempt": attempt,
     }))
 }

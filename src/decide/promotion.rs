@@ -375,7 +375,7 @@ pub(crate) fn to_backing_out(
         .as_ref()
         .map(|b| b.pre_state.clone())
         .unwrap_or_default();
-    next.backout = Some(Backout {
+    next.backout = Some(Box::new(Backout {
         state: BackoutState::InProgress,
         pre_state,
         trigger: Some(trigger.to_owned()),
@@ -383,7 +383,7 @@ pub(crate) fn to_backing_out(
         reason: Some(cut(why.to_owned())),
         started_at: Some(time(now)),
         finished_at: None,
-    });
+    }));
     to(next, announce(reasons::BACKING_OUT, format!("{}: {why}", p.name)))
 }
 
@@ -417,11 +417,11 @@ pub(crate) fn inconclusive(
                 return (None, Some(whole_second_after(over)));
             }
             let mut next = p.clone();
-            next.inconclusive = Some(Inconclusive {
+            next.inconclusive = Some(Box::new(Inconclusive {
                 since: time(since),
                 reason: reason.to_owned(),
                 message: cut(message.to_owned()),
-            });
+            }));
             (Some(to(next, vec![])), None)
         }
     }

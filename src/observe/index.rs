@@ -78,9 +78,7 @@ type Names = (String, String);
 /// Everything watched.
 #[derive(Default)]
 pub struct Index {
-    /// In outline where it is over; then the whole is in `packed`.
-    releases: HashMap<Names, Arc<Release>>,
-    packed: HashMap<Names, Packed>,
+    releases: HashMap<Names, Known>,
     unreadable: HashMap<Names, Unreadable>,
     unreadable_environments: HashMap<String, Unreadable>,
     by_product: HashMap<(String, String, String), BTreeSet<String>>,
@@ -104,6 +102,14 @@ pub struct Index {
     policies_seen: u64,
 }
 
+/// A Release that has been seen.
+struct Known {
+    /// In outline where it is over.
+    release: Arc<Release>,
+    /// Then this is the whole.
+    packed: Option<Packed>,
+}
+
 type Keys = Vec<Key>;
 
 impl Index {
@@ -111,17 +117,17 @@ impl Index {
 
     #[must_use]
     pub fn release(&self, namespace: &str, name: &str) -> Option<&Arc<Release>> {
-        self.releases.get(&(namespace.to_owned(), name.to_owned()))
+        let known = self.releases.get(&(namespace.to_owned(), name.to_owned()))?;
+        Some(&known.release)
     }
 
     /// The Release with everything in it; [`Self::release`] has only an outline of one that is over.
     #[must_use]
     pub fn whole(&self, namespace: &str, name: &str) -> Option<Arc<Release>> {
-        let names = (namespace.to_owned(), name.to_owned());
-        let known = self.releases.get(&names)?;
-        match self.packed.get(&names) {
+        let known = self.releases.get(&(namespace.to_owned(), name.to_owned()))?;
+        match &known.packed {
             Some(packed) => packed.whole().map(Arc::new),
-            None => Some(Arc::clone(known)),
+            None => Some(Arc::clone(&known.release)),
         }
     }
 
@@ -139,7 +145,7 @@ impl Index {
     }
 
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.releases.values()
+        self.releases.values().map(|known| &known.release)
     }
 
     /// Others of the same namespace, product and line.
@@ -158,14 +164,14 @@ impl Index {
             .flatten()
             .filter(|other| **other != name);
         siblings
-            .filter_map(|other| self.releases.get(&(namespace.clone(), other.clone())))
+            .filter_map(|other| self.release(&namespace, other))
             .cloned()
             .collect()
     }
 
     pub fn put_release(&mut self, release: Arc<Release>) -> Keys {
         let names = names(&release);
-        if self.releases.get(&names).is_some_and(|known| {
+        if self.release(&names.0, &names.1).is_some_and(|known| {
             seen(
                 &known.metadata.resource_version,
                 &release.metadata.resource_version,
@@ -195,16 +201,14 @@ impl Index {
             Packed::of(&release)
         };
         let release = match packed {
-            Some(packed) => {
-                self.packed.insert(names.clone(), packed);
-                Arc::new(outline(&release))
-            }
-            None => {
-                self.packed.remove(&names);
-                release
-            }
+            Some(_) => Arc::new(outline(&release)),
+            None => release,
         };
-        let before = self.releases.insert(names, Arc::clone(&release));
+        let known = Known {
+            release: Arc::clone(&release),
+            packed,
+        };
+        let before = self.releases.insert(names, known).map(|known| known.release);
         self.activate(&release);
         let mut keys = vec![Key::of(&release)];
         let changed = |p: &Promotion| {
@@ -251,8 +255,7 @@ impl Index {
     pub fn remove_release(&mut self, namespace: &str, name: &str) -> Keys {
         let names = (namespace.to_owned(), name.to_owned());
         self.unreadable.remove(&names);
-        self.packed.remove(&names);
-        let Some(release) = self.releases.remove(&names) else {
+        let Some(Known { release, .. }) = self.releases.remove(&names) else {
             return vec![];
         };
         let product = (names.0, release.spec.product.clone(), release.spec.line.clone());
@@ -528,8 +531,7 @@ impl Index {
 
     fn environment_changed(&mut self, name: &str) -> Keys {
         let concerned: Vec<Arc<Release>> = self
-            .releases
-            .values()
+            .releases()
             .filter(|r| unsettled(r) && r.spec.environments.iter().any(|e| e == name))
             .cloned()
             .collect();
@@ -564,7 +566,7 @@ impl Index {
             .entry(names.clone())
             .or_default()
             .insert(decision.metadata.name.clone().unwrap_or_default(), decision);
-        if let Some(release) = self.releases.get(&names).cloned() {
+        if let Some(release) = self.release(&names.0, &names.1).cloned() {
             self.activate(&release);
         }
         vec![key]
@@ -700,8 +702,7 @@ impl Index {
         self.pre_states_of.remove(&release, name);
         // Whoever is under way puts it back.
         let owner = self
-            .releases
-            .values()
+            .releases()
             .find(|r| r.metadata.uid.as_ref() == Some(&release));
         owner.map(|r| Key::of(r)).into_iter().collect()
     }
@@ -841,8 +842,7 @@ impl Index {
     fn namespace_keys(&self, name: &str) -> Keys {
         let mut keys = self.active_in(name);
         let at_home = self
-            .releases
-            .values()
+            .releases()
             .filter(|r| r.metadata.namespace.as_deref() == Some(name) && unsettled(r));
         keys.extend(at_home.map(|r| Key::of(r)));
         keys
@@ -874,8 +874,7 @@ impl Index {
 
     /// Trust has changed: whoever counts on people is asked again.
     fn with_decisions(&self) -> Keys {
-        self.releases
-            .values()
+        self.releases()
             .filter(|r| unsettled(r))
             .map(|r| Key::of(r))
             .collect()
@@ -889,7 +888,7 @@ impl Index {
             .keys()
             .map(|name| Key::environment(name))
             .collect();
-        keys.extend(self.releases.values().map(|r| Key::of(r)));
+        keys.extend(self.releases().map(|r| Key::of(r)));
         keys.extend(
             self.unreadable
                 .keys()

@@ -232,7 +232,7 @@ fn a_review_is_owed_for_what_went_wrong_and_for_the_first_release() {
     assert_eq!(owed(&always, &[entered(good.clone(), None)]), ["Always"]);
     assert_eq!(owed(&o, &[promotion("sit", State::Failed)]), ["Failed"]);
     let mut backed_out = promotion("sit", State::BackedOut);
-    backed_out.backout = Some(Backout {
+    backed_out.backout = Some(Box::new(Backout {
         state: BackoutState::Verified,
         pre_state: String::new(),
         trigger: None,
@@ -240,16 +240,16 @@ fn a_review_is_owed_for_what_went_wrong_and_for_the_first_release() {
         reason: None,
         started_at: None,
         finished_at: None,
-    });
+    }));
     assert_eq!(owed(&o, &[backed_out]), ["BackedOut"]);
     let mut accepted = good.clone();
-    accepted.decided = Some(Decided {
+    accepted.decided = Some(Box::new(Decided {
         name: "d".into(),
         uid: "d".into(),
         action: crate::api::Action::Accept,
         by: "olga".into(),
         reason: None,
-    });
+    }));
     assert_eq!(owed(&o, &[accepted]), ["Accepted"]);
     assert_eq!(
         owed(&o, &[entered(good.clone(), Some("2026-11-23T08:59:59Z"))]),

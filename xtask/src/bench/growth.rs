@@ -178,7 +178,9 @@ mod tests {
     fn a_plot_of_one_size_is_refused() {
         let mut growth = Growth::default();
         growth.point(Series::Ready, 100, 0.2, Unit::Seconds, None);
-        let refused = growth.draw(Path::new("/nonexistent/growth.svg")).expect_err("one size");
+        let refused = growth
+            .draw(Path::new("/nonexistent/growth.svg"))
+            .expect_err("one size");
         assert!(refused.to_string().contains("two sizes"), "{refused}");
     }
 }
