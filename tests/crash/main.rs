@@ -16,3 +16,4 @@ mod outages;
 mod play;
 mod processes;
 mod sweep;
+mod waves;

@@ -283,6 +283,22 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} does not say {what:?}", self.identity));
     }
 
+    /// What it has resident once it has come to rest, in MiB: what is freed goes back to the system a little later, so this is
+    /// the least of five seconds.
+    pub async fn resident(&self) -> f64 {
+        let mut least = f64::MAX;
+        let mut often = tokio::time::interval(Duration::from_millis(100));
+        for _ in 0..50 {
+            often.tick().await;
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+            let status = status.expect("it runs");
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+            least = least.min(kibibytes.expect("VmRSS in kB") / 1024.0);
+        }
+        least
+    }
+
     /// SIGTERM, and how it ended.
     pub async fn terminated(mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
