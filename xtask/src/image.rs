@@ -16,7 +16,8 @@ const BASE: [&str; 4] = ["libc.so.6", "libgcc_s.so.1", "libm.so.6", "ld-linux-"]
 /// Builds the release binary and runs it in an empty root until it leads.
 ///
 /// # Errors
-/// It needs a library that the base image does not have, does not start, or does not stop when asked to.
+/// It needs a library that the base image does not have, does not start, does not stop when asked to, or is slow without a
+/// cluster.
 pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
     let arguments = [
         "build",
@@ -44,7 +45,7 @@ pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) ->
     let size = std::fs::metadata(&binary)?.len() / (1 << 20);
     operator.stop().await?;
     eprintln!("image: {size} MiB and the base's libraries are enough to lead");
-    Ok(())
+    crate::offline::is_fast(repository, &binary).await
 }
 
 /// Paths of the shared libraries that the binary is linked with.

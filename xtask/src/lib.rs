@@ -8,6 +8,7 @@ pub mod crds;
 pub mod demo;
 pub mod image;
 pub mod kubeconfig;
+mod offline;
 pub mod operator;
 pub mod process;
 pub mod test;
