@@ -14,7 +14,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -40,6 +40,17 @@ pub(super) fn synced() -> (Synced, Ready) {
 /// A watch that ends soon, and is heard to end, is one whose silence is noticed soon.
 fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+/// Kind to an API server that is coming back, and no longer: what has happened meanwhile is waiting. A pause is up to twice as
+/// long as said here, so that not all watches begin in the same moment.
+fn backoff() -> ExponentialBackoff {
+    let pauses = backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times()
+        .with_jitter();
+    pauses.into()
 }
 
 type Keys = Vec<Key>;
@@ -141,7 +152,7 @@ impl Starter {
         let api: Api<Sent<PartialObjectMeta<ControllerRevision>>> =
             Api::namespaced(self.client(), &self.context.config.settings.operator_namespace);
         let config = config().labels(LABEL_RELEASE_UID);
-        let stream = watcher::watcher(api, config).default_backoff();
+        let stream = watcher::watcher(api, config).backoff(backoff());
         let remove: Remove = |i, _, name, uid| i.remove_pre_state(name, uid);
         self.spawn::<PartialObjectMeta<ControllerRevision>, _>(stream, put_pre_state, remove);
     }
@@ -168,7 +179,7 @@ impl Starter {
     where
         K: Resource<DynamicType = ()> + 'static,
     {
-        let stream = watcher::watcher(api, config).default_backoff();
+        let stream = watcher::watcher(api, config).backoff(backoff());
         self.spawn(stream, put, remove);
     }
 
