@@ -50,7 +50,7 @@ pub struct Applier<'a, C: Requests = Client> {
     pub observer: &'a Observer<C>,
     /// The object that is worked on, which need not be woken by what is written in its name.
     pub own: Option<&'a Key>,
-    pub recorder: &'a C::Recorder,
+    pub reporter: &'a C::Reporter,
     pub stopping: &'a AtomicBool,
 }
 
@@ -103,7 +103,7 @@ impl<C: Requests> Applier<'_, C> {
                 action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
-            if let Err(error) = self.client().publish(self.recorder, &event, &reference).await {
+            if let Err(error) = self.client().publish(self.reporter, &event, &reference).await {
                 tracing::warn!(%error, reason = announcement.reason, "an Event could not be written");
             }
         }

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
-use kube::runtime::events::{Event, Recorder};
+use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,7 +35,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
     /// Speaks as the deployer of one target namespace.
     type Deployer: Targets;
     /// Writes Events.
-    type Recorder: Sync;
+    type Reporter: Sync;
 
     /// `promotion` is `namespace/release/environment/attempt`.
     fn deployer(&self, name: &str, namespace: &str, promotion: &str) -> Self::Deployer;
@@ -135,7 +135,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
 
     fn publish(
         &self,
-        recorder: &Self::Recorder,
+        reporter: &Self::Reporter,
         event: &Event,
         reference: &ObjectReference,
     ) -> impl Future<Output = Answer<()>> + Send;
@@ -178,7 +178,7 @@ pub trait Targets: Clone + Send + Sync {
 
 impl Requests for Client {
     type Deployer = Deployer;
-    type Recorder = Recorder;
+    type Reporter = Reporter;
 
     fn deployer(&self, name: &str, namespace: &str, promotion: &str) -> Deployer {
         Deployer::new(self.clone(), name, namespace, promotion)
@@ -288,7 +288,10 @@ impl Requests for Client {
             .is_some())
     }
 
-    async fn publish(&self, recorder: &Recorder, event: &Event, reference: &ObjectReference) -> Answer<()> {
+    async fn publish(&self, reporter: &Reporter, event: &Event, reference: &ObjectReference) -> Answer<()> {
+        // A recorder remembers six minutes of events to count those that repeat themselves. Ours do not, and where two are
+        // alike but for their message, the second would show the first one's.
+        let recorder = Recorder::new(self.clone(), reporter.clone());
         Ok(recorder.publish(event, reference).await?)
     }
 

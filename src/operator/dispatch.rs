@@ -207,7 +207,7 @@ mod tests {
     use jiff::SignedDuration;
     use kube::Client;
     use kube::client::Body;
-    use kube::runtime::events::{Recorder, Reporter};
+    use kube::runtime::events::Reporter;
 
     use super::*;
     use crate::api::{Environment, EnvironmentSpec};
@@ -259,7 +259,7 @@ mod tests {
         }
         Arc::new(Context {
             observer,
-            recorder: Recorder::new(client, Reporter::from("signalbox")),
+            reporter: Reporter::from("signalbox"),
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
             config: crate::operator::Config {

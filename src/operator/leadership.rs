@@ -96,7 +96,7 @@ async fn sweep(context: &Context) {
     let applier = Applier {
         observer: &context.observer,
         own: None,
-        recorder: &context.recorder,
+        reporter: &context.reporter,
         stopping: &context.stopping,
     };
     for orphan in orphans {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::{Api, Client};
 use kube_lease_manager::LeaseManagerError;
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ impl Error {
 /// What every part shares.
 pub(crate) struct Context {
     pub(crate) observer: Observer,
-    pub(crate) recorder: Recorder,
+    pub(crate) reporter: Reporter,
     pub(crate) metrics: Metrics,
     pub(crate) stopping: AtomicBool,
     pub(crate) config: Config,
@@ -105,7 +105,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
     };
     let context = Arc::new(Context {
         observer,
-        recorder: Recorder::new(client.clone(), reporter),
+        reporter,
         metrics: Metrics::default(),
         stopping: AtomicBool::new(false),
         config,

@@ -26,7 +26,7 @@ pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> 
     let applier = Applier {
         observer: &context.observer,
         own: Some(key),
-        recorder: &context.recorder,
+        reporter: &context.reporter,
         stopping: &context.stopping,
     };
     let client = context.observer.client();

@@ -67,7 +67,7 @@ fn named(namespace: &str, name: &str) -> (String, String) {
 
 impl Requests for Cluster {
     type Deployer = AsDeployer;
-    type Recorder = ();
+    type Reporter = ();
 
     fn deployer(&self, _: &str, namespace: &str, promotion: &str) -> AsDeployer {
         AsDeployer {

@@ -170,7 +170,7 @@ async fn pass(observer: Arc<Observer<Cluster>>, key: Key, now: Timestamp) -> Res
     let applier = Applier {
         observer: &observer,
         own: Some(&key),
-        recorder: &(),
+        reporter: &(),
         stopping: &AtomicBool::new(false),
     };
     match &key {
