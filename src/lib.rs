@@ -20,6 +20,7 @@ pub mod decide;
 pub mod expressions;
 pub mod lint;
 pub mod manifests;
+mod mutation;
 pub mod observe;
 pub mod operator;
 pub mod simulate;

@@ -91,6 +91,7 @@ impl<C: Requests> Applier<'_, C> {
             kind: "Job",
             name: &start.name,
         };
+        self.term.holds().map_err(|over| over.to_string())?;
         match deployer.create(object, &job, Mode::Real).await {
             Ok(job) => Ok(Some(job)),
             // Made before a crash: the watch shows it.

@@ -24,6 +24,7 @@ use crate::api::{
 };
 use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
+use crate::cluster::term::Term;
 use crate::decide::facts::{Claim, Holder, Observed, StoredPreState};
 use crate::decide::prestate::PreState;
 use crate::decide::{Action, Announcement, Transition};
@@ -52,6 +53,8 @@ pub struct Applier<'a, C: Requests = Client> {
     pub own: Option<&'a Key>,
     pub reporter: &'a C::Reporter,
     pub stopping: &'a AtomicBool,
+    /// Effects have no use for a process that no longer leads, and some could do harm.
+    pub term: &'a Term,
 }
 
 impl<C: Requests> Applier<'_, C> {
@@ -122,6 +125,7 @@ impl<C: Requests> Applier<'_, C> {
             if self.stopping.load(Ordering::Relaxed) {
                 return Ok(Progress::Stopped);
             }
+            self.term.holds()?;
             if self.one(o, action, memory, now).await? == Progress::Later {
                 progress = Progress::Later;
             }

@@ -5,6 +5,7 @@ pub mod deployer;
 pub mod pulse;
 pub mod requests;
 pub mod sent;
+pub mod term;
 
 use kube::core::Status;
 

@@ -13,6 +13,7 @@ use super::readiness::{self, Readiness};
 use super::{Action, Change, Move, announce, cut, decisions, earliest};
 use crate::api::release::{ArmedPlan, BackoutState, ComponentState, PlanState, Promotion, State};
 use crate::api::{reasons, time};
+use crate::mutation::{self, Mutation};
 
 /// The backout plan as it stands on status: Documented, Armed once a pre-state is kept.
 #[must_use]
@@ -64,6 +65,9 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         }
         let sentence = promotion::claim_lost(o, place, &entered.target_namespace);
         return await_decision(p, reasons::CLAIM_LOST, &sentence, now);
+    }
+    if mutation::is(Mutation::ClaimReleasedBeforeRestore) {
+        return Move::Do(promotion::release_claims(o, p));
     }
     if place.pre_state_gone {
         return promotion::keep_again(p, pre_state);
@@ -181,7 +185,8 @@ impl Restoring<'_> {
 
     fn back(&self, captured: &Captured, live: &LiveComponent) -> Back {
         let target = &captured.target;
-        if captured.changes.is_empty() && !captured.created() {
+        let skipped = captured.name == "config" && mutation::is(Mutation::RestoreSkipsOne);
+        if skipped || captured.changes.is_empty() && !captured.created() {
             return Back::Done;
         }
         if let Some(t) = live

@@ -17,6 +17,7 @@ use crate::api::release::{
     Backout, BackoutState, ComponentState, ComponentStatus, Entered, Promotion, State,
 };
 use crate::api::{Action as Act, Environment, reasons, time};
+use crate::mutation::{self, Mutation};
 
 pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
     if let Some(withdrawn) = &o.release.spec.withdrawn {
@@ -93,6 +94,7 @@ pub fn upstream_done(o: &Observed, environment: &Environment) -> Result<(), Stri
         .map(String::as_str)
         .collect();
     match from.require {
+        _ if mutation::is(Mutation::UpstreamNotNeeded) => Ok(()),
         Require::All if missing.is_empty() => Ok(()),
         Require::Any if missing.len() < from.environments.len() => Ok(()),
         Require::All => Err(format!(
@@ -178,7 +180,7 @@ enum Way {
 fn way(o: &Observed, p: &Promotion, place: &Place) -> Way {
     let mine = o.holder(&p.name, p.attempt);
     if let Some(claim) = &place.claim {
-        if claim.holder.as_ref() == Some(&mine) {
+        if claim.holder.as_ref() == Some(&mine) || mutation::is(Mutation::ClaimNotNeeded) {
             return Way::Mine;
         }
         let earlier_attempt = claim
@@ -261,6 +263,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     };
     let verdicts = checks::evaluate(&subject);
     let held = o.release.spec.hold.as_ref();
+    let held = held.filter(|_| !mutation::is(Mutation::HoldIgnored));
     let go = verdicts.hold() && held.is_none();
     let way = way(o, p, place);
 
@@ -414,6 +417,7 @@ fn capture(
                 match place
                     .predecessor
                     .as_ref()
+                    .filter(|_| !mutation::is(Mutation::PreStateOverwritten))
                     .and_then(|pre| pre.component(&component.name))
                 {
                     Some(before) => inherit(fresh, before, inspected),

@@ -13,6 +13,7 @@ use super::verifying::succeed;
 use super::{Action, Move, announce, cut, plan};
 use crate::api::release::{BackoutState, Decided, Promotion, State};
 use crate::api::{Action as Act, Decision, reasons, time};
+use crate::mutation::{self, Mutation};
 
 /// Why no Decision of this kind can be trusted, if so: the API server did not vouch for its author.
 #[must_use]
@@ -74,13 +75,25 @@ pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decis
             )),
         }
     }
-    let order = |act: Act| {
-        [Act::BackOut, Act::Abandon, Act::Retry, Act::Accept]
-            .iter()
-            .position(|a| *a == act)
-    };
-    counting.sort_by_key(|d| (d.metadata.creation_timestamp.clone(), order(d.spec.action)));
+    counting.sort_by_key(|d| rank(d));
     (counting.first().map(|d| Arc::clone(d)), ignored)
+}
+
+/// In which order Decisions are obeyed.
+fn rank(decision: &Decision) -> impl Ord + use<> {
+    let order = [Act::BackOut, Act::Abandon, Act::Retry, Act::Accept];
+    (
+        decision.metadata.creation_timestamp.clone(),
+        order.iter().position(|a| *a == decision.spec.action),
+        decision.metadata.uid.clone(),
+    )
+}
+
+/// The Decision that was obeyed last, unless it belongs to an attempt that is over.
+fn obeyed<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Arc<Decision>> {
+    let uid = &p.decided.as_ref()?.uid;
+    let mut decisions = o.decisions.iter();
+    decisions.find(|d| d.metadata.uid.as_ref() == Some(uid) && d.spec.attempt == Some(p.attempt))
 }
 
 /// It has been acted on, or belongs to an attempt or state that is over.
@@ -101,7 +114,7 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
         return Some(why);
     }
     let spec = &decision.spec;
-    if spec.attempt != Some(p.attempt) {
+    if spec.attempt != Some(p.attempt) && !mutation::is(Mutation::AnyAttempt) {
         return Some(format!(
             "it names attempt {}, this is attempt {}",
             spec.attempt.unwrap_or(0),
@@ -116,6 +129,16 @@ fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Op
         ));
     }
     let created = decision.metadata.creation_timestamp.as_ref()?.0;
+    // Times are whole seconds: within one, a BackOut and an Abandon would else be obeyed in turn, again and again.
+    if let Some(last) = obeyed(o, p)
+        && last.metadata.creation_timestamp == decision.metadata.creation_timestamp
+        && rank(decision) <= rank(last)
+    {
+        let (action, by) = (last.spec.action.as_str(), &last.spec.by);
+        return Some(format!(
+            "{action} by {by}, of the same second, has been obeyed after it"
+        ));
+    }
     // A BackOut in mid-flight acts on what has entered, not on the state that it happens to be in; unless
     // somebody has decided on this attempt since, whose word it would otherwise undo again and again.
     let undecided = p.decided.as_ref().is_none_or(|d| d.action == Act::Retry);

@@ -8,6 +8,7 @@ use super::promotion::{give_back, moved, to, to_backing_out};
 use super::{Action, Move, announce, backout, decisions};
 use crate::api::release::{BackoutState, Promotion, State};
 use crate::api::{ON_DELETE, reasons, time};
+use crate::mutation::{self, Mutation};
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     match p.state {
@@ -29,6 +30,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         }
         // Half restored is the worst of all: it goes on to its end, which maxDuration bounds.
         State::BackingOut => backout::step(o, p, now),
+        State::Failed if mutation::is(Mutation::DeletedForgetsClaim) => give_back(o, p),
         State::Failed => decisions::leave_unsettled(o, p),
         _ => give_back(o, p),
     }

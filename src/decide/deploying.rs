@@ -16,6 +16,7 @@ use crate::api::{
     Action as Act, FIELD_MANAGER, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE, reasons,
     time,
 };
+use crate::mutation::{self, Mutation};
 
 /// How a target stands against what was captured.
 #[derive(Debug, PartialEq)]
@@ -334,6 +335,7 @@ impl Deploy<'_> {
             .after
             .iter()
             .any(|a| self.state_of(a) != Some(ComponentState::Ready))
+            && !mutation::is(Mutation::AfterIgnored)
         {
             return Need::Wait(None);
         }

@@ -131,6 +131,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether nothing but the Release's status entitles to it: that the Release has moved on since would not be noticed.
+    #[must_use]
+    pub fn rests_on_status(&self) -> bool {
+        matches!(
+            self,
+            Self::Change { .. } | Self::StartJob { .. } | Self::DeletePreState { .. }
+        )
+    }
+}
+
 /// How a target is changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::paths::{below, get, tokens};
+use crate::mutation::{self, Mutation};
 
 mod lint;
 
@@ -92,7 +93,9 @@ pub fn forward(
             put(&mut sent, pointer, Value::Null)?;
         }
     }
-    put(&mut sent, "/metadata/resourceVersion", json!(resource_version))?;
+    if !mutation::is(Mutation::PatchWithoutVersion) {
+        put(&mut sent, "/metadata/resourceVersion", json!(resource_version))?;
+    }
     Ok(sent)
 }
 

@@ -15,6 +15,7 @@ use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
 use crate::decide::calendar::Calendar;
 use crate::decide::facts::{Claim, Setting, StoredPreState};
 use crate::decide::plan;
+use crate::mutation::{self, Mutation};
 use settled::{Packed, outline};
 
 /// What is reconciled.
@@ -652,6 +653,9 @@ impl Index {
         };
         if let Some(holder) = &claim.holder {
             self.claims_of.remove(&holder.release_uid, name);
+        }
+        if mutation::is(Mutation::NobodyWoken) {
+            return vec![];
         }
         self.claim_keys(&claim)
     }

@@ -105,8 +105,11 @@ impl<C: Requests> Observer<C> {
             .as_ref()
             .is_none_or(|t| now >= t.trouble.again_at);
         let retry = remembered.trouble.is_some() && due && !watched;
+        // What is said to be as before, or still as it was applied, is compared with what is there, not with what was
+        // remembered of it: another Release may have been there, and may have been backed out, since.
+        let compared = matches!(p.state, State::BackingOut | State::Succeeded) && !watched;
         let unknown = known.is_none() && (!remembered.absent || watched);
-        let object = if (unknown || vanished || remembered.read_live || retry) && due {
+        let object = if (unknown || vanished || remembered.read_live || retry || compared) && due {
             read(target, deployer, remembered, now).await
         } else {
             match known {

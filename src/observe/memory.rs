@@ -18,6 +18,10 @@ const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// What is remembered of one Release.
 #[derive(Default)]
 pub struct Memory {
+    /// Of which term of this process.
+    pub term: u64,
+    /// Whether the Release has been read live in it.
+    pub seen_live: bool,
     pub plan_hashes: PlanHashes,
     /// By environment.
     pub inspections: HashMap<String, Remembered>,

@@ -9,6 +9,7 @@ pub mod queue;
 pub mod trust;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
@@ -28,6 +29,7 @@ use crate::decide::prestate::PreState;
 use crate::decide::version::Version;
 use crate::decide::{accepted, before_entry, decisions, plan, promotion, readiness};
 use crate::expressions;
+use crate::mutation::{self, Mutation};
 use index::Index;
 use inspect::Moment;
 pub use live::{said, target_key};
@@ -49,6 +51,8 @@ pub struct Observer<C = Client> {
     /// What follows from the policies, and how many changes of them that takes in.
     trust: Mutex<Option<(u64, Trust)>>,
     memories: Mutex<HashMap<String, Memory>>,
+    /// How often this process has begun to lead.
+    term: AtomicU64,
     expressions: Mutex<HashMap<String, Result<expressions::Expression, String>>>,
 }
 
@@ -63,6 +67,7 @@ impl<C: Requests> Observer<C> {
             expected,
             trust: Mutex::default(),
             memories: Mutex::default(),
+            term: AtomicU64::new(0),
             expressions: Mutex::default(),
         }
     }
@@ -120,21 +125,42 @@ impl<C: Requests> Observer<C> {
     /// What is remembered of a Release. One pass at a time has it in hand.
     #[must_use]
     pub fn recall(&self, uid: &str) -> Memory {
-        self.memories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid)
-            .unwrap_or_default()
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.remove(uid).unwrap_or_else(|| Memory {
+            term: self.term.load(Ordering::Relaxed),
+            ..Memory::default()
+        })
     }
 
-    /// Keeps it until the next pass; a settled Release needs none.
+    /// This process begins to lead. Nothing is remembered any more: while another one led, what is not watched may have
+    /// changed.
+    pub fn begin_term(&self) {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        self.term.fetch_add(1, Ordering::Relaxed);
+        memories.clear();
+    }
+
+    /// Keeps it until the next pass; a settled Release needs none. What a pass of an earlier term brings back is dropped.
     pub fn remember(&self, uid: &str, memory: Memory, settled: bool) {
-        if !settled {
-            self.memories
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(uid.to_owned(), memory);
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        if !settled && memory.term == self.term.load(Ordering::Relaxed) {
+            memories.insert(uid.to_owned(), memory);
         }
+    }
+
+    /// Before the first effect of a term that rests on the Release's status alone. What this process has not written itself another one may have, which led
+    /// until a moment ago, and a watch may not have shown it yet: the Release is read live, once. From then on nobody else
+    /// moves it, and what this process writes it knows.
+    ///
+    /// # Errors
+    /// [`Trouble::Conflict`] where the Release is not as it was observed.
+    pub async fn look_before_first(&self, o: &Observed, memory: &mut Memory) -> Result<(), Trouble> {
+        if memory.seen_live || mutation::is(Mutation::WatchBelieved) {
+            return Ok(());
+        }
+        self.live_release(o).await?;
+        memory.seen_live = true;
+        Ok(())
     }
 
     /// The deployer of `namespace`, on behalf of this promotion.
@@ -269,7 +295,8 @@ impl<C: Requests> Observer<C> {
         if let Some(claim) = &mut place.claim {
             self.prove_absent(claim).await?;
         }
-        let own = place.claim.as_ref().and_then(|c| c.holder.as_ref()) == Some(&o.holder(&p.name, p.attempt));
+        let own = place.claim.as_ref().and_then(|c| c.holder.as_ref()) == Some(&o.holder(&p.name, p.attempt))
+            || mutation::is(Mutation::ClaimNotNeeded);
         let kept = plan::pre_state_name(o.uid(), &p.name, p.attempt);
         let captured = own && self.index().has_pre_state(&kept);
         let mut setting = setting;
@@ -311,6 +338,11 @@ impl<C: Requests> Observer<C> {
         }
         self.gates(o, p, &setting.environment.spec.gates, &mut place, memory, now)
             .await;
+        if captured && !mutation::is(Mutation::EntryOfOldRelease) {
+            // Last of all: what was read before it was read while this promotion had not entered.
+            self.live_release(o).await?;
+            memory.seen_live = true;
+        }
         Ok(Some(place))
     }
 
@@ -323,7 +355,9 @@ impl<C: Requests> Observer<C> {
         setting: Setting,
         place: &mut Place,
     ) -> Result<Setting, Trouble> {
-        place.claim = self.live_claim(namespace).await?;
+        if !mutation::is(Mutation::EntryWithoutLiveClaim) {
+            place.claim = self.live_claim(namespace).await?;
+        }
         let setting = self.live_environment(o, &p.name, setting).await?;
         if setting.environment.spec.target_namespace(o.namespace()) != namespace {
             // The claim is of another namespace than the Environment now names: begin again with what is live.
@@ -396,6 +430,22 @@ impl<C: Requests> Observer<C> {
         let home = &self.settings.operator_namespace;
         let lease = self.client.lease(home, &plan::claim_name(namespace)).await?;
         Ok(lease.as_ref().and_then(claims::read))
+    }
+
+    /// Whether this promotion has entered already, as another process knows that led until a moment ago: what was kept then
+    /// would differ from what stands on the targets now, and must not be taken for something to keep again.
+    async fn live_release(&self, o: &Observed) -> Result<(), Trouble> {
+        let Some(live) = self.client.release(o.namespace(), o.name()).await? else {
+            return Err(Trouble::NotFound);
+        };
+        if live.metadata.resource_version == o.release.metadata.resource_version {
+            return Ok(());
+        }
+        self.see(|index| index.put_release(Arc::new(live)));
+        Err(Trouble::Conflict(format!(
+            "{} has been changed since it was observed",
+            o.release_path()
+        )))
     }
 
     async fn live_environment(

@@ -262,6 +262,7 @@ mod tests {
             reporter: Reporter::from("signalbox"),
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
+            term: crate::cluster::term::Term::for_good(),
             config: crate::operator::Config {
                 settings,
                 watch_namespaces: vec![],

@@ -1,17 +1,21 @@
-//! Who leads. Leadership only saves work: were there two leaders, every write's precondition would still hold.
+//! Who leads. Were there two leaders, every write's precondition would still hold; but a target that neither has changed yet
+//! could still be changed forward by the one that does not know that the other has given up. So nobody acts on a Lease that
+//! may be another's by now ([`Term`]), and a new leader does not act on what an old one may have written since.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::SignedDuration;
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 
 use super::http::Health;
 use super::watches::Ready;
-use super::{Context, Error, asked, dispatch, patiently};
+use super::{Config, Context, Error, asked, dispatch, patiently};
 use crate::api::Release;
 use crate::apply::Applier;
+use crate::cluster::term::Term;
 use crate::decide::prestate::PreState;
 
 /// Leads whenever the Lease is ours, until `stop`.
@@ -40,6 +44,7 @@ pub(super) async fn lead(
         context.stopping.store(false, Ordering::Relaxed);
         context.metrics.leader.set(1);
         tracing::info!(identity = context.config.identity, "leading");
+        context.observer.begin_term();
         sweep(&context).await;
         let (end, ended) = watch::channel(false);
         let dispatch = dispatch::run(Arc::clone(&context), Arc::clone(&health), ended);
@@ -67,16 +72,34 @@ pub(super) async fn lead(
     }
 }
 
+fn lease_seconds(config: &Config) -> u64 {
+    config.lease_duration.as_secs().max(3)
+}
+
+/// How long before the Lease's end it is renewed.
+fn grace_seconds(lease: u64) -> u64 {
+    (lease / 3).max(1)
+}
+
+/// What this process may do on the strength of its Lease ends halfway between the renewal that is due and the moment at
+/// which another process may lead: a change that has been sent by then has arrived.
+pub(super) fn term(config: &Config) -> Term {
+    let lease = lease_seconds(config);
+    let stands = SignedDuration::from_secs(i64::try_from(lease).unwrap_or(i64::MAX));
+    let grace = SignedDuration::from_secs(i64::try_from(grace_seconds(lease)).unwrap_or(0));
+    Term::new(&config.identity, stands - grace / 2)
+}
+
 async fn manager(
     context: &Context,
     client: Client,
 ) -> Result<kube_lease_manager::LeaseManager, LeaseManagerError> {
-    let seconds = context.config.lease_duration.as_secs().max(3);
-    LeaseManagerBuilder::new(client, "signalbox")
+    let seconds = lease_seconds(&context.config);
+    LeaseManagerBuilder::new(context.term.of(client), "signalbox")
         .with_namespace(&context.config.settings.operator_namespace)
         .with_identity(&context.config.identity)
         .with_duration(seconds)
-        .with_grace((seconds / 3).max(1))
+        .with_grace(grace_seconds(seconds))
         .build()
         .await
 }
@@ -98,6 +121,7 @@ async fn sweep(context: &Context) {
         own: None,
         reporter: &context.reporter,
         stopping: &context.stopping,
+        term: &context.term,
     };
     for orphan in orphans {
         match is_gone(context, &orphan.name).await {

@@ -21,6 +21,7 @@ use kube_lease_manager::LeaseManagerError;
 use tokio::sync::watch;
 
 use crate::cluster::pulse::Pulse;
+use crate::cluster::term::Term;
 use crate::decide::facts::Settings;
 use crate::observe::Observer;
 use crate::observe::queue::Queue;
@@ -81,6 +82,7 @@ pub(crate) struct Context {
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Metrics,
     pub(crate) stopping: AtomicBool,
+    pub(crate) term: Term,
     pub(crate) config: Config,
 }
 
@@ -108,6 +110,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         reporter,
         metrics: Metrics::default(),
         stopping: AtomicBool::new(false),
+        term: leadership::term(&config),
         config,
     });
     tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "signalbox starts");

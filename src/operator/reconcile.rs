@@ -15,7 +15,7 @@ use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::facts::Observed;
-use crate::decide::{Step, decide, patches};
+use crate::decide::{Action, Step, decide, patches};
 use crate::expressions;
 use crate::observe::Observer;
 use crate::observe::index::Key;
@@ -28,6 +28,7 @@ pub(super) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> 
         own: Some(key),
         reporter: &context.reporter,
         stopping: &context.stopping,
+        term: &context.term,
     };
     let client = context.observer.client();
     match key {
@@ -133,11 +134,16 @@ async fn turn<C: Requests>(
                 moved.count();
             }
         }
-        Step::Act(actions) => match applier.act(&observed, actions, memory, now).await? {
-            Progress::Again => {}
-            Progress::Later => return Ok(Next::Soon),
-            Progress::Stopped => return Ok(Next::Rest),
-        },
+        Step::Act(actions) => {
+            if actions.iter().any(Action::rests_on_status) {
+                applier.observer.look_before_first(&observed, memory).await?;
+            }
+            match applier.act(&observed, actions, memory, now).await? {
+                Progress::Again => {}
+                Progress::Later => return Ok(Next::Soon),
+                Progress::Stopped => return Ok(Next::Rest),
+            }
+        }
         Step::Wait(wait) => return Ok(wait.until.map_or(Next::Rest, Next::At)),
     }
     Ok(Next::Turn)

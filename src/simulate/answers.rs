@@ -27,6 +27,8 @@ type Answer<T> = Result<T, Trouble>;
 pub(crate) struct Cluster {
     objects: Arc<Mutex<Objects>>,
     interleaved: bool,
+    /// Which operator asks.
+    operator: usize,
 }
 
 /// Gives others a turn, once.
@@ -46,7 +48,20 @@ impl Future for Pause {
 
 impl Cluster {
     pub(super) fn new(objects: Arc<Mutex<Objects>>, interleaved: bool) -> Self {
-        Self { objects, interleaved }
+        Self {
+            objects,
+            interleaved,
+            operator: 0,
+        }
+    }
+
+    /// The same, for another operator.
+    #[cfg(test)]
+    pub(crate) fn of(&self, operator: usize) -> Self {
+        Self {
+            operator,
+            ..self.clone()
+        }
     }
 
     pub(super) fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -92,7 +107,13 @@ impl Requests for Cluster {
     }
 
     async fn put_release_status(&self, observed: &ObjectMeta, status: &ReleaseStatus) -> Answer<Release> {
-        self.asked(|o| o.put_release_status(observed, status)).await
+        self.asked(|o| {
+            let written = o.put_release_status(observed, status)?;
+            // Whoever wrote last leads.
+            o.leader = self.operator;
+            Ok(written)
+        })
+        .await
     }
 
     async fn patch_release(&self, namespace: &str, name: &str, patch: &Value) -> Answer<Release> {
@@ -195,6 +216,14 @@ impl AsDeployer {
     fn who(&self) -> (&str, &str) {
         (&self.promotion, &self.namespace)
     }
+
+    /// An operator that no longer leads stops before its requests can reach a target: what the Lease's times are for.
+    fn leads(&self, objects: &Objects, mode: Mode) -> Answer<()> {
+        if mode == Mode::DryRun || objects.leader == self.cluster.operator {
+            return Ok(());
+        }
+        Err(Trouble::Passing("another operator leads".to_owned()))
+    }
 }
 
 impl Targets for AsDeployer {
@@ -204,18 +233,29 @@ impl Targets for AsDeployer {
 
     async fn patch(&self, object: Object<'_>, form: Form, patch: &Value, mode: Mode) -> Answer<Value> {
         self.cluster
-            .asked(|o| o.patch(self.who(), object, form, patch, mode))
+            .asked(|o| {
+                self.leads(o, mode)?;
+                o.patch(self.who(), object, form, patch, mode)
+            })
             .await
     }
 
     async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Answer<Value> {
         self.cluster
-            .asked(|o| o.create(self.who(), object, body, mode))
+            .asked(|o| {
+                self.leads(o, mode)?;
+                o.create(self.who(), object, body, mode)
+            })
             .await
     }
 
     async fn delete(&self, object: Object<'_>, uid: &str) -> Answer<()> {
-        self.cluster.asked(|o| o.delete(self.who(), object, uid)).await
+        self.cluster
+            .asked(|o| {
+                self.leads(o, Mode::Real)?;
+                o.delete(self.who(), object, uid)
+            })
+            .await
     }
 
     async fn may(&self, _: &str, _: Object<'_>) -> Answer<bool> {

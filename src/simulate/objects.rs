@@ -21,6 +21,7 @@ use crate::apply::LABEL_RELEASE_UID;
 use crate::cluster::Trouble;
 use crate::cluster::deployer::{Form, Mode, Object};
 use crate::decide::facts::{Claim, StoredPreState};
+use crate::mutation::{self, Mutation};
 use crate::observe::claims;
 use crate::observe::index::{Index, Key, Namespace};
 
@@ -145,6 +146,8 @@ pub(crate) struct Objects {
     pub(crate) targets: BTreeMap<Spot, Arc<Value>>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
     pub(super) policies: Vec<(&'static str, &'static str, Arc<Value>)>,
+    /// The operator that leads, and so may change targets.
+    pub(crate) leader: usize,
     /// Target namespaces in which the deployer is refused everything.
     pub(crate) refuses: BTreeSet<String>,
     /// What controllers do later.
@@ -172,6 +175,7 @@ impl Objects {
             targets: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             policies: Vec::new(),
+            leader: 0,
             refuses: BTreeSet::new(),
             reactions: BTreeMap::new(),
             later: Vec::new(),
@@ -205,12 +209,15 @@ impl Objects {
         metadata.creation_timestamp.get_or_insert_with(|| time(now));
     }
 
+    pub(super) fn policies(&self) -> impl Iterator<Item = Change> {
+        self.policies
+            .iter()
+            .map(|(kind, name, policy)| Change::Policy(kind, name, Arc::clone(policy)))
+    }
+
     /// What a list shows to somebody who has just begun to watch.
     pub(super) fn everything(&self) -> Vec<Change> {
-        let policies = self
-            .policies
-            .iter()
-            .map(|(kind, name, policy)| Change::Policy(kind, name, Arc::clone(policy)));
+        let policies = self.policies();
         let namespaces = self
             .namespaces
             .iter()
@@ -252,7 +259,9 @@ impl Objects {
     ) -> Answer<Release> {
         let names = names(observed);
         let before = self.releases.get(&names).cloned().ok_or(Trouble::NotFound)?;
-        same(&before.metadata, &observed.uid, &observed.resource_version)?;
+        let version = observed.resource_version.clone();
+        let version = version.filter(|_| !mutation::is(Mutation::StatusWithoutVersion));
+        same(&before.metadata, &observed.uid, &version)?;
         if before.status.as_ref() == Some(status) {
             self.writes += 1;
             return Ok((*before).clone());
@@ -381,6 +390,11 @@ impl Objects {
 
     pub(crate) fn claim(&self, name: &str) -> Option<Claim> {
         self.leases.get(name).and_then(|lease| claims::read(lease))
+    }
+
+    #[cfg(test)]
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        self.leases.values().filter_map(|l| claims::read(l)).collect()
     }
 
     pub(super) fn create_lease(&mut self, lease: &Lease) -> Answer<Lease> {

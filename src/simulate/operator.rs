@@ -16,6 +16,7 @@ use super::answers::Cluster;
 use super::objects::STREAMS;
 use crate::apply::Applier;
 use crate::cluster::Trouble;
+use crate::cluster::term::Term;
 use crate::decide::facts::Settings;
 use crate::observe::Observer;
 use crate::observe::index::Key;
@@ -72,6 +73,37 @@ impl Operator {
         }
     }
 
+    /// A process that looks at `key` only, and whose watches lack the last change of `behind`.
+    #[cfg(test)]
+    pub(crate) fn glance(
+        cluster: &Cluster,
+        settings: &Arc<Settings>,
+        expected: &Expected,
+        (key, behind): (Key, Option<usize>),
+    ) -> Self {
+        let mut operator = Self::start(cluster, settings, expected);
+        if let Some(behind) = behind {
+            let queue = operator.observer.queue().clone();
+            let blind = Observer::new(cluster.clone(), queue, Arc::clone(settings), expected.clone());
+            let objects = cluster.objects();
+            for (stream, changes) in objects.streams.iter().enumerate() {
+                let known = changes.len() - usize::from(stream == behind && !changes.is_empty());
+                for change in &changes[..known] {
+                    blind.see(|index| change.show(index));
+                }
+            }
+            for change in objects.policies() {
+                blind.see(|index| change.show(index));
+            }
+            drop(objects);
+            operator.observer = Arc::new(blind);
+        }
+        let now = cluster.objects().now;
+        operator.listen(now);
+        operator.due = BTreeMap::from([(key, now)]);
+        operator
+    }
+
     /// Its watches are shown the next `most` changes of a stream.
     pub(crate) fn see(&mut self, stream: usize, most: usize) {
         let objects = self.cluster.objects();
@@ -90,6 +122,14 @@ impl Operator {
         }
     }
 
+    /// It leads again: it remembers nothing, and looks at everything.
+    #[cfg(test)]
+    pub(crate) fn lead(&mut self) {
+        self.see_all();
+        self.observer.begin_term();
+        self.observer.queue().wake(self.observer.index().all());
+    }
+
     /// Takes up what it has been woken for.
     fn listen(&mut self, now: Timestamp) {
         while let Ok(request) = self.woken.try_recv() {
@@ -104,6 +144,12 @@ impl Operator {
     fn wake(&mut self, key: Key, at: Timestamp) {
         let due = self.due.entry(key).or_insert(at);
         *due = at.min(*due);
+    }
+
+    /// Whether it is in the middle of a pass.
+    #[cfg(test)]
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.running.is_some()
     }
 
     /// When it has something to do next.
@@ -172,6 +218,8 @@ async fn pass(observer: Arc<Observer<Cluster>>, key: Key, now: Timestamp) -> Res
         own: Some(&key),
         reporter: &(),
         stopping: &AtomicBool::new(false),
+        // Who leads is looked at where a change arrives.
+        term: &Term::for_good(),
     };
     match &key {
         Key::Release { namespace, name } => reconcile::release(&applier, (namespace, name), None, now).await,

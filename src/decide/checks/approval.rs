@@ -9,6 +9,7 @@ use crate::api::environment::{Approval, ServiceAccounts};
 use crate::api::{Action, Decision, reasons};
 use crate::decide::decisions::distrust;
 use crate::decide::facts::Trust;
+use crate::mutation::{self, Mutation};
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some((gate, approval)) = s.gate.and_then(|g| Some((g, g.approval.as_ref()?))) else {
@@ -55,13 +56,14 @@ pub(crate) fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -
             approval.role
         ));
     }
-    if decision.spec.plan_hash.as_deref() != Some(&s.promotion.plan_hash) {
+    let this_plan = decision.spec.plan_hash.as_deref() == Some(&s.promotion.plan_hash);
+    if !this_plan && !mutation::is(Mutation::OldHashCounts) {
         return Some("it was given for another plan than the one that stands now".to_owned());
     }
     if decision.spec.action == Action::Reject {
         return None;
     }
-    if *by == s.observed.release.spec.requested_by {
+    if *by == s.observed.release.spec.requested_by && !mutation::is(Mutation::RequesterApproves) {
         return Some("the requester never approves".to_owned());
     }
     if by.starts_with("system:serviceaccount:") && approval.service_accounts == ServiceAccounts::Deny {
@@ -120,7 +122,13 @@ struct Tally {
 
 impl Tally {
     fn count(&mut self, decision: &Decision, approval: &Approval) {
-        let by = decision.spec.by.clone();
+        let mut by = decision.spec.by.clone();
+        if mutation::is(Mutation::OnePersonTwice) {
+            by.push_str(decision.metadata.uid.as_deref().unwrap_or_default());
+        }
+        if decision.spec.action == Action::Reject && mutation::is(Mutation::RejectIgnored) {
+            return;
+        }
         if decision.spec.action == Action::Reject {
             let reason = decision.spec.reason.as_deref().unwrap_or("without a reason");
             self.rejected

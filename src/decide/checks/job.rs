@@ -9,6 +9,7 @@ use crate::api::reasons;
 use crate::api::release::{Check, CheckState, Promotion};
 use crate::decide::facts::{JobState, Observed, Place};
 use crate::decide::{Action, plan};
+use crate::mutation::{self, Mutation};
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let Some((gate, template)) = s.gate.and_then(|g| Some((g, g.job.as_ref()?))) else {
@@ -64,15 +65,16 @@ pub(crate) fn verdict(
         name,
         &promotion.plan_hash,
     );
-    let start = || Action::StartJob {
+    let started_as = |job: String| Action::StartJob {
         environment: promotion.name.clone(),
         namespace: namespace.to_owned(),
         attempt: promotion.attempt,
         check: name.to_owned(),
-        name: job.clone(),
+        name: job,
         template: template.template.clone(),
         timeout_seconds: template.timeout.get().as_secs(),
     };
+    let start = || started_as(job.clone());
     match place.jobs.get(name).unwrap_or(&JobState::Absent) {
         JobState::Absent => {
             // A Job that has been started and is gone without a verdict has to run again.
@@ -84,7 +86,12 @@ pub(crate) fn verdict(
                 let sentence = format!("job {namespace}/{job} did not end within {}", template.timeout);
                 return Verdict::failed(reasons::JOB_TIMED_OUT, sentence);
             }
-            Verdict::waiting(reasons::JOB_RUNNING, format!("job {namespace}/{job} runs")).until(deadline)
+            let runs = format!("job {namespace}/{job} runs");
+            if mutation::is(Mutation::JobTwice) {
+                let again = started_as(format!("{job}-again"));
+                return Verdict::waiting(reasons::JOB_RUNNING, runs).doing(again);
+            }
+            Verdict::waiting(reasons::JOB_RUNNING, runs).until(deadline)
         }
         JobState::Succeeded => Verdict::new(
             CheckState::Satisfied,

@@ -30,6 +30,7 @@ use super::{Action, cut};
 use crate::api::environment::{ControlName, Enforcement, Gate};
 use crate::api::release::{Check, CheckState, Promotion};
 use crate::api::{reasons, time};
+use crate::mutation::{self, Mutation};
 
 /// What a check is asked about.
 #[derive(Clone, Copy)]
@@ -119,7 +120,7 @@ impl Verdicts {
     pub fn hold(&self) -> bool {
         self.checks
             .iter()
-            .all(|c| c.advisory || c.state == CheckState::Satisfied)
+            .all(|c| c.advisory || c.state == CheckState::Satisfied || unknown_is_go(c))
     }
 
     /// The earliest instant at which time alone changes one.
@@ -143,6 +144,10 @@ impl Verdicts {
             .collect();
         cut(blockers.join("; "))
     }
+}
+
+fn unknown_is_go(check: &Check) -> bool {
+    check.state == CheckState::Unknown && mutation::is(Mutation::UnknownIsGo)
 }
 
 /// Evaluates every control and gate.

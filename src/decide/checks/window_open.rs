@@ -6,6 +6,7 @@ use super::{Subject, Verdict};
 use crate::api::reasons;
 use crate::decide::calendar::Opening;
 use crate::decide::facts::Observed;
+use crate::mutation::{self, Mutation};
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
     let planned = s
@@ -17,6 +18,9 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
     if let Some(start) = planned.filter(|start| s.now < *start) {
         return Verdict::waiting(reasons::NOT_BEFORE, format!("planned to start at {start}"))
             .until(Some(start));
+    }
+    if mutation::is(Mutation::WindowIgnored) {
+        return Verdict::satisfied("open");
     }
     match s.setting.calendar.at(s.now, needed(s.observed)) {
         Opening::Open { because, until } => Verdict::satisfied(format!("open: {because}")).until(until),

@@ -293,6 +293,27 @@ fn a_backout_that_was_acted_on_does_not_act_again_after_an_accept() {
 }
 
 #[test]
+fn decisions_of_the_same_second_are_each_obeyed_once() {
+    let mut walk = awaiting();
+    walk.objects
+        .get_mut("payments-sit")
+        .expect("sit")
+        .get_mut("ledger")
+        .expect("ledger")["spec"]["template"]["spec"]["containers"] =
+        json!([{ "name": "app", "image": "somebody/else:1" }]);
+    walk.decides(act("Abandon", "sit", 1, walk.now));
+    walk.decides(act("BackOut", "sit", 1, walk.now));
+    walk.settle();
+    let moves: Vec<String> = walk.written();
+    let moves: Vec<&str> = moves
+        .iter()
+        .filter_map(|l| l.strip_prefix("status: sit "))
+        .collect();
+    assert_eq!(moves, ["BackingOut", "AwaitingDecision", "Failed"]);
+    comes_to_rest(&mut walk);
+}
+
+#[test]
 fn a_backout_from_before_the_entry_does_not_act_after_it() {
     let mut walk = Walk::of(release());
     walk.edit(|r| r.spec.hold = Some(Because::default()));

@@ -1,0 +1,182 @@
+//! How long this process may act as the leader, by its own clocks: the election's requests are listened to, and whatever
+//! answer shows the leader's Lease says until when it is ours.
+//!
+//! Whoever was stopped for a while wakes up believing that it leads. The Lease's times are what it has to ask itself by.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
+use kube::client::{Body, ClientBuilder};
+use tower::{BoxError, service_fn};
+
+use super::Trouble;
+
+/// This process's leadership.
+#[derive(Clone)]
+pub struct Term(Option<Arc<Inner>>);
+
+struct Inner {
+    identity: String,
+    /// How long a renewal stands.
+    stands: SignedDuration,
+    until: Mutex<Option<Until>>,
+}
+
+/// By both clocks: one may be set, and the other need not go on while the machine sleeps.
+#[derive(Clone, Copy)]
+struct Until {
+    wall: Timestamp,
+    monotonic: Instant,
+}
+
+impl Term {
+    /// The one of `identity`, which ends `stands` after each renewal.
+    #[must_use]
+    pub fn new(identity: &str, stands: SignedDuration) -> Self {
+        Self(Some(Arc::new(Inner {
+            identity: identity.to_owned(),
+            stands,
+            until: Mutex::default(),
+        })))
+    }
+
+    /// One that nobody else can take.
+    #[must_use]
+    pub fn for_good() -> Self {
+        Self(None)
+    }
+
+    /// The client for the election, listened to.
+    #[must_use]
+    pub fn of(&self, client: Client) -> Client {
+        let (term, namespace) = (self.clone(), client.default_namespace().to_owned());
+        let service = service_fn(move |request: http::Request<Body>| {
+            let (client, term) = (client.clone(), term.clone());
+            async move {
+                let (parts, body) = client.send(request).await?.into_parts();
+                let body = body.collect_bytes().await?;
+                if parts.status.is_success() {
+                    term.heard(&body, Timestamp::now(), Instant::now());
+                }
+                Ok::<_, BoxError>(http::Response::from_parts(parts, Body::from(body.to_vec())))
+            }
+        });
+        ClientBuilder::new(service, namespace).build()
+    }
+
+    /// Whether this process still leads.
+    ///
+    /// # Errors
+    /// [`Trouble::Passing`], which says why nothing is done, until the Lease is renewed.
+    pub fn holds(&self) -> Result<(), Trouble> {
+        if self.holds_at(Timestamp::now(), Instant::now()) {
+            return Ok(());
+        }
+        Err(Trouble::Passing(
+            "the leader's Lease has not been renewed in time, and another operator may lead by now: nothing is changed".to_owned(),
+        ))
+    }
+
+    fn heard(&self, answer: &[u8], wall: Timestamp, monotonic: Instant) {
+        let Some(inner) = &self.0 else { return };
+        let Ok(lease) = serde_json::from_slice::<Lease>(answer) else {
+            return;
+        };
+        let spec = lease.spec.unwrap_or_default();
+        let ours = spec.holder_identity.as_ref() == Some(&inner.identity);
+        // The Lease says when its holder asked for it, not when it was answered.
+        let until = spec.renew_time.filter(|_| ours).map(|renewed| {
+            let left = (inner.stands - wall.duration_since(renewed.0)).min(inner.stands);
+            Until {
+                wall: renewed.0 + inner.stands,
+                monotonic: monotonic + Duration::try_from(left).unwrap_or_default(),
+            }
+        });
+        *inner.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn holds_at(&self, wall: Timestamp, monotonic: Instant) -> bool {
+        self.0.as_ref().is_none_or(|inner| {
+            let until = inner.until.lock().unwrap_or_else(PoisonError::into_inner);
+            until.is_some_and(|until| wall < until.wall && monotonic < until.monotonic)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lease(holder: Option<&str>, renewed: Timestamp) -> Vec<u8> {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "signalbox" },
+            "spec": { "holderIdentity": holder, "renewTime": renewed },
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    struct Clocks(Timestamp, Instant);
+
+    impl Clocks {
+        fn after(&self, wall: i64, monotonic: u64) -> (Timestamp, Instant) {
+            (
+                self.0 + SignedDuration::from_secs(wall),
+                self.1 + Duration::from_secs(monotonic),
+            )
+        }
+    }
+
+    fn term() -> (Term, Clocks) {
+        let start = "2026-11-23T09:00:00Z".parse().expect("a time");
+        (
+            Term::new("one", SignedDuration::from_secs(12)),
+            Clocks(start, Instant::now()),
+        )
+    }
+
+    fn holds(term: &Term, (wall, monotonic): (Timestamp, Instant)) -> bool {
+        term.holds_at(wall, monotonic)
+    }
+
+    #[test]
+    fn it_ends_some_time_after_the_renewal_was_asked_for_by_either_clock() {
+        let (term, clocks) = term();
+        assert!(!holds(&term, clocks.after(0, 0)), "nothing was heard yet");
+        let (wall, monotonic) = clocks.after(2, 2);
+        term.heard(&lease(Some("one"), clocks.0), wall, monotonic);
+        assert!(holds(&term, clocks.after(11, 11)));
+        assert!(!holds(&term, clocks.after(12, 12)));
+        assert!(!holds(&term, clocks.after(12, 3)), "the machine slept");
+        assert!(!holds(&term, clocks.after(-3600, 12)), "the clock was put back");
+        let (wall, monotonic) = clocks.after(10, 10);
+        term.heard(&lease(Some("one"), wall), wall, monotonic);
+        assert!(holds(&term, clocks.after(21, 21)));
+    }
+
+    #[test]
+    fn it_ends_at_once_where_the_lease_is_seen_to_be_anothers_or_nobodys() {
+        for holder in [Some("two"), None] {
+            let (term, clocks) = term();
+            let (wall, monotonic) = clocks.after(0, 0);
+            term.heard(&lease(Some("one"), wall), wall, monotonic);
+            term.heard(b"no Lease at all", wall, monotonic);
+            assert!(holds(&term, clocks.after(1, 1)));
+            term.heard(&lease(holder, wall), wall, monotonic);
+            assert!(!holds(&term, clocks.after(1, 1)), "{holder:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_since_the_renewal_does_not_prolong_it() {
+        let (term, clocks) = term();
+        let (wall, monotonic) = clocks.after(-3600, 0);
+        term.heard(&lease(Some("one"), clocks.0), wall, monotonic);
+        assert!(!holds(&term, clocks.after(-3588, 12)));
+    }
+}
