@@ -148,7 +148,7 @@ impl<C: Requests> Observer<C> {
         }
     }
 
-    /// Before the first effect of a term that rests on the Release's status alone. What this process has not written itself another one may have, which led
+    /// Before the first effect of a term that rests on the status alone. What this process has not written another one may have, which led
     /// until a moment ago, and a watch may not have shown it yet: the Release is read live, once. From then on nobody else
     /// moves it, and what this process writes it knows.
     ///
