@@ -18,6 +18,8 @@ pub mod cli;
 pub mod cluster;
 pub mod decide;
 pub mod expressions;
+#[cfg(test)]
+mod fuzz;
 pub mod lint;
 pub mod manifests;
 mod mutation;

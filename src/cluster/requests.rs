@@ -140,13 +140,13 @@ pub trait Requests: Clone + Send + Sync + 'static {
         reference: &ObjectReference,
     ) -> impl Future<Output = Answer<()>> + Send;
 
-    /// What an environment owner's expression says, or a sentence that says why it says nothing.
+    /// What an environment owner's expression says, or a sentence that says why it says nothing; and how much work that was.
     fn evaluate(
         &self,
         expression: Expression,
         release: Arc<Value>,
         environment: Arc<Value>,
-    ) -> impl Future<Output = Result<bool, String>> + Send;
+    ) -> impl Future<Output = (Result<bool, String>, Duration)> + Send;
 }
 
 /// Requests as the deployer of one target namespace.
@@ -300,7 +300,7 @@ impl Requests for Client {
         expression: Expression,
         release: Arc<Value>,
         environment: Arc<Value>,
-    ) -> Result<bool, String> {
+    ) -> (Result<bool, String>, Duration) {
         expressions::evaluate(expression, release, environment, EXPRESSION_DEADLINE).await
     }
 }

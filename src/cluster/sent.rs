@@ -47,7 +47,13 @@ impl<K> Sent<K> {
                 .err()
                 .map(|e| e.to_string())
                 .unwrap_or_default();
-            error.split(" at line ").next().unwrap_or_default().to_owned()
+            let said = error.split(" at line ").next().unwrap_or_default();
+            if said.ends_with("recursion limit exceeded") {
+                // Its path is as long as it is deep.
+                let field = said.split('.').take(3).collect::<Vec<_>>().join(".");
+                return format!("{field}: nested too deeply to be read");
+            }
+            said.to_owned()
         })
     }
 
@@ -363,6 +369,33 @@ mod tests {
             panic!("{event:?}")
         };
         assert_eq!(object.meta().name.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn one_that_is_nested_too_deeply_is_named_and_the_others_are_read() {
+        let deep = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let release = |levels: usize| {
+            format!(
+                r#"{{"metadata":{{"name":"r","managedFields":[{{"fieldsV1":{0}}}]}},"spec":{{"components":[{{"patch":{0}}}]}},"status":{{"conditions":[]}}}}"#,
+                deep(levels)
+            )
+        };
+        let list = format!(
+            r#"{{"metadata":{{}},"items":[{},{}]}}"#,
+            release(9900),
+            release(1)
+        );
+        let list: kube::core::ObjectList<Sent<Release>> = serde_json::from_str(&list).expect("a list");
+        let error = list.items[0].release().expect_err("nobody reads that");
+        assert_eq!(error, "spec.components[0].patch: nested too deeply to be read");
+        static STATUS: Shape = Shape {
+            keep: |key| key == "status",
+            inside: &[],
+        };
+        assert_eq!(
+            list.items[0].shaped(&STATUS),
+            json!({ "status": { "conditions": [] } })
+        );
     }
 
     #[test]

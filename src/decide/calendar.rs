@@ -9,11 +9,13 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use recurrence::Recurrence;
-use walk::{Forecast, Walk};
+use walk::{Forecast, Walk, later};
 
 /// How far ahead questions look. What lies further off is answered with `None`.
 const HORIZON_DAYS: i64 = 400;
@@ -107,6 +109,48 @@ pub struct Calendar {
     entries: Vec<Entry>,
     default: DefaultWindow,
     problems: Vec<Problem>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// Answers that still hold. A question may pass thousands of edges, and every pass over every Release asks the same ones.
+#[derive(Debug, Default)]
+struct Known {
+    at: Answers<Opening>,
+    earliest: Answers<Option<Timestamp>>,
+    summary: Answers<Summary>,
+}
+
+/// What was needed, since when and until when the answer holds, and the answer; the newest last.
+#[derive(Debug)]
+struct Answers<T>(Vec<(SignedDuration, Timestamp, Timestamp, T)>);
+
+/// As many as there are Releases at once that need different times.
+const MOST_ANSWERS: usize = 32;
+/// How long "not in sight" is believed of a calendar of which it takes long to say: the horizon moves.
+const OUT_OF_SIGHT: SignedDuration = SignedDuration::from_mins(1);
+/// Edges, from which on it takes long.
+const MANY_EDGES: usize = 1000;
+
+impl<T> Default for Answers<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Clone> Answers<T> {
+    fn of(&self, needed: SignedDuration, now: Timestamp) -> Option<T> {
+        let holds = |(of, from, until, _): &&(SignedDuration, Timestamp, Timestamp, T)| {
+            *of == needed && *from <= now && now < *until
+        };
+        self.0.iter().rev().find(holds).map(|(.., answer)| answer.clone())
+    }
+
+    fn keep(&mut self, needed: SignedDuration, from: Timestamp, until: Timestamp, answer: T) {
+        if self.0.len() >= MOST_ANSWERS {
+            self.0.remove(0);
+        }
+        self.0.push((needed, from, until, answer));
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -146,7 +190,12 @@ impl Calendar {
             entries,
             default,
             problems,
+            known: Arc::default(),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The windows that cannot be used, in the order listed.
@@ -158,16 +207,39 @@ impl Calendar {
     /// the open stretch; an opening exactly as long as what is needed has no instant to spare and is too short.
     pub fn at(&self, now: Timestamp, needed: SignedDuration) -> Opening {
         let needed = needed.max(SignedDuration::ZERO);
+        if let Some(known) = self.known().at.of(needed, now) {
+            return known;
+        }
+        let (opening, edges) = self.ask_at(now, needed);
+        let until = match &opening {
+            // Until then it stays open, but for another reason.
+            Opening::Open { until, .. } => {
+                let edge = Walk::new(&self.entries, self.default, now).next_edge();
+                [*until, edge].into_iter().flatten().min()
+            }
+            // A later question looks further ahead.
+            Opening::Closed { reason, .. } if *reason == WINDOW_TOO_SHORT => None,
+            Opening::Closed { next, .. } => *next,
+        };
+        let until = until.or_else(|| (edges > MANY_EDGES).then(|| later(now, OUT_OF_SIGHT)));
+        if let Some(until) = until {
+            self.known().at.keep(needed, now, until, opening.clone());
+        }
+        opening
+    }
+
+    /// With how many edges were passed on the way.
+    fn ask_at(&self, now: Timestamp, needed: SignedDuration) -> (Opening, usize) {
         let walk = Walk::new(&self.entries, self.default, now);
         if let Some(deny) = self
             .entries
             .iter()
             .find(|entry| entry.is_invalid(WindowKind::Deny))
         {
-            return self.invalid(deny, None);
+            return (self.invalid(deny, None), 0);
         }
         let forecast = walk.clone().forecast(needed);
-        if forecast.entry == Some(now) {
+        let opening = if forecast.entry == Some(now) {
             let end = walk.clone().closes_by(walk.horizon());
             let until = end.and_then(|end| end.checked_sub(needed).ok());
             Opening::Open {
@@ -182,11 +254,26 @@ impl Calendar {
             self.closing(&walk, &forecast, needed)
         } else {
             self.closed(&walk, &forecast)
-        }
+        };
+        (opening, forecast.edges)
     }
 
     /// Whether it is open at all, why, and the next opening and closing.
     pub fn summary(&self, now: Timestamp) -> Summary {
+        if let Some(known) = self.known().summary.of(SignedDuration::ZERO, now) {
+            return known;
+        }
+        let summary = self.ask_summary(now);
+        if let Some(edge) = Walk::new(&self.entries, self.default, now).next_edge() {
+            let until = edge.min(later(now, OUT_OF_SIGHT));
+            self.known()
+                .summary
+                .keep(SignedDuration::ZERO, now, until, summary.clone());
+        }
+        summary
+    }
+
+    fn ask_summary(&self, now: Timestamp) -> Summary {
         let mut walk = Walk::new(&self.entries, self.default, now);
         let horizon = walk.horizon();
         let open = walk.is_open();
@@ -214,9 +301,17 @@ impl Calendar {
     /// is none within 400 days.
     pub fn earliest(&self, from: Timestamp, needed: SignedDuration) -> Option<Timestamp> {
         let needed = needed.max(SignedDuration::ZERO);
-        Walk::new(&self.entries, self.default, from)
-            .forecast(needed)
-            .entry
+        if let Some(known) = self.known().earliest.of(needed, from) {
+            return known;
+        }
+        let forecast = Walk::new(&self.entries, self.default, from).forecast(needed);
+        // Between here and the first entry there is no other one.
+        let until = forecast.entry;
+        let until = until.or_else(|| (forecast.edges > MANY_EDGES).then(|| later(from, OUT_OF_SIGHT)));
+        if let Some(until) = until {
+            self.known().earliest.keep(needed, from, until, forecast.entry);
+        }
+        forecast.entry
     }
 
     fn closed(&self, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {

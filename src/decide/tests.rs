@@ -8,4 +8,5 @@ mod manifest;
 mod promoting;
 mod purity;
 mod unsettled;
+mod upgrade;
 mod walk;

@@ -108,6 +108,7 @@ impl Definitions {
         let compiled = definition.compiled.get_or_init(|| compile_schema(schema));
         settle(schema, &mut object, "", &mut refusals);
         validate(schema, &object, "", &mut refusals);
+        shorten(schema, &mut object);
         self.rules(schema, compiled, &object, &mut refusals);
         Some(Judged { object, refusals })
     }
@@ -384,6 +385,28 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 // ---------------------------------------------------------------------------------------------------------------
+
+/// Takes away what a list has too much of, once that has been refused: rules are made for lists of the length that is allowed,
+/// and take their time over longer ones. The API server does not ask them at all then.
+fn shorten(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Array(list) => {
+            if let Some(most) = schema["maxItems"].as_u64() {
+                list.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            }
+            list.iter_mut().for_each(|inner| shorten(&schema["items"], inner));
+        }
+        Value::Object(map) => {
+            for (key, inner) in map {
+                let property = schema["properties"].get(key);
+                if let Some(property) = property.or_else(|| schema.get("additionalProperties")) {
+                    shorten(property, inner);
+                }
+            }
+        }
+        _ => {}
+    }
+}
 
 fn validate(schema: &Value, value: &Value, at: &str, refusals: &mut Vec<Refusal>) {
     let called = || dotted(&field(&Value::Null, at));

@@ -298,7 +298,12 @@ pub fn pointer(value: &Value, field: &str) -> String {
         let known = here
             .and_then(Value::as_object)
             .and_then(|map| map.keys().filter(ends).max_by_key(|key| key.len()));
-        let end = known.map_or_else(|| rest.find(['.', '[']).unwrap_or(rest.len()), String::len);
+        // A bracket that nothing closes is part of a key, like any other letter.
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        let unknown = || rest[first..].find(['.', '[']).map_or(rest.len(), |at| first + at);
+        let end = known
+            .filter(|key| !key.is_empty())
+            .map_or_else(unknown, String::len);
         let (key, after) = rest.split_at(end);
         at.push('/');
         at.push_str(&token(key));
@@ -406,6 +411,21 @@ pub(crate) mod tests {
         ] {
             assert_eq!(field(&value, at), text);
             assert_eq!(pointer(&value, text), at);
+        }
+    }
+
+    #[test]
+    fn what_is_no_field_is_some_pointer() {
+        let value = json!({ "": { "[": 1 }, "[": 2 });
+        for (text, at) in [
+            ("[", "/["),
+            ("a[", "/a/["),
+            ("..", "/."),
+            ("[]", "/"),
+            ("]", "/]"),
+            ("a.[b", "/a/[b"),
+        ] {
+            assert_eq!(pointer(&value, text), at, "{text}");
         }
     }
 }

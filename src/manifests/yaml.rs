@@ -13,6 +13,10 @@ use serde_json::{Map, Number, Value};
 const MOST_DEPTH: usize = 64;
 /// Of one file, with what aliases repeat. The API server takes three megabytes; a few aliases can say more than that.
 const MOST_NODES: usize = 500_000;
+/// A text counts as one node more for so many bytes: an alias repeats those as well.
+const BYTES_OF_A_NODE: usize = 64;
+/// Of all pointers to what stands in one file: a long key stands in the pointer of everything below it.
+const MOST_POINTERS: usize = 64 << 20;
 
 /// One document: what it says, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +67,10 @@ struct Reader {
     at: String,
     anchors: HashMap<usize, (Value, usize)>,
     nodes: usize,
+    /// Nodes that anchors keep a copy of; they may stand within each other.
+    kept: usize,
+    /// Bytes of all pointers.
+    pointers: usize,
 }
 
 /// A list or a map that has begun.
@@ -94,8 +102,9 @@ impl Reader {
                 self.anchors.clear();
             }
             Event::Scalar(text, style, anchor, tag) => {
+                let nodes = 1 + text.len() / BYTES_OF_A_NODE;
                 let value = scalar(text, style, tag.as_deref());
-                self.node(value, anchor, 1, line)?;
+                self.node(value, anchor, nodes, line)?;
             }
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor).cloned();
@@ -126,7 +135,7 @@ impl Reader {
             ));
         }
         let outside = self.at.len();
-        self.enter(line);
+        self.enter(line)?;
         self.open.push(Open {
             held,
             anchor,
@@ -137,22 +146,35 @@ impl Reader {
     }
 
     /// Makes the pointer that of the node which begins, and notes its line: a value's is its key's.
-    fn enter(&mut self, line: usize) {
+    fn enter(&mut self, line: usize) -> Result<(), Unreadable> {
         match self.open.last().map(|open| &open.held) {
             None => {}
             Some(Held::List(list)) => {
                 self.at.push_str(&format!("/{}", list.len()));
                 self.lines.insert(self.at.clone(), line);
-                return;
+                return self.pointed(self.at.len(), line);
             }
             Some(Held::Map { key: Some(key), .. }) => {
                 self.at.push('/');
                 self.at.push_str(&super::token(key));
             }
             // A key has no place of its own.
-            Some(Held::Map { key: None, .. }) => return,
+            Some(Held::Map { key: None, .. }) => return Ok(()),
         }
         self.lines.entry(self.at.clone()).or_insert(line);
+        self.pointed(self.at.len(), line)
+    }
+
+    /// Counts a pointer that is kept.
+    fn pointed(&mut self, bytes: usize, line: usize) -> Result<(), Unreadable> {
+        self.pointers += bytes;
+        if self.pointers > MOST_POINTERS {
+            return Err(unreadable(
+                line,
+                "too large: too much stands below keys that are too long",
+            ));
+        }
+        Ok(())
     }
 
     fn end(&mut self, line: usize) -> Result<(), Unreadable> {
@@ -173,7 +195,7 @@ impl Reader {
 
     fn node(&mut self, value: Value, anchor: usize, nodes: usize, line: usize) -> Result<(), Unreadable> {
         let outside = self.at.len();
-        self.enter(line);
+        self.enter(line)?;
         self.at.truncate(outside);
         self.put(value, anchor, nodes, nodes, line)
     }
@@ -188,7 +210,10 @@ impl Reader {
         line: usize,
     ) -> Result<(), Unreadable> {
         self.nodes += new;
-        if self.nodes > MOST_NODES {
+        if anchor > 0 {
+            self.kept += nodes;
+        }
+        if self.nodes + self.kept > MOST_NODES {
             return Err(unreadable(
                 line,
                 "too large: its aliases repeat more than a cluster would take",
@@ -221,6 +246,7 @@ impl Reader {
                         self.twice.push((at.clone(), line));
                     }
                     // The key's line, and of two equal ones the last, which is the one that counts.
+                    self.pointers += at.len();
                     self.lines.insert(at, line);
                     *key = Some(named);
                 }
@@ -446,6 +472,21 @@ mod tests {
             let alias = format!("*a{}, ", n - 1).repeat(10);
             laughs.push_str(&format!("a{n}: &a{n} [{}]\n", alias.trim_end_matches(", ")));
         }
+        // One alias is one node, and may stand for a text of any length.
+        let repeated = format!(
+            "a: &a {}\nb: [{}]\n",
+            "x".repeat(100_000),
+            ["*a"; 1000].join(", ")
+        );
+        // Each anchor keeps a copy of what those within it keep.
+        let anchors: String = (0..60).map(|n| format!("&a{n} [")).collect();
+        let within = format!("a:\n  {anchors}{}{}\n", "1, ".repeat(20_000), "]".repeat(60));
+        // A pointer has all the keys above it.
+        let below = format!(
+            "? {}\n:\n- [1]\n- [{}]\n",
+            "k".repeat(100_000),
+            "1, ".repeat(1000)
+        );
         for (text, line, why) in [
             ("a: 1\nb: [1, 2\nc: 3\n", 3, "not YAML: "),
             ("a: 1\n  b: 2\n", 2, "not YAML: "),
@@ -457,6 +498,9 @@ mod tests {
             ("a: *nobody\n", 1, "not YAML: "),
             (&nested, 1, "nested more than 64 levels deep"),
             (&laughs, 6, "too large"),
+            (&repeated, 2, "too large"),
+            (&within, 2, "too large"),
+            (&below, 4, "too large"),
             ("? [a]\n: 1\n", 1, "a key is a list or a map"),
         ] {
             let unreadable = parse(text).expect_err(text);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -14,6 +15,9 @@ use crate::decide::prestate::PreState;
 /// Shortest and longest time between two reads of an unwatched fact that blocks.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(5);
 const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
+/// Shortest and longest time for which a failed evaluation is believed.
+const FAILED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+const FAILED_LAST: SignedDuration = SignedDuration::from_hours(1);
 
 /// What is remembered of one Release.
 #[derive(Default)]
@@ -36,6 +40,10 @@ pub struct Memory {
     pub jobs: HashMap<String, Retried>,
     /// By `environment/check`.
     pub expressions: HashMap<String, Evaluated>,
+    /// No expression over this Release is evaluated before: those that were have taken long.
+    pub expressions_rest: Option<Timestamp>,
+    /// What slow ones have taken since the last rest.
+    pub expressions_work: Duration,
 }
 
 impl Memory {
@@ -53,10 +61,24 @@ impl Memory {
 
 /// What an expression said of certain inputs.
 pub struct Evaluated {
-    /// Hash of the text and of what it was given.
+    /// Hash of the text and of what tells what it was given.
     pub asked: String,
     pub result: Result<bool, String>,
     pub at: Timestamp,
+    /// Failures in a row with these inputs.
+    pub tries: u32,
+}
+
+impl Evaluated {
+    /// Until what is given changes, or, where it failed, until it may be the machine's turn to do better: a minute, doubled each
+    /// time, to an hour.
+    #[must_use]
+    pub fn stands(&self, now: Timestamp) -> bool {
+        let factor = 1_i32
+            .checked_shl(self.tries.saturating_sub(1).min(8))
+            .unwrap_or(i32::MAX);
+        self.result.is_ok() || now.duration_since(self.at) < (FAILED_AGAIN * factor).min(FAILED_LAST)
+    }
 }
 
 /// Plan hashes of one generation of a Release's spec.

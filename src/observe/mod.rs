@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use serde_json::Value;
 
@@ -36,8 +37,13 @@ pub use live::{said, target_key};
 use memory::{Evaluated, Memory};
 use queue::Queue;
 
-/// How long a failed evaluation is believed.
-const FAILED_EXPRESSION_STANDS: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// What takes longer is followed by rests, so that all expressions over one Release have a twentieth of a processor at most,
+/// whatever changes how often.
+const SLOW_EXPRESSION: std::time::Duration =
+    std::time::Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 20 });
+const SHARE_OF_EXPRESSIONS: u32 = 20;
+const ROW_OF_EXPRESSIONS: std::time::Duration = std::time::Duration::from_millis(500);
+const LONGEST_REST: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// Compiled expressions that are kept.
 const MOST_EXPRESSIONS: usize = 1024;
 
@@ -589,34 +595,62 @@ impl<C: Requests> Observer<C> {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<bool, String> {
-        let release = expressions::release_value(&o.release);
-        let Some(environment) = o.environment(&p.name).map(expressions::environment_value) else {
+        let Some(environment) = o.environment(&p.name) else {
             return Err(format!("Environment {} is not there any more", p.name));
         };
-        let asked = plan::hex(&format!("{text}\n{release}\n{environment}"), 32);
-        let key = format!("{}/{check}", p.name);
-        // A failure may be the machine's rather than the expression's: it is not believed for ever.
-        let fresh = |e: &Evaluated| e.result.is_ok() || now.duration_since(e.at) < FAILED_EXPRESSION_STANDS;
-        if let Some(known) = memory
-            .expressions
-            .get(&key)
-            .filter(|e| e.asked == asked && fresh(e))
-        {
+        // What they are made of may be as large as the API server takes, and every pass asks: that it is the same is told by less.
+        let asked = plan::hex(
+            &format!(
+                "{text}\n{:?}\n{:?}",
+                given(&o.release.metadata),
+                given(&environment.metadata)
+            ),
+            32,
+        );
+        let key_of_check = format!("{}/{check}", p.name);
+        let known = memory.expressions.get(&key_of_check).filter(|e| e.asked == asked);
+        if let Some(known) = known.filter(|e| e.stands(now)) {
             return known.result.clone();
         }
-        let result = match self.compiled(text) {
+        let before = known.map_or(0, |e| e.tries);
+        if let Some(until) = memory.expressions_rest.filter(|until| now < *until) {
+            let left = std::time::Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            let key = index::Key::release(o.namespace(), o.name());
+            self.queue.wake_after(key, left);
+            // What failed before is still no yes, and saying so again writes nothing.
+            let failed = memory
+                .expressions
+                .get(&key_of_check)
+                .and_then(|e| e.result.clone().err());
+            return Err(
+                failed.unwrap_or_else(|| "expressions over this release take long, and take turns".into())
+            );
+        }
+        let (result, took) = match self.compiled(text) {
             Ok(compiled) => {
-                let (release, environment) = (Arc::new(release), Arc::new(environment));
+                let release = Arc::new(expressions::release_value(&o.release));
+                let environment = Arc::new(expressions::environment_value(environment));
                 self.client.evaluate(compiled, release, environment).await
             }
-            Err(why) => Err(why),
+            Err(why) => (Err(why), std::time::Duration::ZERO),
         };
+        if took > SLOW_EXPRESSION {
+            memory.expressions_work += took;
+        }
+        // Several in a row, then a long rest: each row is one write of what may be a large status.
+        if memory.expressions_work > ROW_OF_EXPRESSIONS {
+            let work = std::mem::take(&mut memory.expressions_work);
+            let rest = jiff::SignedDuration::try_from(work * SHARE_OF_EXPRESSIONS).unwrap_or(LONGEST_REST);
+            memory.expressions_rest = Some(now + rest.min(LONGEST_REST));
+        }
+        let tries = if result.is_ok() { 0 } else { before + 1 };
         memory.expressions.insert(
-            key,
+            key_of_check,
             Evaluated {
                 asked,
                 result: result.clone(),
                 at: now,
+                tries,
             },
         );
         result
@@ -633,6 +667,19 @@ impl<C: Requests> Observer<C> {
             .or_insert_with(|| expressions::Expression::compile(text))
             .clone()
     }
+}
+
+/// What tells one object that expressions look at from another: the generation stands for its spec.
+fn given(metadata: &ObjectMeta) -> impl std::fmt::Debug + '_ {
+    let ObjectMeta {
+        name,
+        namespace,
+        uid,
+        generation,
+        labels,
+        ..
+    } = metadata;
+    (name, namespace, uid, generation, labels)
 }
 
 /// Whether `a` is an older version than `b`.

@@ -9,7 +9,7 @@ use super::dispatch::Next;
 use super::metrics::Metrics;
 use super::{Context, unreadable};
 use crate::api::Release;
-use crate::api::release::State;
+use crate::api::release::{STATE_VERSION, State};
 use crate::apply::{Applier, Progress};
 use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
@@ -113,6 +113,13 @@ async fn turn<C: Requests>(
     let Some(mut observed) = applier.observer.release(namespace, name, memory, now).await? else {
         return Ok(Next::Rest);
     };
+    let newer = observed.release.status.as_ref().and_then(|s| s.state_version);
+    if let Some(version) = newer.filter(|version| *version > STATE_VERSION) {
+        tracing::warn!(
+            state_version = version,
+            "the status is of a newer operator, and is left as it is: run that version, or a newer one"
+        );
+    }
     let mut step = decide(&observed, now);
     let failing = failing(&observed, &step);
     if !failing.is_empty() {

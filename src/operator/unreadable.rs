@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::core::{ApiResource, DynamicObject};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::api::{Environment, Release, reasons};
 use crate::cluster::Trouble;
+use crate::cluster::sent::{Sent, Shape};
 use crate::decide::cut;
 use crate::observe::index::Unreadable;
 
@@ -19,8 +19,7 @@ pub(super) async fn say(
     name: &str,
     unreadable: &Unreadable,
 ) -> Result<(), Trouble> {
-    let kind = ApiResource::erase::<Release>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+    let api: Api<Sent<Release>> = Api::namespaced(client.clone(), namespace);
     write(
         &api,
         name,
@@ -37,13 +36,24 @@ pub(super) async fn say_environment(
     name: &str,
     unreadable: &Unreadable,
 ) -> Result<(), Trouble> {
-    let kind = ApiResource::erase::<Environment>(&());
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    let api: Api<Sent<Environment>> = Api::all(client.clone());
     write(&api, name, "Environment", &[("Ready", "False")], unreadable).await
 }
 
-async fn write(
-    api: &Api<DynamicObject>,
+/// The only part that has to be read: the rest may be what cannot be, however it is tried.
+static CONDITIONS: Shape = Shape {
+    keep: |key| key == "status",
+    inside: &[(
+        "status",
+        &Shape {
+            keep: |key| key == "conditions",
+            inside: &[],
+        },
+    )],
+};
+
+async fn write<K: Resource>(
+    api: &Api<Sent<K>>,
     name: &str,
     kind: &str,
     conditions_to_write: &[(&str, &str)],
@@ -57,7 +67,7 @@ async fn write(
         unreadable.error
     ));
     let was = object
-        .data
+        .shaped(&CONDITIONS)
         .pointer("/status/conditions")
         .and_then(Value::as_array)
         .cloned()
@@ -85,7 +95,7 @@ async fn write(
         "an object does not fit its type"
     );
     let patch = json!({
-        "metadata": { "resourceVersion": object.metadata.resource_version },
+        "metadata": { "resourceVersion": object.resource_version() },
         "status": { "conditions": conditions }
     });
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch))

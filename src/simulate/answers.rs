@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -199,8 +200,8 @@ impl Requests for Cluster {
         expression: Expression,
         release: Arc<Value>,
         environment: Arc<Value>,
-    ) -> Result<bool, String> {
-        expression.evaluate(&release, &environment)
+    ) -> (Result<bool, String>, Duration) {
+        (expression.evaluate(&release, &environment), Duration::ZERO)
     }
 }
 

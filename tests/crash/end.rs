@@ -33,6 +33,8 @@ pub struct End {
 
 /// What stood before, from which changes are counted.
 pub struct Start {
+    /// The environment, by its short name.
+    short: &'static str,
     config_version: String,
     ledger_generation: i64,
     /// Of the Releases that are there already.
@@ -42,10 +44,16 @@ pub struct Start {
 }
 
 pub async fn start(stage: &Stage) -> Start {
-    let config = config(stage).await;
-    let ledger = ledger(stage).await;
+    start_in(stage, "sit").await
+}
+
+/// [`start`] of `sit`, `uat` or `prod`.
+pub async fn start_in(stage: &Stage, short: &'static str) -> Start {
+    let config = config(stage, short).await;
+    let ledger = ledger(stage, short).await;
     let releases = stage.api::<Release>().list(&ListParams::default()).await.unwrap();
     Start {
+        short,
         ledger_generation: ledger.metadata.generation.unwrap(),
         uids: releases.iter().filter_map(ResourceExt::uid).collect(),
         config_version: config.resource_version().unwrap(),
@@ -54,27 +62,29 @@ pub async fn start(stage: &Stage) -> Start {
     }
 }
 
-async fn config(stage: &Stage) -> ConfigMap {
-    stage.in_target("sit").get("ledger-config").await.unwrap()
+async fn config(stage: &Stage, short: &str) -> ConfigMap {
+    stage.in_target(short).get("ledger-config").await.unwrap()
 }
 
-async fn ledger(stage: &Stage) -> Deployment {
-    stage.in_target("sit").get("ledger").await.unwrap()
+async fn ledger(stage: &Stage, short: &str) -> Deployment {
+    stage.in_target(short).get("ledger").await.unwrap()
 }
 
 /// What is there now. Of a Release that is gone, everything else.
 pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
     let found = stage.api::<Release>().get_opt(release).await.unwrap();
     let environments: Api<Environment> = Api::all(stage.client());
-    let environment = environments.get(&stage.environment("sit")).await.unwrap();
+    let environment = environments.get(&stage.environment(start.short)).await.unwrap();
     // One whose home is others' too has them labelled.
-    let ours =
-        ListParams::default().labels(&format!("signalbox.dev/environment={}", stage.environment("sit")));
+    let ours = ListParams::default().labels(&format!(
+        "signalbox.dev/environment={}",
+        stage.environment(start.short)
+    ));
     let revisions: Api<ControllerRevision> = Api::namespaced(stage.client(), &stage.home());
     let leases: Api<Lease> = Api::namespaced(stage.client(), &stage.home());
-    let jobs: Api<Job> = stage.in_target("sit");
+    let jobs: Api<Job> = stage.in_target(start.short);
     let decisions = stage.decisions().list(&ListParams::default()).await.unwrap();
-    let (config, ledger) = (config(stage).await, ledger(stage).await);
+    let (config, ledger) = (config(stage, start.short).await, ledger(stage, start.short).await);
     let mut uids = start.uids.clone();
     uids.extend(found.as_ref().and_then(ResourceExt::uid));
     let plain = |value: Value| plain(value, stage.namespace(), &uids);
@@ -104,16 +114,17 @@ pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
         ledger: json!(ledger.spec),
         ledger_changes: ledger.metadata.generation.unwrap() - start.ledger_generation,
         config: json!(config.data),
-        config_changes: changes(stage, &start.config_version, &config.resource_version().unwrap()).await,
+        config_changes: changes(stage, start, &config.resource_version().unwrap()).await,
     }
 }
 
 /// How many states the ConfigMap went through on its way from one version to another: the watch has kept them.
-async fn changes(stage: &Stage, from: &str, to: &str) -> usize {
+async fn changes(stage: &Stage, start: &Start, to: &str) -> usize {
+    let from = start.config_version.as_str();
     if from == to {
         return 0;
     }
-    let config = stage.in_target::<ConfigMap>("sit");
+    let config = stage.in_target::<ConfigMap>(start.short);
     let only = WatchParams::default().fields("metadata.name=ledger-config");
     let mut events = std::pin::pin!(config.watch(&only, from).await.unwrap());
     let mut count = 0;

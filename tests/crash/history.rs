@@ -88,12 +88,17 @@ fn uid(object: &Job) -> Value {
 impl History {
     /// From now on.
     pub async fn begin(stage: &Stage) -> Self {
+        Self::of(stage, "sit").await
+    }
+
+    /// [`Self::begin`] of `sit`, `uat` or `prod`.
+    pub async fn of(stage: &Stage, short: &str) -> Self {
         let stage = Namespaces {
             client: stage.client(),
             releases: stage.namespace().to_owned(),
-            target: stage.target("sit"),
+            target: stage.target(short),
             home: stage.home(),
-            environment: stage.environment("sit"),
+            environment: stage.environment(short),
         };
         let mut history = Self {
             stage,

@@ -14,6 +14,8 @@ mod kinds;
 mod load;
 mod outages;
 mod play;
+mod poison;
 mod processes;
 mod sweep;
+mod upgrade;
 mod waves;

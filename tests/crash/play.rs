@@ -34,7 +34,7 @@ pub static CLUSTER: RwLock<()> = RwLock::const_new(());
 /// Plays at once. They wait far more than they compute.
 pub static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(14));
 
-const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
+pub const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 pub const READY_LATE: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
 const PREDECESSOR: &str =
     "registry.example.com/ledger@sha256:5555555555555555555555555555555555555555555555555555555555555555";

@@ -36,7 +36,7 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-async fn leads(process: &Process) {
+pub async fn leads(process: &Process) {
     wait_until(&leases().await, "signalbox", LONG, |lease| {
         holder(lease) == process.identity
     })

@@ -27,6 +27,6 @@ pub use cluster::{
 };
 pub use faults::{Counts, Fault, Faults, Kill, Ledger, Meets, Script, Side, Told, Watching, Write};
 pub use network::Network;
-pub use operator::{Operator, Process, Scope};
+pub use operator::{Operator, Process, Scope, Version};
 pub use stage::{Stage, StageBuilder};
 pub use wait::{gone, refused, state_of, wait_until};

@@ -212,6 +212,30 @@ fn settings(scope: &Scope) -> signalbox::operator::Config {
     }
 }
 
+/// Which binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// v0.1.0, from this repository's history.
+    Before,
+    Now,
+    /// Today's, optimized, as the image has it: where it counts how much is computed.
+    Shipped,
+}
+
+impl Version {
+    fn binary(self) -> PathBuf {
+        match self {
+            Self::Now => env!("CARGO_BIN_EXE_signalbox").into(),
+            Self::Before => std::env::var_os("SIGNALBOX_TEST_BEFORE")
+                .expect("SIGNALBOX_TEST_BEFORE names the binary of v0.1.0, as cargo xtask test sets it")
+                .into(),
+            Self::Shipped => std::env::var_os("SIGNALBOX_TEST_SHIPPED")
+                .expect("SIGNALBOX_TEST_SHIPPED names the release binary, as cargo xtask test sets it")
+                .into(),
+        }
+    }
+}
+
 /// The real binary.
 pub struct Process {
     child: Child,
@@ -222,6 +246,16 @@ pub struct Process {
 impl Process {
     /// `identity` is the pod's name. `folder` takes its kubeconfig and log.
     pub async fn start(identity: &str, folder: &Path) -> Self {
+        Self::of(Version::Now, identity, folder).await
+    }
+
+    /// [`Self::start`] of that version.
+    pub async fn of(version: Version, identity: &str, folder: &Path) -> Self {
+        Self::watching(version, identity, folder, &[]).await
+    }
+
+    /// [`Self::of`], which sees nothing of other namespaces than these.
+    pub async fn watching(version: Version, identity: &str, folder: &Path, namespaces: &[String]) -> Self {
         let text = std::fs::read_to_string(kubeconfig()).expect("SIGNALBOX_TEST_KUBECONFIG can be read");
         let mut text: Value = serde_yaml_ng::from_str(&text).expect("a kubeconfig");
         let token = token().await;
@@ -233,11 +267,16 @@ impl Process {
         std::fs::write(&path, text).expect("the kubeconfig can be written");
         let log = folder.join(format!("{identity}.log"));
         let output = std::fs::File::create(&log).expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_signalbox"))
+        let child = Command::new(version.binary())
             .args(["run", "--listen", "127.0.0.1:0", "--policy-settle", "3s"])
             .args(["--health-grace", "5s", "--namespace", &operator_namespace()])
             .arg("--kubeconfig")
             .arg(&path)
+            .args(
+                namespaces
+                    .iter()
+                    .flat_map(|namespace| ["--watch-namespace", namespace]),
+            )
             .env("POD_NAME", identity)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -249,6 +288,24 @@ impl Process {
             identity: identity.to_owned(),
             log,
         }
+    }
+
+    /// Processor time of all its threads so far.
+    #[must_use]
+    pub fn work(&self) -> Duration {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs, on Linux");
+        let numbers = stat
+            .rsplit_once(')')
+            .expect("a name in brackets")
+            .1
+            .split_whitespace();
+        let ticks: u64 = numbers
+            .skip(11)
+            .take(2)
+            .map(|n| n.parse::<u64>().expect("ticks"))
+            .sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     /// SIGKILL.

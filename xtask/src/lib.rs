@@ -1,6 +1,7 @@
 //! Development in one place: `cargo xtask up | demo | test | bench …`, and the real control plane that they share.
 //! Nothing of this is shipped.
 
+pub mod before;
 pub mod bench;
 pub mod chart;
 pub mod control_plane;

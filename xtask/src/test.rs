@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::process::Command;
 
+use crate::before;
 use crate::control_plane::ControlPlane;
 use crate::operator::{self, NAMESPACE, Operator};
 use crate::process::Process;
@@ -59,7 +60,9 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             let began = Instant::now();
             let built = cargo(&repository, &["build", "--workspace", "--bins", "--tests"], &[]).await?;
             ensure!(built, "the workspace does not build");
-            anyhow::Ok(began.elapsed())
+            let took = began.elapsed();
+            // Not earlier: two builds at once would take turns at the same processors.
+            anyhow::Ok((took, before::operator(&repository).await))
         },
         async {
             match &options.kubeconfig {
@@ -68,12 +71,20 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             }
         }
     );
-    rungs.ended.push(("build", true, built?));
+    let (took, before) = built?;
+    rungs.ended.push(("build", true, took));
     let mut cluster = cluster?;
 
     rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
-    let environment = environment(&cluster, &tools);
+    let mut environment = environment(&cluster, &tools);
+    match before {
+        Ok(binary) => environment.push(("SIGNALBOX_TEST_BEFORE", binary)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            rungs.ended.push(("v0.1.0", false, Duration::ZERO));
+        }
+    }
     let operator = beside(&repository, &cluster, &tools).await?;
     tokio::select! {
         outcome = rungs.beside(operator, &environment) => if let Err(error) = outcome {
@@ -83,6 +94,10 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         error = cluster.failed() => return Err(error),
     }
     rungs.image(&cluster, &tools).await?;
+    environment.push((
+        "SIGNALBOX_TEST_SHIPPED",
+        repository.join("target/release/signalbox"),
+    ));
     for (name, threads) in ALONE {
         let selection = ["--test", name];
         tokio::select! {

@@ -33,18 +33,7 @@ impl Tools {
             return Ok(tools);
         }
         fs::create_dir_all(&tools.folder)?;
-        let lock = File::create(cache.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                eprintln!("Waiting for another build of the control plane…");
-                // Asked again and again instead of waited for in a thread, which Ctrl-C could not end.
-                while let Err(TryLockError::WouldBlock) = lock.try_lock() {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-            }
-            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
-        }
+        let _lock = locked(&cache, "the control plane").await?;
         if !tools.complete() {
             tools.build(&source, &cache).await?;
         }
@@ -127,8 +116,25 @@ impl Tools {
     }
 }
 
+/// The cache, for whoever builds `what`, until the file is dropped.
+pub(crate) async fn locked(cache: &Path, what: &str) -> Result<File> {
+    let lock = File::create(cache.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("Waiting for another build of {what}…");
+            // Asked again and again instead of waited for in a thread, which Ctrl-C could not end.
+            while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
+    }
+    Ok(lock)
+}
+
 /// Shows that something still happens: on a terminal one line that counts, elsewhere a line now and then.
-async fn progress(title: &str, mut process: Process, log: &Path) -> Result<()> {
+pub(crate) async fn progress(title: &str, mut process: Process, log: &Path) -> Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let began = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_secs(if terminal { 1 } else { 30 }));
@@ -149,7 +155,7 @@ async fn progress(title: &str, mut process: Process, log: &Path) -> Result<()> {
     if terminal {
         eprintln!();
     }
-    ensure!(status.success(), "{title}: go failed\n{}", tail(log, 25));
+    ensure!(status.success(), "{title}: it failed\n{}", tail(log, 25));
     Ok(())
 }
 
@@ -214,7 +220,7 @@ fn fingerprint(source: &Path) -> Result<String> {
         .collect())
 }
 
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

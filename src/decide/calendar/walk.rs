@@ -34,6 +34,8 @@ pub(super) struct Forecast<'a> {
     pub(super) allowed_by: Option<&'a Entry>,
     /// The end of the last open stretch that was too short.
     pub(super) too_short_until: Option<Timestamp>,
+    /// How many edges were passed.
+    pub(super) edges: usize,
     /// Where the search gave up, unless there was nothing more to look at.
     pub(super) gave_up: Option<Timestamp>,
 }
@@ -112,6 +114,7 @@ impl<'a> Walk<'a> {
                         entry: Some(open),
                         allowed_by,
                         too_short_until,
+                        edges: BUDGET - self.budget,
                         gave_up: None,
                     };
                 }
@@ -123,6 +126,7 @@ impl<'a> Walk<'a> {
             entry: None,
             allowed_by: None,
             too_short_until,
+            edges: BUDGET - self.budget,
             gave_up,
         }
     }
@@ -227,6 +231,6 @@ impl Entry {
     }
 }
 
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -9,6 +9,8 @@ use crate::decide::paths::{below, get, tokens};
 const OURS: &str = "signalbox.dev/";
 /// The API server reads numbers as doubles, which round integers beyond this one.
 const GREATEST_INTEGER: u64 = 1 << 53;
+/// Far deeper than any target is. What is much deeper still cannot be read at all.
+const MOST_DEPTH: usize = 64;
 const REMOVABLE: [&str; 5] = [
     "/spec",
     "/data",
@@ -57,7 +59,7 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
         }
         Some(_) => findings.push(finding("/metadata", "patch /metadata is not a map")),
     }
-    walk("", patch, &mut findings);
+    walk("", patch, 0, &mut findings);
     findings
 }
 
@@ -80,7 +82,18 @@ fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<Fi
 }
 
 /// What is allowed nowhere, however deep.
-fn walk(at: &str, value: &Value, findings: &mut Vec<Finding>) {
+fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
+    if depth > MOST_DEPTH {
+        let end = at.match_indices('/').nth(3).map_or(at.len(), |(end, _)| end);
+        findings.push(finding(
+            at,
+            format!(
+                "patch {}/… is nested more than {MOST_DEPTH} levels deep, as no target is",
+                &at[..end]
+            ),
+        ));
+        return;
+    }
     match value {
         Value::Null => findings.push(finding(
             at,
@@ -94,14 +107,14 @@ fn walk(at: &str, value: &Value, findings: &mut Vec<Finding>) {
         )),
         Value::Array(list) => {
             for (index, element) in list.iter().enumerate() {
-                walk(&format!("{at}/{index}"), element, findings);
+                walk(&format!("{at}/{index}"), element, depth + 1, findings);
             }
         }
         Value::Object(map) => {
             for (key, value) in map {
                 let at = below(at, key);
                 key_alone(&at, key, value, findings);
-                walk(&at, value, findings);
+                walk(&at, value, depth + 1, findings);
             }
         }
         _ => {}

@@ -164,7 +164,8 @@ impl Walk {
 
     fn observe(&mut self) {
         let release = Arc::clone(&self.observed.release);
-        for name in ["sit", "uat", "production"] {
+        for name in &release.spec.environments {
+            let name = name.as_str();
             let Some(setting) = self.observed.environments.get(name).cloned() else {
                 continue;
             };
@@ -175,13 +176,18 @@ impl Walk {
             };
             let promotion = release.promotion(name).unwrap_or(&blank);
             let namespace = promotion.entered.as_ref().map_or_else(
-                || setting.environment.spec.target_namespace("payments"),
+                || {
+                    setting
+                        .environment
+                        .spec
+                        .target_namespace(self.observed.namespace())
+                },
                 |e| e.target_namespace.clone(),
             );
             let objects = self.objects.entry(namespace.clone()).or_default();
             let own = match &promotion.backout {
                 Some(backout) if !promotion.state.before_entry() => backout.pre_state.clone(),
-                _ => plan::pre_state_name("r1", name, promotion.attempt),
+                _ => plan::pre_state_name(self.observed.uid(), name, promotion.attempt),
             };
             let kept = |wanted: &str| self.pre_states.get(wanted);
             let pre_state = kept(&own);
@@ -231,10 +237,11 @@ impl Walk {
                 environment: content.environment.clone(),
             })
             .collect();
-        let own = self
-            .claims
-            .values()
-            .filter(|c| c.holder.as_ref().is_some_and(|h| h.release_uid == "r1"));
+        let own = self.claims.values().filter(|c| {
+            c.holder
+                .as_ref()
+                .is_some_and(|h| h.release_uid == self.observed.uid())
+        });
         self.observed.own_claims = own.cloned().collect();
     }
 
@@ -275,9 +282,10 @@ impl Walk {
                 format!("claim {namespace}")
             }
             Action::TakeOver { claim, holder, .. } => {
+                let path = self.observed.release_path();
                 let taken = self.held(&claim);
                 (taken.holder, taken.unsettled, taken.holder_absent) = (Some(holder), false, false);
-                "payments/payments-2026.11.1".clone_into(&mut taken.release);
+                taken.release = path;
                 format!("take over {}", claim.namespace)
             }
             Action::MarkUnsettled { claim, .. } => {
@@ -317,7 +325,7 @@ impl Walk {
                     Change::Restore { .. } => "restore",
                     Change::Delete { .. } => "delete",
                 };
-                let own = plan::pre_state_name("r1", &environment, attempt);
+                let own = plan::pre_state_name(self.observed.uid(), &environment, attempt);
                 self.change(&namespace, &component, change, &own);
                 format!("{said} {namespace}/{component}")
             }

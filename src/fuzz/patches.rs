@@ -1,0 +1,188 @@
+//! What a Release states about a target, and what is put back.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{fuzz, json_map, json_value, mistaken, soup};
+use crate::decide::patches::{self, Target, lint_both, lint_patch, lint_remove};
+use crate::decide::paths::{applied, difference, get, restoration, untouched};
+
+const QUICK: Duration = Duration::from_secs(2);
+const TARGET: Target<'static> = Target {
+    api_version: "apps/v1",
+    kind: "Deployment",
+    name: "web",
+};
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "web", "uid": "u", "resourceVersion": "7", "labels": { "a/b": "c", "~": "d" } },
+        "spec": {
+            "replicas": 2,
+            "template": {
+                "metadata": { "annotations": { "x": "y" } },
+                "spec": {
+                    "containers": [{ "name": "web", "image": "web:1", "env": [{ "name": "A", "value": "1" }] }, { "name": "side", "image": "side:1" }],
+                    "initContainers": [{ "name": "init", "image": "init:1" }],
+                },
+            },
+        },
+    })
+}
+
+fn applied_by_others(operations: &[Value], object: &Value) -> Value {
+    let patch: json_patch::Patch = serde_json::from_value(json!(operations)).expect("a JSON Patch");
+    let mut object = object.clone();
+    json_patch::patch(&mut object, &patch).expect("every operation finds its place");
+    object
+}
+
+/// What counts of an object, and what the precondition touches.
+fn counted(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(map) = object.as_object_mut() {
+        for ours in ["apiVersion", "kind", "status"] {
+            map.remove(ours);
+        }
+        let metadata = map.remove("metadata").unwrap_or_default();
+        map.insert(
+            "labels".to_owned(),
+            metadata.get("labels").cloned().unwrap_or_default(),
+        );
+        map.insert(
+            "annotations".to_owned(),
+            metadata.get("annotations").cloned().unwrap_or_default(),
+        );
+    }
+    object
+}
+
+fn put_back(live: &Value, result: &Value) -> Result<(), TestCaseError> {
+    let changes = difference(live, result);
+    prop_assert_eq!(untouched(&changes, live), Ok(()));
+    prop_assert_eq!(applied(&changes, result), Ok(()));
+    let operations = restoration(&changes, result, "7");
+    let restored = applied_by_others(&operations, result);
+    prop_assert_eq!(counted(&restored), counted(live));
+    prop_assert_eq!(
+        restoration(&changes, &restored, "7"),
+        Vec::<Value>::new(),
+        "once is enough"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_was_changed_can_be_put_back() {
+    // An object has metadata with a resourceVersion, whatever else is wrong with it.
+    let whole = |mut object: Value| {
+        let metadata = object["metadata"].take();
+        object["metadata"] = if metadata.is_object() { metadata } else { json!({}) };
+        object["metadata"]["resourceVersion"] = json!("7");
+        object
+    };
+    let pairs = prop_oneof![
+        (json_map(), json_map()),
+        (mistaken(deployment()), mistaken(deployment())),
+    ];
+    fuzz(300, QUICK, pairs, |(live, result)| {
+        if live.is_object() && result.is_object() {
+            put_back(&whole(live), &whole(result))?;
+        }
+        Ok(())
+    });
+}
+
+/// Somebody else has changed things meanwhile: what is put back holds what it held, whatever stands around it.
+#[test]
+fn what_was_changed_can_be_put_back_over_what_others_did() {
+    let objects = (
+        mistaken(deployment()),
+        mistaken(deployment()),
+        mistaken(deployment()),
+    );
+    fuzz(200, QUICK, objects, |(before, after, now)| {
+        let mut now = now;
+        if !now["metadata"].is_object() || !now.is_object() {
+            return Ok(());
+        }
+        now["metadata"]["resourceVersion"] = json!("7");
+        let changes = difference(&before, &after);
+        let restored = applied_by_others(&restoration(&changes, &now, "7"), &now);
+        for change in &changes {
+            prop_assert_eq!(
+                get(&restored, &change.path),
+                change.before.as_ref(),
+                "{}",
+                change.path
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn any_patch_is_sent_or_refused() {
+    let words = &[
+        "/",
+        "spec",
+        "metadata",
+        "labels",
+        "annotations",
+        "template",
+        "containers",
+        "0",
+        "~1",
+        "$",
+        "data",
+        "a",
+    ];
+    let remove = proptest::collection::vec(soup(words, 8), 0..4);
+    let container = prop_oneof![Just("web".to_owned()), Just("init".to_owned()), any::<String>()];
+    let images = proptest::collection::vec((container, "[a-z:@]{0,9}"), 0..3);
+    let inputs = (
+        mistaken(deployment()),
+        prop_oneof![json_value(), mistaken(deployment())],
+        images,
+        remove,
+        any::<bool>(),
+    );
+    fuzz(200, QUICK, inputs, |(live, patch, images, remove, restarts)| {
+        let stamp = restarts.then_some("0123456789abcdef");
+        let _ = lint_patch("apps/v1", "Deployment", "web", &patch);
+        let _ = (lint_remove(&remove), lint_both(&patch, &remove));
+        let _ = patches::images(&live);
+        let _ = patches::creation(
+            &TARGET,
+            &patch,
+            &images,
+            stamp,
+            &std::collections::BTreeMap::new(),
+        );
+        if let Ok(sent) = patches::forward(&TARGET, &live, Some(&patch), &images, &remove, stamp) {
+            let version = live.pointer("/metadata/resourceVersion");
+            prop_assert_eq!(sent.pointer("/metadata/resourceVersion"), version);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_override_says_what_it_says_and_leaves_the_rest() {
+    fuzz(200, QUICK, (json_value(), json_value()), |(base, over)| {
+        let both = patches::overlay(Some(&base), Some(&over)).expect("two make one");
+        prop_assert_eq!(
+            patches::overlay(Some(&both), Some(&over)),
+            Some(both.clone()),
+            "twice is once"
+        );
+        prop_assert_eq!(patches::overlay(None, Some(&over)), Some(over.clone()));
+        if !(base.is_object() && over.is_object()) {
+            prop_assert_eq!(both, over);
+        }
+        Ok(())
+    });
+}

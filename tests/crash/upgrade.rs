@@ -1,0 +1,370 @@
+//! v0.1.0 and today's operator take turns at one promotion, and at one backout: each continues what the other has begun. The
+//! definitions are today's throughout, as helm installs them before it starts the new operator, and as they stay when the old one
+//! comes back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use signalbox::api::release::State;
+use signalbox::api::{Action, Decision, Environment, Release, ReleaseReview};
+
+use crate::end::{self, End, Start, differences};
+use crate::history::{Effects, History};
+use crate::kit::{
+    IMAGE, Ledger, Operator, Process, Scope, Stage, Version, Write, approval_gate, decision, wait_until,
+};
+use crate::play::{CLUSTER, LONG, NEVER_READY, READY_LATE, SILENCE, Scenario, clean, of};
+use crate::processes::leads;
+
+const WAY: [&str; 3] = ["sit", "uat", "prod"];
+
+/// What one environment was put through.
+struct Followed {
+    start: Start,
+    history: History,
+}
+
+/// Config after ledger, which takes five seconds in each of three environments.
+struct Promotion {
+    stage: Stage,
+    release: String,
+    followed: Vec<Followed>,
+}
+
+impl Promotion {
+    async fn begin(operator: &Process) -> Self {
+        let stage = Stage::new("upgrade").await;
+        leads(operator).await;
+        let mut followed = vec![];
+        for short in WAY {
+            followed.push(Followed {
+                start: end::start_in(&stage, short).await,
+                history: History::of(&stage, short).await,
+            });
+        }
+        let data = json!({ "FEATURE_X": "on", "NEW_KEY": "new" });
+        let release = stage.release("2").into(&WAY).image("ledger", READY_LATE);
+        let release = release.config("config", "ledger-config", data).after(&["ledger"]);
+        let release = stage.submit(release).await;
+        Self {
+            stage,
+            release,
+            followed,
+        }
+    }
+
+    /// Once everything is over: the end and the effects in each environment, and what was unlawful.
+    async fn over(self, operator: Process) -> (Vec<(End, Effects)>, Vec<String>) {
+        let (stage, release) = (self.stage, self.release);
+        wait_until(&stage.api::<Release>(), &release, LONG, |release| {
+            release.promotion(&stage.environment("prod")).map(|p| p.state) == Some(State::Succeeded)
+        })
+        .await;
+        // Claims go last, and Environments are written two seconds after what they show.
+        let leases: Api<Lease> = Api::namespaced(stage.client(), &stage.home());
+        for short in WAY {
+            let ours = ListParams::default()
+                .labels(&format!("signalbox.dev/environment={}", stage.environment(short)));
+            let gone = async {
+                while !leases.list(&ours).await.unwrap().items.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(LONG, gone)
+                .await
+                .expect("the claim is let go of");
+            let environments: Api<Environment> = Api::all(stage.client());
+            wait_until(&environments, &stage.environment(short), LONG, |environment| {
+                let status = environment.status.as_ref();
+                status.is_some_and(|status| status.occupants.is_empty() && !status.inventory.is_empty())
+            })
+            .await;
+        }
+        let (mut ends, mut unlawful) = (vec![], vec![]);
+        for Followed { start, history } in self.followed {
+            let end = end::read(&stage, &release, &start).await;
+            let (wrong, effects) = history.judged().await;
+            unlawful.extend(wrong);
+            ends.push((end, effects));
+        }
+        stage.finish().await;
+        assert!(operator.terminated().await.success());
+        (ends, unlawful)
+    }
+}
+
+#[tokio::test]
+async fn old_new_and_old_take_turns_at_one_promotion() {
+    let _alone = CLUSTER.write().await;
+    let folder = tempfile::tempdir().unwrap();
+    let operator = async |version| Process::of(version, "crash-0", folder.path()).await;
+
+    let now = operator(Version::Now).await;
+    let clean = Promotion::begin(&now).await;
+    let (clean, unlawful) = clean.over(now).await;
+    assert_eq!(unlawful, Vec::<String>::new());
+
+    let mut old = operator(Version::Before).await;
+    let promotion = Promotion::begin(&old).await;
+    let stage = &promotion.stage;
+    let ledgers: Api<Deployment> = stage.in_target("uat");
+    wait_until(&ledgers, "ledger", LONG, |l| l.metadata.generation == Some(2)).await;
+    old.kill();
+    let mut new = operator(Version::Now).await;
+    let configs: Api<ConfigMap> = stage.in_target("uat");
+    let has_come = |config: &ConfigMap| config.data.as_ref().is_some_and(|d| d.contains_key("NEW_KEY"));
+    wait_until(&configs, "ledger-config", LONG, has_come).await;
+    new.kill();
+    let old = operator(Version::Before).await;
+    let (ends, mut wrong) = promotion.over(old).await;
+    for ((short, clean), (end, effects)) in WAY.iter().zip(&clean).zip(&ends) {
+        wrong.extend(differences(&clean.0, end).iter().map(|d| format!("{short}: {d}")));
+        if effects != &clean.1 {
+            wrong.push(format!("{short}: {effects:?} instead of {:?}", clean.1));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+async fn turns_at_a_backout(first: Version, second: Version) {
+    let scenario = Scenario::Backout;
+    let clean = {
+        let _side_by_side = CLUSTER.read().await;
+        clean(scenario).await
+    };
+    let _alone = CLUSTER.write().await;
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scenario.shared_stage().await;
+    let start = end::start(&stage).await;
+    let history = History::begin(&stage).await;
+    let mut operator = Process::of(first, "crash-0", folder.path()).await;
+    leads(&operator).await;
+    let release = stage.submit(scenario.release(&stage)).await;
+    // The ledger is put back first; the config still stands as it was changed.
+    let ledgers: Api<Deployment> = stage.in_target("sit");
+    wait_until(&ledgers, "ledger", LONG, |l| l.metadata.generation == Some(3)).await;
+    operator.kill();
+    let operator = Process::of(second, "crash-0", folder.path()).await;
+    stage.reaches(&release, "sit", State::BackedOut).await;
+    let same = async {
+        while end::read(&stage, &release, &start).await != clean.end {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), same).await;
+    let mut wrong = differences(&clean.end, &end::read(&stage, &release, &start).await);
+    let (unlawful, effects) = history.judged().await;
+    wrong.extend(unlawful);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(effects, clean.effects);
+    stage.finish().await;
+    assert!(operator.terminated().await.success());
+}
+
+#[tokio::test]
+async fn the_old_one_begins_a_backout_and_the_new_one_ends_it() {
+    turns_at_a_backout(Version::Before, Version::Now).await;
+}
+
+#[tokio::test]
+async fn the_new_one_begins_a_backout_and_the_old_one_ends_it() {
+    turns_at_a_backout(Version::Now, Version::Before).await;
+}
+
+/// In the middle of Deploying, as far as a version that is still to come is concerned.
+#[tokio::test]
+async fn what_a_newer_version_has_begun_is_left_alone() {
+    let _side_by_side = CLUSTER.read().await;
+    let stage = Stage::new("newer").only(&["sit"]).alone().await;
+    let release = stage
+        .submit(stage.release("2").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    let environment = stage.environment("sit");
+    let of_tomorrow =
+        json!({ "name": environment, "state": "Deploying", "attempt": 1, "planHash": "v9:none" });
+    stage
+        .forge_status(&release, json!({ "environments": [of_tomorrow] }))
+        .await
+        .unwrap();
+    let before = stage.api::<Release>().get(&release).await.unwrap();
+    let operator = Operator::start(&Scope::of([&stage]), None).await;
+    operator.faults.silent(SILENCE).await;
+    let writes = operator.faults.writes();
+    // In a home of its own nobody has led yet.
+    let mut promotion = of(Ledger::Promotion, &writes);
+    promotion.retain(|write| write.body["metadata"]["name"] != "signalbox");
+    let what: Vec<String> = promotion.iter().map(Write::what).collect();
+    assert_eq!(what, Vec::<String>::new());
+    assert!(
+        !of(Ledger::Environment, &writes).is_empty(),
+        "it has looked at nothing"
+    );
+    let after = stage.api::<Release>().get(&release).await.unwrap();
+    assert_eq!(after.resource_version(), before.resource_version());
+    stage.forget(&release).await;
+    stage.finish().await;
+    operator.killed().await;
+}
+
+/// Everything that a Release in one state consists of, as v0.1.0 has left it.
+async fn kept(stage: &Stage, called: &str) {
+    async fn all<K>(api: Api<K>, labels: &str) -> Vec<Value>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+    {
+        let list = api.list(&ListParams::default().labels(labels)).await.unwrap();
+        let plain = |mut object: K| {
+            object.meta_mut().managed_fields = None;
+            let mut value = json!(object);
+            value["apiVersion"] = K::api_version(&()).into();
+            value["kind"] = K::kind(&()).into();
+            value
+        };
+        list.items.into_iter().map(plain).collect()
+    }
+    fn target<K>(stage: &Stage) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        stage.in_target("sit")
+    }
+    let name = stage.environment("sit");
+    let ours = format!("signalbox.dev/environment={name}");
+    let mut objects = all(stage.api::<Release>(), "").await;
+    let environments = all(Api::<Environment>::all(stage.client()), "").await;
+    objects.extend(
+        environments
+            .into_iter()
+            .filter(|e| e["metadata"]["name"] == name.as_str()),
+    );
+    objects.extend(all(stage.api::<Decision>(), "").await);
+    objects.extend(all(stage.api::<ReleaseReview>(), "").await);
+    objects.extend(all(target::<Deployment>(stage), "").await);
+    let configs = all(target::<ConfigMap>(stage), "").await;
+    objects.extend(
+        configs
+            .into_iter()
+            .filter(|c| c["metadata"]["name"] == "ledger-config"),
+    );
+    let home = stage.home();
+    objects.extend(
+        all(
+            Api::<ControllerRevision>::namespaced(stage.client(), &home),
+            &ours,
+        )
+        .await,
+    );
+    objects.extend(all(Api::<Lease>::namespaced(stage.client(), &home), &ours).await);
+    let texts = objects
+        .iter()
+        .map(|object| serde_yaml_ng::to_string(object).unwrap());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0.1.0");
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = texts.collect::<Vec<_>>().join("---\n");
+    std::fs::write(folder.join(format!("{called}.yaml")), text).unwrap();
+}
+
+/// `cargo xtask test -- --ignored v0_1_0_leaves` writes `tests/fixtures/v0.1.0`, which src/decide/tests/upgrade.rs reads.
+#[tokio::test]
+#[ignore = "it writes fixtures"]
+async fn what_v0_1_0_leaves_is_kept() {
+    let _alone = CLUSTER.write().await;
+    let folder = tempfile::tempdir().unwrap();
+    let old = Process::of(Version::Before, "crash-0", folder.path()).await;
+    leads(&old).await;
+    let config = json!({ "FEATURE_X": "on", "NEW_KEY": "new" });
+
+    // Two have to approve, and one has.
+    let stage = Stage::new("waiting")
+        .only(&["sit"])
+        .with("sit", |spec| spec.gates.push(approval_gate("board", "board", 2)))
+        .await;
+    let environment = stage.environment("sit");
+    stage
+        .grant("bob", "approve", "environments/board", &environment)
+        .await;
+    let release = stage
+        .submit(stage.release("2").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    let hash = stage.plan_hash(&release, "sit").await;
+    let yes = decision(Action::Approve, &release, &environment).named("board-says-yes");
+    stage
+        .create_as("bob", &yes.at_gate("board", "board", &hash).build())
+        .await
+        .unwrap();
+    wait_until(&stage.api::<Release>(), &release, LONG, |release| {
+        release
+            .promotion(&environment)
+            .is_some_and(|p| json!(p).to_string().contains("bob"))
+    })
+    .await;
+    kept(&stage, "waiting").await;
+    stage.finish().await;
+
+    for (called, image, within, trigger, state) in [
+        ("deploying", NEVER_READY, "10m", "Automatic", State::Deploying),
+        (
+            "awaiting-decision",
+            NEVER_READY,
+            "2s",
+            "OnDecision",
+            State::AwaitingDecision,
+        ),
+        ("backed-out", NEVER_READY, "2s", "Automatic", State::BackedOut),
+        ("succeeded", IMAGE, "10m", "Automatic", State::Succeeded),
+    ] {
+        let stage = Stage::new(called).only(&["sit"]).await;
+        let release = stage.release("2").into(&["sit"]).backout(trigger);
+        let release = release.with("/spec/review", json!({ "required": "Always" }));
+        let release = release.config("config", "ledger-config", config.clone());
+        let release = release
+            .image("ledger", image)
+            .after(&["config"])
+            .ready_within(within);
+        let release = stage.submit(release).await;
+        stage.reaches(&release, "sit", state).await;
+        if state == State::Deploying {
+            let ledgers: Api<Deployment> = stage.in_target("sit");
+            wait_until(&ledgers, "ledger", LONG, |l| {
+                let seen = l.status.as_ref().and_then(|s| s.observed_generation);
+                seen == Some(2)
+            })
+            .await;
+        }
+        if state == State::Succeeded {
+            let review: ReleaseReview = serde_json::from_value(json!({
+                "apiVersion": "signalbox.dev/v1alpha1", "kind": "ReleaseReview", "metadata": { "name": "review" },
+                "spec": { "release": release, "reviewer": crate::kit::user_name("bob") },
+            }))
+            .unwrap();
+            stage.grant("bob", "review", "releases", "").await;
+            stage.create_as::<ReleaseReview>("bob", &review).await.unwrap();
+            wait_until(&stage.api::<Release>(), &release, LONG, |release| {
+                json!(release.status)["review"]["state"] == "InProgress"
+            })
+            .await;
+        }
+        // What it shows last it shows on the Environment.
+        let environments: Api<Environment> = Api::all(stage.client());
+        let was = environments.get(&stage.environment("sit")).await.unwrap();
+        let _ = tokio::time::timeout(Duration::from_secs(4), async {
+            wait_until(&environments, &stage.environment("sit"), LONG, |e| {
+                e.resource_version() != was.resource_version()
+            })
+            .await
+        })
+        .await;
+        kept(&stage, called).await;
+        stage.left();
+    }
+    assert!(old.terminated().await.success());
+}

@@ -1,0 +1,102 @@
+//! The operator as it was released before, built once from this repository's own history and kept in the user's cache: the tests
+//! let it and today's take turns at one promotion.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use crate::process::Process;
+use crate::tools::{cache, locked, progress};
+
+const VERSION: &str = "v0.1.0";
+/// What the tag names. The commit itself, because a clone may lack tags.
+const COMMIT: &str = "4ee1de438e9c385321f8b045ab06e94beaa08178";
+/// As in .cargo/config.toml, which the old sources do not have.
+const MALLOC: (&str, &str) = (
+    "JEMALLOC_SYS_WITH_MALLOC_CONF",
+    "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0",
+);
+
+/// Finds the old binary in the cache, or builds it, which takes some minutes.
+///
+/// # Errors
+/// A sentence: the history does not reach back so far, or it does not build.
+pub async fn operator(repository: &Path) -> Result<PathBuf> {
+    let cache = cache()?;
+    let folder = cache.join(format!("signalbox-{}", &COMMIT[..12]));
+    let binary = folder.join("signalbox");
+    if binary.exists() {
+        return Ok(binary);
+    }
+    let _lock = locked(&cache, VERSION).await?;
+    if binary.exists() {
+        return Ok(binary);
+    }
+    let object = format!("{COMMIT}^{{commit}}");
+    let there = git(repository, &["cat-file", "-e", &object]).await.is_ok();
+    ensure!(
+        there,
+        "the upgrade tests run {VERSION} ({}), which this clone's history does not reach: git fetch --unshallow",
+        &COMMIT[..7]
+    );
+    // Beside its place and renamed into it, so that a half-written program is never run.
+    let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&cache)?;
+    let source = partial.path().join("source");
+    let (from, to) = (repository.display().to_string(), source.display().to_string());
+    git(
+        &cache,
+        &["clone", "--quiet", "--shared", "--no-checkout", &from, &to],
+    )
+    .await?;
+    git(&source, &["checkout", "--quiet", "--detach", COMMIT]).await?;
+    let log = partial.path().join("build.log");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["build", "--locked", "--bin", "signalbox"])
+        .current_dir(&source)
+        .env("CARGO_TARGET_DIR", partial.path().join("target"))
+        .env(MALLOC.0, MALLOC.1);
+    let building = Process::start("cargo", &mut command, log.clone())?;
+    progress(
+        &format!("Building signalbox {VERSION} for the upgrade tests, once"),
+        building,
+        &log,
+    )
+    .await?;
+    fs::create_dir_all(&folder)?;
+    fs::rename(partial.path().join("target/debug/signalbox"), &binary)
+        .with_context(|| format!("cannot put {VERSION} into {}", folder.display()))?;
+    Ok(binary)
+}
+
+async fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let asked = Command::new("git")
+        .args(arguments)
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("git cannot be run")?;
+    let said = String::from_utf8_lossy(&asked.stderr);
+    ensure!(
+        asked.status.success(),
+        "git {}: {}",
+        arguments.join(" "),
+        said.trim()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_one_is_built_with_the_allocator_of_today() {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cargo/config.toml");
+        let config = fs::read_to_string(config).expect(".cargo/config.toml");
+        assert!(config.contains(&format!("{} = \"{}\"", MALLOC.0, MALLOC.1)));
+    }
+}
