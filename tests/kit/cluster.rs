@@ -72,7 +72,11 @@ pub fn kubectl(arguments: &[&str]) -> (bool, String) {
         Some(folder) => PathBuf::from(folder).join("kubectl"),
         None => "kubectl".into(),
     };
+    // What the API server serves is cached in a folder that all kubectl share, by host and port: one that tidies it up leaves
+    // another without a kind, and an earlier control plane may have had the same port.
+    let cache = tempfile::tempdir().expect("a folder");
     let output = Command::new(program)
+        .env("KUBECACHEDIR", cache.path())
         .arg("--kubeconfig")
         .arg(kubeconfig())
         .args(arguments)
