@@ -133,6 +133,10 @@ async fn turn<C: Requests>(
         step = decide(&live, now);
         observed = live;
     }
+    if !matches!(step, Step::Wait(_)) && applier.term.holds().is_err() {
+        // Either the Lease is renewed in a moment, or leadership ends.
+        return Ok(Next::Soon);
+    }
     match step {
         Step::Transition(transition) => {
             let moved = metrics.map(|m| m.moves(&observed, &transition.status));
@@ -211,6 +215,9 @@ pub(crate) async fn environment<C: Requests>(
         };
         environment::decide(&seen, now)
     };
+    if !matches!(step, EnvironmentStep::Wait(_)) && applier.term.holds().is_err() {
+        return Ok(Next::Soon);
+    }
     match step {
         EnvironmentStep::AddFinalizer => {
             applier.environment_finalizer(&setting.environment, true).await?;

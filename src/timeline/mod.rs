@@ -407,17 +407,28 @@ struct Play<'a> {
     pre_states: HashMap<(String, String), PreState>,
 }
 
-impl Play<'_> {
+/// What has come of asking people.
+#[derive(PartialEq, Eq)]
+enum Asked {
+    Signed,
+    /// They will, but not yet.
+    Later,
+    Nobody,
+}
+
+impl<'a> Play<'a> {
     fn run(&mut self, until: Timestamp) -> Result<(), Unplayable> {
         for _ in 0..MOST_EDGES {
             if !self.world.settle() {
                 return Err(Unplayable::Restless(self.world.now()));
             }
             self.note_pre_states();
-            if self.approve()? {
+            let asked = self.approve()?;
+            if asked == Asked::Signed {
                 continue;
             }
-            if self.at_rest() || self.world.next_edge().is_none_or(|edge| edge > until) {
+            let over = asked == Asked::Nobody && self.at_rest();
+            if over || self.world.next_edge().is_none_or(|edge| edge > until) {
                 return Ok(());
             }
             self.world.advance();
@@ -438,8 +449,8 @@ impl Play<'_> {
         }
     }
 
-    /// Whoever was said to approve and is asked does so. Whether anybody did.
-    fn approve(&mut self) -> Result<bool, Unplayable> {
+    /// Whoever was said to approve and is asked does so.
+    fn approve(&mut self) -> Result<Asked, Unplayable> {
         let now = self.world.now();
         let environments: HashMap<String, Arc<Environment>> = self
             .world
@@ -447,7 +458,7 @@ impl Play<'_> {
             .into_iter()
             .map(|e| (e.metadata.name.clone().unwrap_or_default(), e))
             .collect();
-        let mut decisions = Vec::new();
+        let (mut decisions, mut later) = (Vec::new(), false);
         for release in self.world.releases() {
             let home = release.metadata.namespace.clone().unwrap_or_default();
             let name = release.metadata.name.clone().unwrap_or_default();
@@ -456,9 +467,16 @@ impl Play<'_> {
                     continue;
                 };
                 for (gate, approval) in asked(environment, p) {
-                    let wanted = self.approvals.iter();
-                    let wanted = wanted.filter(|a| a.role == gate || a.role == approval.role);
-                    for person in wanted.flat_map(|a| &a.people) {
+                    // Nobody signs what will have expired before it counts.
+                    let in_vain = approval.valid_for.as_ref().is_some_and(|valid| {
+                        let edges = p.checks.iter().filter_map(|check| check.until.as_ref());
+                        edges.map(|until| until.0).any(|until| until > now + valid.get())
+                    });
+                    if in_vain {
+                        later |= release.spec.hold.is_none() && self.all_but_people(environment, p);
+                        continue;
+                    }
+                    for person in self.wanted(gate, approval).into_iter().flat_map(|a| &a.people) {
                         let key = (
                             path(&release),
                             p.name.clone(),
@@ -490,11 +508,34 @@ impl Play<'_> {
                 }
             }
         }
-        let any = !decisions.is_empty();
+        let asked = match (decisions.is_empty(), later) {
+            (false, _) => Asked::Signed,
+            (true, true) => Asked::Later,
+            (true, false) => Asked::Nobody,
+        };
         for (home, spec) in decisions {
             self.world.decide(&home, spec)?;
         }
-        Ok(any)
+        Ok(asked)
+    }
+
+    /// Those who were said to approve there.
+    fn wanted(&self, gate: &str, approval: &Approval) -> Vec<&'a Approvals> {
+        let all = self.approvals.iter();
+        all.filter(|a| a.role == gate || a.role == approval.role)
+            .collect()
+    }
+
+    /// Whether it gets in once those sign who were said to: what else is missing comes with time.
+    fn all_but_people(&self, environment: &Environment, p: &Promotion) -> bool {
+        let mut others = p.clone();
+        let signs = |(gate, approval): (&str, &Approval)| {
+            let signs = !self.wanted(gate, approval).is_empty();
+            signs.then(|| gate.to_owned())
+        };
+        let signed: Vec<String> = asked(environment, p).filter_map(signs).collect();
+        others.checks.retain(|check| !signed.contains(&check.name));
+        !rests(&others)
     }
 
     /// Time alone brings nobody further.
