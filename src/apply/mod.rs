@@ -102,7 +102,7 @@ impl<C: Requests> Applier<'_, C> {
                 },
                 reason: announcement.reason.to_owned(),
                 note: Some(announcement.note),
-                // Events of one reason and action become one series: environments are kept apart.
+                // Environments are kept apart also where Events are shown by reason and action.
                 action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
