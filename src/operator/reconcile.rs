@@ -160,7 +160,7 @@ async fn turn<C: Requests>(
     Ok(Next::Turn)
 }
 
-/// The environments in which `step` gives up what is under way, or hands it over to people.
+/// The environments in which `step` gives up what is under way, begins it again, or hands it over to people.
 fn failing(observed: &Observed, step: &Step) -> Vec<String> {
     let Step::Transition(transition) = step else {
         return vec![];
@@ -171,7 +171,13 @@ fn failing(observed: &Observed, step: &Step) -> Vec<String> {
             State::Deploying | State::Verifying | State::Observing | State::BackingOut
         )
     };
-    let ends = |state| matches!(state, State::BackingOut | State::AwaitingDecision | State::Failed);
+    // Going back to Waiting throws away what was captured, because a target looks edited.
+    let ends = |state| {
+        matches!(
+            state,
+            State::BackingOut | State::AwaitingDecision | State::Failed | State::Waiting
+        )
+    };
     let moves = transition.status.environments.iter().filter(|next| {
         let was = observed.release.promotion(&next.name).map(|p| p.state);
         was.is_some_and(|was| was != next.state && acts(was)) && ends(next.state)
