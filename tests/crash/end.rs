@@ -1,18 +1,26 @@
 //! Everything that a crash could have made different, without what differs between any two runs: names, times, uids.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, WatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use signalbox::api::{Decision, Environment, Release};
 
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::follow::follow;
 use crate::kit::Stage;
+
+/// How far a watch may be behind the store.
+const BEHIND: Duration = Duration::from_secs(30);
 
 /// What a run ends in.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,12 +43,20 @@ pub struct End {
 pub struct Start {
     /// The environment, by its short name.
     short: &'static str,
-    config_version: String,
+    /// Of the ConfigMap, from the one that stood on.
+    config_versions: Arc<watch::Sender<Vec<String>>>,
+    following: JoinHandle<()>,
     ledger_generation: i64,
     /// Of the Releases that are there already.
     uids: Vec<String>,
     pub ledger: Value,
     pub config: Value,
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
 }
 
 pub async fn start(stage: &Stage) -> Start {
@@ -52,11 +68,24 @@ pub async fn start_in(stage: &Stage, short: &'static str) -> Start {
     let config = config(stage, short).await;
     let ledger = ledger(stage, short).await;
     let releases = stage.api::<Release>().list(&ListParams::default()).await.unwrap();
+    let version = config.resource_version().unwrap();
+    let config_versions = Arc::new(watch::Sender::new(vec![version.clone()]));
+    let versions = Arc::clone(&config_versions);
+    let only = WatchParams::default().fields("metadata.name=ledger-config");
+    let following = follow(
+        stage.in_target(short),
+        only,
+        version,
+        move |config: ConfigMap, _| {
+            versions.send_modify(|versions| versions.push(config.resource_version().unwrap()));
+        },
+    );
     Start {
         short,
         ledger_generation: ledger.metadata.generation.unwrap(),
         uids: releases.iter().filter_map(ResourceExt::uid).collect(),
-        config_version: config.resource_version().unwrap(),
+        config_versions,
+        following,
         config: json!(config.data),
         ledger: json!(ledger.spec),
     }
@@ -114,29 +143,19 @@ pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
         ledger: json!(ledger.spec),
         ledger_changes: ledger.metadata.generation.unwrap() - start.ledger_generation,
         config: json!(config.data),
-        config_changes: changes(stage, start, &config.resource_version().unwrap()).await,
+        config_changes: changes(start, &config.resource_version().unwrap()).await,
     }
 }
 
-/// How many states the ConfigMap went through on its way from one version to another: the watch has kept them.
-async fn changes(stage: &Stage, start: &Start, to: &str) -> usize {
-    let from = start.config_version.as_str();
-    if from == to {
-        return 0;
-    }
-    let config = stage.in_target::<ConfigMap>(start.short);
-    let only = WatchParams::default().fields("metadata.name=ledger-config");
-    let mut events = std::pin::pin!(config.watch(&only, from).await.unwrap());
-    let mut count = 0;
-    while let Some(event) = events.next().await {
-        if let WatchEvent::Modified(config) = event.unwrap() {
-            count += 1;
-            if config.resource_version().as_deref() == Some(to) {
-                return count;
-            }
-        }
-    }
-    panic!("the watch ended before {to}");
+/// How many states the ConfigMap went through on its way to this version: the watch has it in a moment.
+async fn changes(start: &Start, to: &str) -> usize {
+    let mut versions = start.config_versions.subscribe();
+    let after = |versions: &Vec<String>| versions.iter().position(|version| version == to);
+    let reached = versions.wait_for(|versions| after(versions).is_some());
+    let reached = tokio::time::timeout(BEHIND, reached)
+        .await
+        .unwrap_or_else(|_| panic!("the watch never had {to}"));
+    after(&reached.unwrap()).unwrap()
 }
 
 /// Without what differs between any two runs.

@@ -5,13 +5,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, WatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use signalbox::api::Release;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::follow::follow;
 use crate::kit::Stage;
 
 /// One version of one object. All kinds share one store, whose versions say what came first.
@@ -131,33 +131,19 @@ impl History {
         let api: Api<K> = Api::namespaced(self.stage.client.clone(), namespace);
         let label = self.stage.label(namespace);
         let list = api.list(&ListParams::default().labels(&label)).await.unwrap();
-        let mut version = list.metadata.resource_version.unwrap();
+        let version = list.metadata.resource_version.unwrap();
         self.before.extend(
             list.items
                 .iter()
                 .filter_map(|object| seen(kind, object, Some(content))),
         );
         let log = Arc::clone(&self.log);
-        self.tasks.push(tokio::spawn(async move {
-            loop {
-                let Ok(events) = api.watch(&WatchParams::default().labels(&label), &version).await else {
-                    // The API server is away.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                };
-                let mut events = std::pin::pin!(events);
-                while let Some(Ok(event)) = events.next().await {
-                    let (object, content) = match event {
-                        WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, Some(content)),
-                        WatchEvent::Deleted(object) => (object, None),
-                        WatchEvent::Bookmark(_) => continue,
-                        WatchEvent::Error(error) => panic!("the history has a hole: {error}"),
-                    };
-                    version = object.resource_version().unwrap();
-                    log.send_modify(|log| log.extend(seen(kind, &object, content)));
-                }
-            }
-        }));
+        let only = WatchParams::default().labels(&label);
+        self.tasks
+            .push(follow(api, only, version, move |object: K, is_there| {
+                let content = is_there.then_some(content);
+                log.send_modify(|log| log.extend(seen(kind, &object, content)));
+            }));
     }
 
     /// Until everything that has happened is known, then what was unlawful about it and what was done.

@@ -144,12 +144,12 @@ fn kinds() -> Vec<Kind> {
             })
         };
         let storm = storm
-            .and(Meets::PerMille(40), Fault::Dropped)
-            .and(Meets::PerMille(40), Fault::AnswerLost)
-            .and(Meets::PerMille(40), Fault::Refused(409, None))
-            .and(Meets::PerMille(40), Fault::Refused(429, Some(1)))
-            .and(Meets::PerMille(40), Fault::Refused(500, None))
-            .and(Meets::PerMille(40), Fault::Late(SECOND / 2));
+            .and(Meets::PerMille(20), Fault::Dropped)
+            .and(Meets::PerMille(20), Fault::AnswerLost)
+            .and(Meets::PerMille(20), Fault::Refused(409, None))
+            .and(Meets::PerMille(20), Fault::Refused(429, Some(1)))
+            .and(Meets::PerMille(20), Fault::Refused(500, None))
+            .and(Meets::PerMille(20), Fault::Late(SECOND / 2));
         let name = [
             "all of it at random, seed 1",
             "all of it at random, seed 2",

@@ -9,6 +9,7 @@ mod kit;
 mod audit;
 mod deployer;
 mod end;
+mod follow;
 mod history;
 mod kinds;
 mod load;

@@ -471,9 +471,11 @@ async fn comes_to_an_end(
 ) -> End {
     let environment = stage.environment("sit");
     let releases = stage.api::<Release>();
+    // Where much goes wrong at random, the pauses between two tries add up.
+    let long = if clean.is_some() { LONG * 3 } else { LONG };
     match scenario.ends_in() {
         Some((state, attempt)) => {
-            wait_until(&releases, release, LONG, |release| {
+            wait_until(&releases, release, long, |release| {
                 state_of(release, &environment) == Some(state)
                     && release
                         .promotion(&environment)
@@ -481,7 +483,7 @@ async fn comes_to_an_end(
             })
             .await;
         }
-        None => gone(&releases, release, LONG).await,
+        None => gone(&releases, release, long).await,
     }
     let is_clean = async {
         let Some(clean) = clean else {
