@@ -1,5 +1,7 @@
 //! Jobs of gates and verification: made from a suspended CronJob of the target namespace, as its deployer, once.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -46,7 +48,7 @@ impl<C: Requests> Applier<'_, C> {
                 );
                 memory.jobs.remove(&key);
                 if let Some(job) = job {
-                    self.wrote(|index| index.put_job(&start.namespace, &start.name, job.into()));
+                    self.wrote(|index| index.put_job(&start.namespace, &start.name, Arc::new(job).into()));
                 }
                 Ok(Progress::Again)
             }

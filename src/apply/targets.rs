@@ -150,8 +150,8 @@ fn took_place(remembered: &mut RememberedTarget, written: Option<Value>, forward
     match written {
         Some(written) => {
             remembered.floor = written.pointer("/metadata/generation").and_then(Value::as_i64);
-            remembered.object = Some(Arc::new(written));
-            (remembered.absent, remembered.patched) = (false, forward);
+            remembered.has_returned(Arc::new(written));
+            remembered.patched = forward;
         }
         None => {
             // A deletion may take its time: the next pass looks.

@@ -4,9 +4,12 @@
 use http::Request;
 use http::header::{HeaderName, HeaderValue};
 use kube::Client;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::requests::Targets;
+use super::sent::Shape;
 use super::{Trouble, collection, group, plural};
 use crate::api::FIELD_MANAGER;
 
@@ -45,6 +48,30 @@ pub enum Form {
     JsonPatch,
 }
 
+/// A target as the API server returns it. Which fields each writer owns, as large as all the rest, is skipped: who wrote
+/// when is all that is read of it.
+struct Returned(Value);
+
+static METADATA: Shape = Shape {
+    keep: |_| true,
+    inside: &[("managedFields", &WRITER)],
+};
+/// Of one entry in `managedFields`.
+pub static WRITER: Shape = Shape {
+    keep: |key| key != "fieldsV1",
+    inside: &[],
+};
+static OBJECT: Shape = Shape {
+    keep: |_| true,
+    inside: &[("metadata", &METADATA)],
+};
+
+impl<'de> Deserialize<'de> for Returned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        OBJECT.deserialize(deserializer).map(Self)
+    }
+}
+
 impl Deployer {
     /// `promotion` is `namespace/release/environment/attempt`.
     #[must_use]
@@ -70,13 +97,13 @@ impl Deployer {
         format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict{dry}")
     }
 
-    async fn send(
+    async fn send<T: DeserializeOwned>(
         &self,
         method: &str,
         path: &str,
         body: Option<&Value>,
         media: &str,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<T, Trouble> {
         let value = |text: &str| HeaderValue::from_str(text).map_err(|e| Trouble::Invalid(e.to_string()));
         let request = Request::builder()
             .method(method)
@@ -94,14 +121,16 @@ impl Deployer {
         {
             return Err(Trouble::Invalid(format!("{path:?} is not a path")));
         }
-        Ok(self.client.request::<Value>(request).await?)
+        Ok(self.client.request::<T>(request).await?)
     }
 }
 
 impl Targets for Deployer {
     async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
-        self.send("GET", &self.path(object)?, None, "application/json")
-            .await
+        let Returned(found) = self
+            .send("GET", &self.path(object)?, None, "application/json")
+            .await?;
+        Ok(found)
     }
 
     async fn patch(
@@ -116,14 +145,16 @@ impl Targets for Deployer {
             Form::JsonPatch => "application/json-patch+json",
         };
         let path = format!("{}?{}", self.path(object)?, Self::parameters(mode));
-        self.send("PATCH", &path, Some(patch), media).await
+        let Returned(patched) = self.send("PATCH", &path, Some(patch), media).await?;
+        Ok(patched)
     }
 
     async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, Trouble> {
         let plural = known(object)?;
         let collection = collection(object.api_version, plural, &self.namespace);
         let path = format!("{collection}?{}", Self::parameters(mode));
-        self.send("POST", &path, Some(body), "application/json").await
+        let Returned(created) = self.send("POST", &path, Some(body), "application/json").await?;
+        Ok(created)
     }
 
     async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), Trouble> {
@@ -133,7 +164,7 @@ impl Targets for Deployer {
         });
         self.send("DELETE", &self.path(object)?, Some(&options), "application/json")
             .await
-            .map(|_: Value| ())
+            .map(|_: IgnoredAny| ())
     }
 
     async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, Trouble> {
@@ -145,7 +176,7 @@ impl Targets for Deployer {
             } }
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = self.send("POST", path, Some(&review), "application/json").await?;
+        let answer: Value = self.send("POST", path, Some(&review), "application/json").await?;
         Ok(answer
             .pointer("/status/allowed")
             .and_then(Value::as_bool)

@@ -64,6 +64,14 @@ impl<K> Sent<K> {
         // It was JSON when it came in, so that this cannot fail.
         shape.deserialize(&mut reader).unwrap_or_default()
     }
+
+    /// [`Self::shaped`] as text, with `members` put in front.
+    #[must_use]
+    pub fn shaped_text(&self, shape: &'static Shape, members: &[(&str, &str)]) -> Box<str> {
+        let mut out = String::with_capacity(self.text.get().len());
+        shape.copy(self.text.get(), members, &mut out);
+        out.into_boxed_str()
+    }
 }
 
 impl Sent<Release> {
@@ -236,7 +244,84 @@ impl Shape {
         keep: |_| true,
         inside: &[],
     };
+
+    /// Copies what is left of `text`, which is JSON, to `out`; members that are kept whole are not looked into.
+    fn copy(&'static self, text: &str, members: &[(&str, &str)], out: &mut String) {
+        match text.as_bytes().first() {
+            Some(b'{') => {
+                let Members(found) = serde_json::from_str(text).unwrap_or_default();
+                let mut mark = '{';
+                for (key, value) in members {
+                    out.push(mark);
+                    mark = ',';
+                    push(key, out);
+                    out.push(':');
+                    push(value, out);
+                }
+                for (key, value) in found.iter().filter(|(key, _)| (self.keep)(key)) {
+                    out.push(mark);
+                    mark = ',';
+                    push(key, out);
+                    out.push(':');
+                    match self.inside.iter().find(|(name, _)| name == key) {
+                        Some((_, shape)) => shape.copy(value.get(), &[], out),
+                        None => out.push_str(value.get()),
+                    }
+                }
+                out.push_str(if mark == '{' { "{}" } else { "}" });
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+                let mut mark = '[';
+                for item in &items {
+                    out.push(mark);
+                    mark = ',';
+                    self.copy(item.get(), &[], out);
+                }
+                out.push_str(if mark == '[' { "[]" } else { "]" });
+            }
+            _ => out.push_str(text),
+        }
+    }
 }
+
+/// A JSON string.
+fn push(text: &str, out: &mut String) {
+    match serde_json::to_string(text) {
+        Ok(text) => out.push_str(&text),
+        Err(_) => out.push_str("\"\""),
+    }
+}
+
+/// The members of an object, in their order.
+#[derive(Default)]
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Each<'a> {
+            type Value = Members<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members<'a>, A::Error> {
+                let mut found = Vec::new();
+                while let Some(member) = members.next_entry::<Name<'a>, &'a RawValue>()? {
+                    found.push((member.0.0, member.1));
+                }
+                Ok(Members(found))
+            }
+        }
+        deserializer.deserialize_map(Each(PhantomData))
+    }
+}
+
+/// Borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for &'static Shape {
     type Value = Value;
@@ -415,5 +500,10 @@ mod tests {
             .remove("fieldsV1");
         assert_eq!(sent(&object).shaped(&OBJECT), expected);
         assert_eq!(sent(&object).shaped(&Shape::WHOLE), object);
+        let text = sent(&object).shaped_text(&OBJECT, &[]);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        let text = sent(&object).shaped_text(&OBJECT, &[("kind", "a \"kind\"")]);
+        expected["kind"] = "a \"kind\"".into();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
     }
 }

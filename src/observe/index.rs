@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::claims;
+use super::kept::Kept;
 use crate::api::release::{Promotion, STATE_VERSION, State};
 use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
 use crate::decide::calendar::Calendar;
@@ -94,9 +95,9 @@ pub struct Index {
     pre_states: HashMap<String, StoredPreState>,
     claims_of: ByRelease,
     pre_states_of: ByRelease,
-    workloads: HashMap<(&'static str, String, String), Arc<Value>>,
-    pods: HashMap<String, HashMap<String, Arc<Value>>>,
-    jobs: HashMap<Names, Arc<Value>>,
+    workloads: HashMap<(&'static str, String, String), Kept>,
+    pods: HashMap<String, HashMap<String, Kept>>,
+    jobs: HashMap<Names, Kept>,
     namespaces: HashMap<String, Namespace>,
     policies: BTreeMap<(&'static str, String), Arc<Value>>,
     /// Counts changes of policies, so that what follows from them is worked out once.
@@ -714,26 +715,20 @@ impl Index {
     // ---- Target namespaces ----------------------------------------------------------------------------------
 
     #[must_use]
-    pub fn workload(&self, kind: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+    pub fn workload(&self, kind: &str, namespace: &str, name: &str) -> Option<&Kept> {
         let kind = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"]
             .into_iter()
             .find(|k| *k == kind)?;
         self.workloads.get(&(kind, namespace.to_owned(), name.to_owned()))
     }
 
-    pub fn put_workload(
-        &mut self,
-        kind: &'static str,
-        namespace: &str,
-        name: &str,
-        object: Arc<Value>,
-    ) -> Keys {
-        let generation = object.pointer("/metadata/generation").cloned();
+    pub fn put_workload(&mut self, kind: &'static str, namespace: &str, name: &str, object: Kept) -> Keys {
+        let generation = object.generation;
         let key = (kind, namespace.to_owned(), name.to_owned());
         let before = self.workloads.insert(key, object);
         let mut keys = self.active_in(namespace);
         // A change of what runs, not of how it is doing, may be drift from what an Environment's inventory says.
-        if before.is_some_and(|b| b.pointer("/metadata/generation") != generation.as_ref()) {
+        if before.is_some_and(|b| b.generation != generation) {
             keys.extend(self.environments_of(namespace));
         }
         keys
@@ -761,11 +756,11 @@ impl Index {
     }
 
     /// Pods of a namespace by name.
-    pub fn pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &Arc<Value>)> {
+    pub fn pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &Kept)> {
         self.pods.get(namespace).into_iter().flatten()
     }
 
-    pub fn put_pod(&mut self, namespace: &str, name: &str, pod: Arc<Value>) -> Keys {
+    pub fn put_pod(&mut self, namespace: &str, name: &str, pod: Kept) -> Keys {
         self.pods
             .entry(namespace.to_owned())
             .or_default()
@@ -814,11 +809,11 @@ impl Index {
     }
 
     #[must_use]
-    pub fn job(&self, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+    pub fn job(&self, namespace: &str, name: &str) -> Option<&Kept> {
         self.jobs.get(&(namespace.to_owned(), name.to_owned()))
     }
 
-    pub fn put_job(&mut self, namespace: &str, name: &str, job: Arc<Value>) -> Keys {
+    pub fn put_job(&mut self, namespace: &str, name: &str, job: Kept) -> Keys {
         self.jobs.insert((namespace.to_owned(), name.to_owned()), job);
         self.active_in(namespace)
     }

@@ -108,13 +108,7 @@ impl<C: Requests> Observer<C> {
             .iter()
             .map(|c| {
                 let object = index.workload(&c.target.kind, namespace, &c.target.name);
-                let at = |pointer| {
-                    object
-                        .and_then(|o| o.pointer(pointer))
-                        .map(Value::to_string)
-                        .unwrap_or_default()
-                };
-                format!("{}@{}", at("/metadata/uid"), at("/metadata/generation"))
+                object.map_or_else(String::new, |o| format!("{}@{:?}", o.uid, o.generation))
             })
             .collect();
         format!(

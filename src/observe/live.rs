@@ -92,14 +92,11 @@ impl<C: Requests> Observer<C> {
         component: &str,
         now: Timestamp,
     ) -> LiveComponent {
-        let indexed = self
-            .index()
-            .workload(&target.kind, namespace, &target.name)
-            .cloned();
         let watched = is_watched(&target.kind);
+        let shown = self.shown(target, namespace, remembered);
         // What we remember and the watch does not show has been deleted, or the watch is behind: only a read can tell.
-        let vanished = watched && indexed.is_none() && remembered.object.is_some();
-        let known = newest(indexed, remembered.object.clone());
+        let vanished = watched && shown.is_none() && remembered.object.is_some();
+        let known = shown.or_else(|| remembered.object.clone());
         let due = remembered
             .trouble
             .as_ref()
@@ -143,6 +140,24 @@ impl<C: Requests> Observer<C> {
         }
     }
 
+    /// What the watch shows of a target, unless what our last read or write returned is newer; that is kept no longer than
+    /// until the watch has it too. Nothing where the watch is behind what it has shown before.
+    fn shown(
+        &self,
+        target: &Target,
+        namespace: &str,
+        remembered: &mut RememberedTarget,
+    ) -> Option<Arc<Value>> {
+        let index = self.index();
+        let kept = index.workload(&target.kind, namespace, &target.name)?;
+        if kept.version < remembered.version {
+            return remembered.object.clone();
+        }
+        remembered.version = kept.version;
+        remembered.object = None;
+        Some(kept.object())
+    }
+
     /// Pods that bear the workload's name; readiness looks at their labels.
     fn pods_of(&self, object: &Value, namespace: &str) -> Vec<Arc<Value>> {
         let name = object
@@ -152,7 +167,7 @@ impl<C: Requests> Observer<C> {
         let bears = |pod: &str| pod.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
         let index = self.index();
         let pods = index.pods(namespace).filter(|(pod, _)| bears(pod));
-        pods.map(|(_, pod)| Arc::clone(pod)).collect()
+        pods.map(|(_, pod)| pod.object()).collect()
     }
 }
 
@@ -173,20 +188,6 @@ fn on_delete(object: &Value) -> bool {
         == Some("OnDelete")
 }
 
-/// The newer of what the watch shows and what our last read or write returned.
-fn newest(indexed: Option<Arc<Value>>, remembered: Option<Arc<Value>>) -> Option<Arc<Value>> {
-    let version = |v: &Value| {
-        v.pointer("/metadata/resourceVersion")
-            .and_then(Value::as_str)
-            .and_then(|v| v.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    match (indexed, remembered) {
-        (Some(a), Some(b)) => Some(if version(&b) > version(&a) { b } else { a }),
-        (a, b) => a.or(b),
-    }
-}
-
 async fn read(
     target: &Target,
     deployer: &impl Targets,
@@ -201,8 +202,8 @@ async fn read(
     match deployer.get(object).await {
         Ok(live) => {
             let live = Arc::new(live);
-            remembered.object = Some(Arc::clone(&live));
-            (remembered.read_live, remembered.absent) = (false, false);
+            remembered.has_returned(Arc::clone(&live));
+            remembered.read_live = false;
             remembered.trouble = None;
             Live::Present(live)
         }

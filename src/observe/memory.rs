@@ -7,9 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::kept;
 use crate::api::Release;
-use crate::api::release::Promotion;
+use crate::api::release::{Promotion, State};
 use crate::decide::facts::{Inspection, KeptPreState, Observed, Planned, Trouble};
+use crate::decide::plan;
 use crate::decide::prestate::PreState;
 
 /// Shortest and longest time between two reads of an unwatched fact that blocks.
@@ -17,7 +19,7 @@ const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(5);
 const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// Shortest and longest time for which a failed evaluation is believed.
 const FAILED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
-const FAILED_LAST: SignedDuration = SignedDuration::from_hours(1);
+const FAILED_LAST: SignedDuration = SignedDuration::from_mins(8);
 
 /// What is remembered of one Release.
 #[derive(Default)]
@@ -47,6 +49,22 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Keeps only what the next pass may ask for: of a promotion that is over, nothing of its targets.
+    pub fn tidy(&mut self, release: &Release) {
+        let uid = release.metadata.uid.as_deref().unwrap_or_default();
+        let state = |name: &str| release.promotion(name).map_or(State::Pending, |p| p.state);
+        self.inspections.retain(|name, _| state(name).before_entry());
+        self.captured.retain(|name, _| state(name).before_entry());
+        self.targets
+            .retain(|key, _| key.split('/').next().is_some_and(|name| state(name).under_way()));
+        let promotions = release.status.iter().flat_map(|s| &s.environments);
+        let kept: Vec<String> = promotions
+            .filter(|p| p.state.before_entry() || p.state.under_way())
+            .map(|p| plan::pre_state_name(uid, &p.name, p.attempt))
+            .collect();
+        self.pre_states.retain(|name, _| kept.contains(name));
+    }
+
     /// The next pass reads all targets in `environment` live.
     pub fn look_again(&mut self, environment: &str) {
         let there = |key: &str| {
@@ -71,7 +89,7 @@ pub struct Evaluated {
 
 impl Evaluated {
     /// Until what is given changes, or, where it failed, until it may be the machine's turn to do better: a minute, doubled each
-    /// time, to an hour.
+    /// time, to eight minutes.
     #[must_use]
     pub fn stands(&self, now: Timestamp) -> bool {
         let factor = 1_i32
@@ -137,8 +155,10 @@ pub struct Captured {
 /// A target after entry.
 #[derive(Default)]
 pub struct RememberedTarget {
-    /// What our last read or change returned.
+    /// What our last read or change returned; of a watched kind, until the watch has it.
     pub object: Option<Arc<Value>>,
+    /// The newest resourceVersion that was seen.
+    pub version: u64,
     pub floor: Option<i64>,
     pub patched: bool,
     pub unhealthy_since: Option<Timestamp>,
@@ -146,6 +166,15 @@ pub struct RememberedTarget {
     /// The next pass reads it live.
     pub read_live: bool,
     pub absent: bool,
+}
+
+impl RememberedTarget {
+    /// What a read or a change has returned.
+    pub fn has_returned(&mut self, object: Arc<Value>) {
+        self.version = kept::version(&object);
+        self.object = Some(object);
+        self.absent = false;
+    }
 }
 
 /// A trouble with the number of tries.

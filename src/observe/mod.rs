@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod index;
 mod inspect;
+pub mod kept;
 mod live;
 pub mod memory;
 pub mod queue;
@@ -146,10 +147,10 @@ impl<C: Requests> Observer<C> {
         memories.clear();
     }
 
-    /// Keeps it until the next pass; a settled Release needs none. What a pass of an earlier term brings back is dropped.
-    pub fn remember(&self, uid: &str, memory: Memory, settled: bool) {
+    /// Keeps it until the next pass. What a pass of an earlier term brings back is dropped.
+    pub fn remember(&self, uid: &str, memory: Memory) {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
-        if !settled && memory.term == self.term.load(Ordering::Relaxed) {
+        if memory.term == self.term.load(Ordering::Relaxed) {
             memories.insert(uid.to_owned(), memory);
         }
     }
@@ -391,13 +392,16 @@ impl<C: Requests> Observer<C> {
             .map(|(release, environment)| Rival::of(release, environment))
             .collect();
         rivals.sort();
+        // Who goes on after a failure finds what that one has left behind.
+        let looks = p.state.before_entry() && p.attempt == 1;
         let unhealthy = o
             .release
             .spec
             .components
             .iter()
+            .filter(|_| looks)
             .filter_map(|c| index.workload(&c.target.kind, namespace, &c.target.name))
-            .filter_map(|object| readiness::healthy_before(object).err())
+            .filter_map(|kept| readiness::healthy_before(&kept.object()).err())
             .collect();
         Place {
             namespace: match index.namespace(namespace) {
@@ -408,7 +412,7 @@ impl<C: Requests> Observer<C> {
             claim: index.claim(namespace).cloned(),
             unclaimed: index.unclaimed(namespace, o.uid()),
             rivals,
-            unhealthy: if p.attempt == 1 { unhealthy } else { vec![] },
+            unhealthy,
             ..Place::default()
         }
     }
@@ -578,7 +582,7 @@ impl<C: Requests> Observer<C> {
     fn job(&self, o: &Observed, p: &Promotion, check: &str, namespace: &str, memory: &Memory) -> JobState {
         let name = plan::job_name(o.uid(), &p.name, p.attempt, check, &p.plan_hash);
         if let Some(job) = self.index().job(namespace, &name) {
-            return job_state(job);
+            return job_state(&job.object());
         }
         match memory.jobs.get(&format!("{}/{check}", p.name)) {
             Some(retried) => JobState::Trouble(retried.trouble.clone()),

@@ -15,7 +15,7 @@ use crate::cluster::Trouble;
 use crate::cluster::requests::Requests;
 use crate::decide::environment::{self, EnvironmentStep, Seen};
 use crate::decide::facts::Observed;
-use crate::decide::{Action, Step, decide, patches};
+use crate::decide::{Action, Step, decide};
 use crate::expressions;
 use crate::observe::Observer;
 use crate::observe::index::Key;
@@ -83,9 +83,11 @@ struct Recalled<'a, C: Requests> {
 impl<C: Requests> Drop for Recalled<'_, C> {
     fn drop(&mut self) {
         let release = self.observer.index().release(self.key.0, self.key.1).cloned();
-        let settled = release.is_none_or(|r| is_settled(&r));
-        self.observer
-            .remember(&self.uid, std::mem::take(&mut self.memory), settled);
+        let mut memory = std::mem::take(&mut self.memory);
+        if let Some(release) = release.filter(|r| !is_settled(r)) {
+            memory.tidy(&release);
+            self.observer.remember(&self.uid, memory);
+        }
     }
 }
 
@@ -253,7 +255,7 @@ fn drifted(
     let stated = release.spec.components.iter().find(|c| c.name == component)?;
     let namespace = &promotion.entered.as_ref()?.target_namespace;
     let live = index.workload(&stated.target.kind, namespace, &stated.target.name)?;
-    let runs = patches::images(live);
+    let runs = live.images();
     Some(stated.images.iter().any(|i| {
         !runs
             .iter()

@@ -22,10 +22,12 @@ use tokio::task::JoinHandle;
 use super::Context;
 use crate::api::{Decision, Environment, LABEL_ENVIRONMENT, LABEL_RELEASE, Release, ReleaseReview};
 use crate::apply::LABEL_RELEASE_UID;
+use crate::cluster::deployer::WRITER;
 use crate::cluster::pulse::WATCH_SECONDS;
 use crate::cluster::sent::{LAST_APPLIED, Sent, Shape};
 use crate::decide::facts::StoredPreState;
 use crate::observe::index::{self, Index, Key, Unreadable};
+use crate::observe::kept::Kept;
 use crate::observe::trust::{BINDING, POLICY};
 use crate::observe::{Observer, claims};
 
@@ -289,18 +291,12 @@ static METADATA_OF_WORKLOADS: Shape = Shape {
                 inside: &[],
             },
         ),
-        // Who wrote last stays, for messages.
-        (
-            "managedFields",
-            &Shape {
-                keep: |key| key != "fieldsV1",
-                inside: &[],
-            },
-        ),
+        ("managedFields", &WRITER),
     ],
 };
 static WORKLOAD: Shape = Shape {
-    keep: |_| true,
+    // An event tells these, a list does not.
+    keep: |key| !matches!(key, "apiVersion" | "kind"),
     inside: &[("metadata", &METADATA_OF_WORKLOADS)],
 };
 /// What readiness and health read.
@@ -432,24 +428,31 @@ fn put_policy<K: Resource>(observer: &Observer, kind: &'static str, sent: &Sent<
 /// A workload, of which a list tells neither kind nor version.
 fn put_workload<K: Resource<DynamicType = ()>>(observer: &Observer, kind: &'static str, sent: &Sent<K>) {
     let ((namespace, name), _) = identity(sent);
-    let mut value = sent.shaped(&WORKLOAD);
-    if let Some(object) = value.as_object_mut() {
-        object.insert("apiVersion".to_owned(), K::api_version(&()).into());
-        object.insert("kind".to_owned(), kind.into());
-    }
-    observer.see(|index| index.put_workload(kind, &namespace, &name, Arc::new(value)));
+    let typed = [("apiVersion", &*K::api_version(&())), ("kind", kind)];
+    let object = kept(sent, &WORKLOAD, &typed);
+    observer.see(|index| index.put_workload(kind, &namespace, &name, object));
 }
 
 fn put_pod(observer: &Observer, sent: &Sent<Pod>) {
     let ((namespace, name), _) = identity(sent);
-    let value = Arc::new(sent.shaped(&POD));
-    observer.see(|index| index.put_pod(&namespace, &name, value));
+    let pod = kept(sent, &POD, &[]);
+    observer.see(|index| index.put_pod(&namespace, &name, pod));
 }
 
 fn put_job(observer: &Observer, sent: &Sent<Job>) {
     let ((namespace, name), _) = identity(sent);
-    let value = Arc::new(sent.shaped(&JOB));
-    observer.see(|index| index.put_job(&namespace, &name, value));
+    let job = kept(sent, &JOB, &[]);
+    observer.see(|index| index.put_job(&namespace, &name, job));
+}
+
+fn kept<K: Resource>(sent: &Sent<K>, shape: &'static Shape, typed: &[(&str, &str)]) -> Kept {
+    let meta = sent.meta();
+    Kept::text(
+        sent.shaped_text(shape, typed),
+        meta.uid.as_deref().unwrap_or_default(),
+        meta.generation,
+        meta.resource_version.as_deref(),
+    )
 }
 
 fn put_claim(observer: &Observer, sent: &Sent<Lease>) {

@@ -86,10 +86,10 @@ impl Change {
             Self::PreState(stored) => index.put_pre_state(stored.clone()),
             Self::PreStateGone(name, uid) => index.remove_pre_state(name, uid),
             Self::Workload(kind, spot, object) => {
-                index.put_workload(kind, &spot.0, &spot.2, Arc::clone(object))
+                index.put_workload(kind, &spot.0, &spot.2, Arc::clone(object).into())
             }
             Self::WorkloadGone(kind, spot) => index.remove_workload(kind, &spot.0, &spot.2),
-            Self::Job(spot, job) => index.put_job(&spot.0, &spot.2, Arc::clone(job)),
+            Self::Job(spot, job) => index.put_job(&spot.0, &spot.2, Arc::clone(job).into()),
             Self::JobGone(spot) => index.remove_job(&spot.0, &spot.2),
             Self::Namespace(name, namespace) => index.put_namespace(name, namespace.clone()),
             Self::Policy(kind, name, policy) => index.put_policy(kind, name, Arc::clone(policy)),
