@@ -34,6 +34,8 @@ impl<C: Requests> Applier<'_, C> {
             .targets
             .entry(target_key(environment, attempt, component))
             .or_default();
+        // Also where nobody is left to hear the answer, because the pass takes too long.
+        remembered.unsure = true;
         let (verb, target, result) = match &change {
             Change::Patch {
                 api_version,
@@ -127,6 +129,7 @@ impl<C: Requests> Applier<'_, C> {
                 Progress::Again
             }
             Err(trouble) => {
+                remembered.unsure = !matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_));
                 let (reason, message) = said(&target, verb, &trouble);
                 tracing::warn!(
                     environment,
@@ -147,6 +150,7 @@ impl<C: Requests> Applier<'_, C> {
 fn took_place(remembered: &mut RememberedTarget, written: Option<Value>, forward: bool) {
     remembered.trouble = None;
     remembered.read_live = false;
+    remembered.unsure = false;
     match written {
         Some(written) => {
             remembered.floor = written.pointer("/metadata/generation").and_then(Value::as_i64);

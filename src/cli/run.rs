@@ -66,7 +66,8 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         signal(SignalKind::terminate()).map_err(|e| format!("cannot listen for SIGTERM: {e}"))?;
     let mut interrupted =
         signal(SignalKind::interrupt()).map_err(|e| format!("cannot listen for SIGINT: {e}"))?;
-    let config = cluster(options.kubeconfig.as_deref()).await?;
+    let mut config = cluster(options.kubeconfig.as_deref()).await?;
+    config.default_retry = false;
     let client = Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))?;
 
     let (stop, stopped) = watch::channel(false);

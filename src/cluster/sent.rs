@@ -501,9 +501,9 @@ mod tests {
         assert_eq!(sent(&object).shaped(&OBJECT), expected);
         assert_eq!(sent(&object).shaped(&Shape::WHOLE), object);
         let text = sent(&object).shaped_text(&OBJECT, &[]);
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);
         let text = sent(&object).shaped_text(&OBJECT, &[("kind", "a \"kind\"")]);
         expected["kind"] = "a \"kind\"".into();
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);
     }
 }

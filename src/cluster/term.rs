@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
+use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder};
+use tower::retry::RetryLayer;
 use tower::{BoxError, service_fn};
 
 use super::Trouble;
@@ -67,6 +69,25 @@ impl Term {
         ClientBuilder::new(service, namespace).build()
     }
 
+    /// The client for everything but the election. What throttled or could not serve is asked again, and before each try,
+    /// not only before the first, a request that may change something asks whether this process still leads.
+    #[must_use]
+    pub fn guard(&self, client: Client) -> Client {
+        let (term, namespace) = (self.clone(), client.default_namespace().to_owned());
+        let service = service_fn(move |request: http::Request<Body>| {
+            let (client, term) = (client.clone(), term.clone());
+            async move {
+                if request.method() != http::Method::GET {
+                    term.holds()?;
+                }
+                Ok::<_, BoxError>(client.send(request).await?)
+            }
+        });
+        ClientBuilder::new(service, namespace)
+            .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
+            .build()
+    }
+
     /// Whether this process still leads.
     ///
     /// # Errors
@@ -119,6 +140,30 @@ mod tests {
         })
         .to_string()
         .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_again_is_not_sent_once_the_term_is_over() {
+        let sent = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&sent);
+        let throttles = service_fn(move |_: http::Request<Body>| {
+            *counted.lock().expect("a count") += 1;
+            let answer = http::Response::builder().status(429).header("Retry-After", "1");
+            async move { Ok::<_, BoxError>(answer.body(Body::empty())?) }
+        });
+        let term = Term::new("a", SignedDuration::from_millis(500));
+        let client = term.guard(ClientBuilder::new(throttles, "default").build());
+        let patch = || {
+            let request = http::Request::patch("/api/v1/namespaces/a/configmaps/b");
+            client.send(request.body(Body::empty()).expect("a request"))
+        };
+        patch().await.expect_err("nobody leads yet");
+        assert_eq!(*sent.lock().expect("a count"), 0);
+        let now = Timestamp::now();
+        term.heard(&lease(Some("a"), now), now, Instant::now());
+        let refused = patch().await.expect_err("over by the second try").to_string();
+        assert!(refused.contains("has not been renewed in time"), "{refused}");
+        assert_eq!(*sent.lock().expect("a count"), 1);
     }
 
     struct Clocks(Timestamp, Instant);

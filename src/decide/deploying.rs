@@ -280,6 +280,14 @@ impl Deploy<'_> {
             let sentence = format!("another writer changed {fields}{}", writer(live));
             return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
         }
+        // Who cannot tell whether something was changed neither goes back nor asks people: it looks again.
+        let hidden = |live: &&LiveComponent| live.unsure || matches!(live.object, Live::Unread);
+        if let Some(live) = self.entry.place.components.iter().find(hidden) {
+            return match &live.trouble {
+                Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
+                None => Need::Wait(None),
+            };
+        }
         // What a Retry's predecessor has left counts as a patch: going back would forget what stood before it.
         if self.anything_applied() || self.p.attempt > 1 {
             let sentence = format!(

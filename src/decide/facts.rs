@@ -231,6 +231,8 @@ pub struct LiveComponent {
     pub floor: Option<i64>,
     /// This process has patched it in this attempt.
     pub patched: bool,
+    /// A change of ours was sent, and nobody knows whether it took place: what is shown may be older.
+    pub unsure: bool,
     /// Unhealthy since, in this process.
     pub unhealthy_since: Option<Timestamp>,
     /// Why it could not be read or changed, and when to try again.

@@ -2,6 +2,8 @@
 //! No client and no clock.
 
 mod settled;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -146,6 +148,12 @@ impl Index {
         })
     }
 
+    /// How many Releases there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.releases.len()
+    }
+
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
         self.releases.values().map(|known| &known.release)
     }
@@ -154,14 +162,9 @@ impl Index {
     #[must_use]
     pub fn siblings(&self, release: &Release) -> Vec<Arc<Release>> {
         let (namespace, name) = names(release);
-        let product = (
-            namespace.clone(),
-            release.spec.product.clone(),
-            release.spec.line.clone(),
-        );
         let siblings = self
             .by_product
-            .get(&product)
+            .get(&product(release))
             .into_iter()
             .flatten()
             .filter(|other| **other != name);
@@ -188,13 +191,12 @@ impl Index {
             }
             self.unreadable.remove(&names);
         }
-        let product = (
-            names.0.clone(),
-            release.spec.product.clone(),
-            release.spec.line.clone(),
-        );
+        // One that was deleted and created again may be of another product.
+        if let Some(before) = self.releases.get(&names).map(|known| Arc::clone(&known.release)) {
+            self.forget_product(&before);
+        }
         self.by_product
-            .entry(product)
+            .entry(product(&release))
             .or_default()
             .insert(names.1.clone());
         let packed = if unsettled(&release) {
@@ -260,13 +262,7 @@ impl Index {
         let Some(Known { release, .. }) = self.releases.remove(&names) else {
             return vec![];
         };
-        let product = (names.0, release.spec.product.clone(), release.spec.line.clone());
-        if let Some(all) = self.by_product.get_mut(&product) {
-            all.remove(&names.1);
-            if all.is_empty() {
-                self.by_product.remove(&product);
-            }
-        }
+        self.forget_product(&release);
         self.deactivate(&Key::of(&release));
         let mut keys: Keys = self.siblings(&release).iter().map(|s| Key::of(s)).collect();
         keys.extend(release.spec.environments.iter().map(|e| Key::environment(e)));
@@ -280,6 +276,16 @@ impl Index {
             }
         }
         keys
+    }
+
+    fn forget_product(&mut self, release: &Release) {
+        let product = product(release);
+        if let Some(all) = self.by_product.get_mut(&product) {
+            all.remove(release.metadata.name.as_deref().unwrap_or_default());
+            if all.is_empty() {
+                self.by_product.remove(&product);
+            }
+        }
     }
 
     pub fn put_unreadable(&mut self, namespace: &str, name: &str, unreadable: Unreadable) -> Keys {
@@ -925,6 +931,12 @@ fn names(release: &Release) -> Names {
         release.metadata.namespace.clone().unwrap_or_default(),
         release.metadata.name.clone().unwrap_or_default(),
     )
+}
+
+/// Namespace, product and line.
+fn product(release: &Release) -> (String, String, String) {
+    let (namespace, _) = names(release);
+    (namespace, release.spec.product.clone(), release.spec.line.clone())
 }
 
 /// Takes what is called `name` off the Release in `namespace` that it names.

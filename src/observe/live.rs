@@ -135,6 +135,7 @@ impl<C: Requests> Observer<C> {
             pods,
             floor: remembered.floor,
             patched: remembered.patched,
+            unsure: remembered.unsure,
             unhealthy_since: remembered.unhealthy_since,
             trouble: remembered.trouble.as_ref().map(|t| t.trouble.clone()),
         }
@@ -153,6 +154,8 @@ impl<C: Requests> Observer<C> {
         if kept.version < remembered.version {
             return remembered.object.clone();
         }
+        // A change of ours names the version that it is made of: where there is a newer one it took place, or never will.
+        remembered.unsure &= kept.version == remembered.version;
         remembered.version = kept.version;
         remembered.object = None;
         Some(kept.object())
@@ -209,6 +212,7 @@ async fn read(
         }
         Err(Trouble::NotFound) => {
             remembered.object = None;
+            remembered.unsure = false;
             (remembered.read_live, remembered.absent) = (false, true);
             remembered.trouble = None;
             Live::Absent

@@ -58,11 +58,13 @@ impl Memory {
         self.targets
             .retain(|key, _| key.split('/').next().is_some_and(|name| state(name).under_way()));
         let promotions = release.status.iter().flat_map(|s| &s.environments);
+        // Of earlier attempts too: a Retry that never enters is backed out with what the one before it has kept.
         let kept: Vec<String> = promotions
             .filter(|p| p.state.before_entry() || p.state.under_way())
-            .map(|p| plan::pre_state_name(uid, &p.name, p.attempt))
+            .flat_map(|p| (1..=p.attempt).map(|attempt| plan::pre_state_name(uid, &p.name, attempt)))
             .collect();
         self.pre_states.retain(|name, _| kept.contains(name));
+        self.predecessors.retain(|name, _| kept.contains(name));
     }
 
     /// The next pass reads all targets in `environment` live.
@@ -73,6 +75,10 @@ impl Memory {
         };
         for (_, target) in self.targets.iter_mut().filter(|(key, _)| there(key)) {
             target.read_live = true;
+            // Even where the last try went wrong a moment ago.
+            if let Some(retried) = &mut target.trouble {
+                retried.trouble.again_at = Timestamp::MIN;
+            }
         }
     }
 }
@@ -92,10 +98,16 @@ impl Evaluated {
     /// time, to eight minutes.
     #[must_use]
     pub fn stands(&self, now: Timestamp) -> bool {
+        self.result.is_ok() || now.duration_since(self.at) < self.failure_stands()
+    }
+
+    /// How long it stands where it failed.
+    #[must_use]
+    pub fn failure_stands(&self) -> SignedDuration {
         let factor = 1_i32
             .checked_shl(self.tries.saturating_sub(1).min(8))
             .unwrap_or(i32::MAX);
-        self.result.is_ok() || now.duration_since(self.at) < (FAILED_AGAIN * factor).min(FAILED_LAST)
+        (FAILED_AGAIN * factor).min(FAILED_LAST)
     }
 }
 
@@ -161,6 +173,8 @@ pub struct RememberedTarget {
     pub version: u64,
     pub floor: Option<i64>,
     pub patched: bool,
+    /// A change was sent, and neither its answer nor the object has been seen since.
+    pub unsure: bool,
     pub unhealthy_since: Option<Timestamp>,
     pub trouble: Option<Retried>,
     /// The next pass reads it live.
@@ -172,6 +186,7 @@ impl RememberedTarget {
     /// What a read or a change has returned.
     pub fn has_returned(&mut self, object: Arc<Value>) {
         self.version = kept::version(&object);
+        self.unsure = false;
         self.object = Some(object);
         self.absent = false;
     }

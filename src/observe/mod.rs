@@ -9,7 +9,7 @@ pub mod memory;
 pub mod queue;
 pub mod trust;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -149,7 +149,16 @@ impl<C: Requests> Observer<C> {
 
     /// Keeps it until the next pass. What a pass of an earlier term brings back is dropped.
     pub fn remember(&self, uid: &str, memory: Memory) {
+        let index = self.index();
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        if memories.len() >= index.count().max(1) {
+            // Releases may go without a pass of their own.
+            let there: HashSet<&str> = index
+                .releases()
+                .filter_map(|r| r.metadata.uid.as_deref())
+                .collect();
+            memories.retain(|uid, _| there.contains(uid.as_str()));
+        }
         if memory.term == self.term.load(Ordering::Relaxed) {
             memories.insert(uid.to_owned(), memory);
         }
@@ -648,15 +657,18 @@ impl<C: Requests> Observer<C> {
             memory.expressions_rest = Some(now + rest.min(LONGEST_REST));
         }
         let tries = if result.is_ok() { 0 } else { before + 1 };
-        memory.expressions.insert(
-            key_of_check,
-            Evaluated {
-                asked,
-                result: result.clone(),
-                at: now,
-                tries,
-            },
-        );
+        let evaluated = Evaluated {
+            asked,
+            result: result.clone(),
+            at: now,
+            tries,
+        };
+        if result.is_err() {
+            let key = index::Key::release(o.namespace(), o.name());
+            let after = std::time::Duration::try_from(evaluated.failure_stands()).unwrap_or_default();
+            self.queue.wake_after(key, after);
+        }
+        memory.expressions.insert(key_of_check, evaluated);
         result
     }
 

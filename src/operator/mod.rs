@@ -86,12 +86,14 @@ pub(crate) struct Context {
     pub(crate) config: Config,
 }
 
-/// Runs until `stop` says so, then ends between two writes.
+/// Runs until `stop` says so, then ends between two writes. `client` makes each request once: when one is made again is
+/// decided here.
 ///
 /// # Errors
 /// What keeps it from starting; once it runs, nothing but `stop` ends it.
 pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let pulse = Pulse::default();
+    let (pulse, term) = (Pulse::default(), leadership::term(&config));
+    let guarded = pulse.of(term.guard(client.clone()));
     let client = pulse.of(client);
     let mut asked_to_stop = stop.clone();
     let Some(username) = patiently(&mut asked_to_stop, "who the operator is", || whoami(&client)).await?
@@ -100,7 +102,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
     };
     let expected = Expected::new(&username, &config.settings.deployer).map_err(Error::Policies)?;
     let settings = Arc::new(config.settings.clone());
-    let observer = Observer::new(client.clone(), Queue::default(), settings, expected);
+    let observer = Observer::new(guarded, Queue::default(), settings, expected);
     let reporter = Reporter {
         controller: "signalbox".to_owned(),
         instance: Some(config.identity.clone()),
@@ -110,7 +112,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         reporter,
         metrics: Metrics::default(),
         stopping: AtomicBool::new(false),
-        term: leadership::term(&config),
+        term,
         config,
     });
     tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "signalbox starts");

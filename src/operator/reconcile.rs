@@ -84,7 +84,9 @@ impl<C: Requests> Drop for Recalled<'_, C> {
     fn drop(&mut self) {
         let release = self.observer.index().release(self.key.0, self.key.1).cloned();
         let mut memory = std::mem::take(&mut self.memory);
-        if let Some(release) = release.filter(|r| !is_settled(r)) {
+        // Another one of that name may have taken its place meanwhile.
+        let same = release.filter(|r| r.metadata.uid.as_deref() == Some(&self.uid));
+        if let Some(release) = same.filter(|r| !is_settled(r)) {
             memory.tidy(&release);
             self.observer.remember(&self.uid, memory);
         }

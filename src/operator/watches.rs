@@ -235,6 +235,7 @@ impl<K: Resource> Followed<K> {
             Event::Init => self.listed = Some(HashMap::new()),
             Event::InitApply(object) => {
                 let (names, uid) = identity(&object);
+                self.replaced(&names, &uid);
                 if let Some(listed) = &mut self.listed {
                     listed.insert(names, uid);
                 }
@@ -256,6 +257,7 @@ impl<K: Resource> Followed<K> {
             }
             Event::Apply(object) => {
                 let (names, uid) = identity(&object);
+                self.replaced(&names, &uid);
                 self.known.insert(names, uid);
                 (self.put)(&self.context.observer, &object);
             }
@@ -266,6 +268,18 @@ impl<K: Resource> Followed<K> {
                     .observer
                     .see(|index| (self.remove)(index, &names.0, &names.1, &uid));
             }
+        }
+    }
+}
+
+impl<K> Followed<K> {
+    /// What was deleted and created again while nobody watched is gone, whatever its name.
+    fn replaced(&self, names: &(String, String), uid: &str) {
+        let (namespace, name) = names;
+        if let Some(before) = self.known.get(names).filter(|before| *before != uid) {
+            self.context
+                .observer
+                .see(|index| (self.remove)(index, namespace, name, before));
         }
     }
 }

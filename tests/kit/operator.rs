@@ -14,13 +14,11 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::PostParams;
 use kube::client::ClientBuilder;
-use kube::client::retry::RetryPolicy;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use signalbox::decide::facts::Settings;
 use tokio::sync::watch;
 use tower::buffer::BufferLayer;
-use tower::retry::RetryLayer;
 
 use super::cluster::{admin, config, kubeconfig, operator_namespace};
 use super::faults::{Faults, Script};
@@ -131,7 +129,7 @@ impl Operator {
         if let Some(server) = &scope.server {
             config.cluster_url = server.clone();
         }
-        // Retries are the client's own, and come above the faults.
+        // Retries are the operator's own, and come above the faults.
         config.default_retry = false;
         let (stop, stopped) = watch::channel(false);
         let layer = faults.clone();
@@ -147,7 +145,6 @@ impl Operator {
                     .expect("a client")
                     .with_layer(&BufferLayer::new(1024))
                     .with_layer(&layer)
-                    .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
                     .build();
                 tokio::select! {
                     ended = signalbox::operator::run(client, settings, stopped) => ended.expect("it ends in order"),

@@ -384,6 +384,7 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
             pods: vec![],
             floor: None,
             patched: false,
+            unsure: false,
             unhealthy_since: None,
             trouble: Some(crate::decide::facts::Trouble {
                 reason: "Unreadable",
@@ -413,6 +414,46 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
     assert_eq!(
         second.status.environments[0].message.as_deref(),
         Some("Unreadable: no answer (for 30m)")
+    );
+}
+
+#[test]
+fn who_cannot_see_one_target_keeps_what_stood_before_though_somebody_edits_another() {
+    let mut walk = Walk::of(release());
+    walk.step();
+    while walk.state("sit") != State::Deploying {
+        walk.step();
+    }
+    let mut ledger = walk.objects["payments-sit"]["ledger"].clone();
+    ledger["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image("9"));
+    let config = walk.objects["payments-sit"]["config"].clone();
+    let state = |config: Live, unsure: bool| {
+        let mut observed = walk.observed.clone();
+        let place = observed.places.get_mut("sit").expect("sit");
+        let component = |name: &str, object| crate::decide::facts::LiveComponent {
+            name: name.into(),
+            object,
+            pods: vec![],
+            floor: None,
+            patched: false,
+            unsure,
+            unhealthy_since: None,
+            trouble: None,
+        };
+        let edited = Live::Present(std::sync::Arc::new(ledger.clone()));
+        place.components = vec![component("config", config), component("ledger", edited)];
+        match decide(&observed, walk.now) {
+            Step::Transition(transition) => transition.status.environments[0].state,
+            _ => State::Deploying,
+        }
+    };
+    let config = Live::Present(std::sync::Arc::new(config));
+    assert_eq!(state(config.clone(), false), State::Waiting, "nothing is touched");
+    assert_eq!(state(config, true), State::Deploying, "it may have been changed");
+    assert_eq!(
+        state(Live::Unread, false),
+        State::Deploying,
+        "it may have been changed"
     );
 }
 

@@ -199,6 +199,7 @@ impl Walk {
                 pods: vec![],
                 floor: None,
                 patched: false,
+                unsure: false,
                 unhealthy_since: self.unhealthy_since.filter(|_| c.name == "ledger"),
                 trouble: None,
             });
