@@ -117,6 +117,14 @@ async fn a_release_goes_through_sit_uat_and_production() {
         "{:#?}",
         events.iter().map(|e| (&e.reason, &e.message)).collect::<Vec<_>>()
     );
+    // An Environment's status may come up to two seconds later.
+    for short in ALL {
+        wait_until(&environments, &stage.environment(short), LONG, |e| {
+            let mut inventory = e.status.iter().flat_map(|s| &s.inventory);
+            inventory.any(|item| item.component == "ledger" && item.release.ends_with(&name))
+        })
+        .await;
+    }
     if audit_log().is_some() {
         let log: Vec<_> = audited().into_iter().skip_while(|line| *line != before).collect();
         let writes = writes(&log, &stage, &release);
