@@ -9,6 +9,7 @@ use super::output::{Paint, counted, ended};
 use super::{Exit, Terminal};
 use crate::lint::{self, Report, Severity};
 use crate::manifests::Manifests;
+use crate::timeline::visible;
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -60,7 +61,8 @@ fn text(report: &Report, paint: Paint) -> String {
             Severity::Error => String::new(),
             Severity::Note => paint.yellow(" note:"),
         };
-        let _ = writeln!(text, "{}{note} {}", paint.bold(&finding.place()), finding.said());
+        let (place, said) = (finding.place(), finding.said());
+        let _ = writeln!(text, "{}{note} {}", paint.bold(&visible(&place)), visible(&said));
     }
     if report.checked == 0 && report.findings.is_empty() {
         return text;

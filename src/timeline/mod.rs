@@ -24,7 +24,7 @@ use crate::manifests::{Manifest, Manifests};
 use crate::simulate::{Behaviour, Deed, Entry, Error, JobBehaviour, Script, WaitsFor, Where, World};
 
 pub use svg::svg;
-pub use text::text;
+pub use text::{text, visible};
 
 /// Edges in time after which a play is given up; far more than a year of a hundred releases has.
 const MOST_EDGES: usize = 200_000;

@@ -1,5 +1,6 @@
 //! A timeline for people, in a hundred columns.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -202,8 +203,22 @@ fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+/// What people have written, as a terminal may show it: without anything that moves its cursor, colours it or begins a line.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    Cow::Owned(shown.collect())
+}
+
 /// `sentence`, indented and wrapped; a word that is longer than a line goes on in the next.
 fn line(text: &mut String, indent: usize, sentence: &str) {
+    let sentence = visible(sentence);
     let room = WIDTH - indent;
     let mut row = String::new();
     let mut rows = Vec::new();
@@ -237,6 +252,15 @@ fn line(text: &mut String, indent: usize, sentence: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_write_begins_no_line_and_moves_no_cursor() {
+        let mut text = String::new();
+        line(&mut text, INDENT, "held: a\u{7}\u{1b}[31m\n  => reaches its goal");
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains(r"held: a\u{7}\u{1b}[31m\n  => reaches"), "{text}");
+        assert_eq!(visible("é → ok"), "é → ok");
+    }
 
     #[test]
     fn no_line_is_longer_than_a_hundred_columns_and_nothing_is_lost() {
