@@ -39,7 +39,7 @@ pub(super) struct Options {
     /// When something that cannot be evaluated is handed over to people
     #[arg(long, env = "SIGNALBOX_INCONCLUSIVE_AFTER", default_value = "30m")]
     inconclusive_after: GoDuration,
-    /// How much younger than its admission policy a Decision must be
+    /// How much younger than its admission policy a Decision must be, and a Release that is approved
     #[arg(long, env = "SIGNALBOX_POLICY_SETTLE", default_value = "60s")]
     policy_settle: GoDuration,
     /// The one ServiceAccount name that is impersonated in target namespaces

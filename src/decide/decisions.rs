@@ -27,23 +27,31 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
             "it is not at least {} s younger than the admission policy that vouches for its author; create it again",
             o.settings.policy_settle.as_secs()
         )),
-        Trust::Vouched { requests_since, .. } => {
-            let release = o
-                .release
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map_or(Timestamp::MIN, |t| t.0);
-            if created < release {
+        Trust::Vouched { .. } => {
+            let release = o.release.metadata.creation_timestamp.as_ref();
+            if release.is_some_and(|release| created < release.0) {
                 return Some("it is older than the Release".to_owned());
             }
             let counts_approvals = matches!(decision.spec.action, Act::Approve);
-            (counts_approvals && release < settled(o, *requests_since)).then(|| {
-                "the Release is older than the admission policy that vouches for its requester; create the Release again"
-                    .to_owned()
-            })
+            counts_approvals.then(|| unvouched_requester(o)).flatten()
         }
     }
+}
+
+/// Why nobody knows who asked for the Release, if so: among those who approve there could be the one who did.
+#[must_use]
+pub fn unvouched_requester(o: &Observed) -> Option<String> {
+    let Trust::Vouched { requests_since, .. } = &o.trust else {
+        return None;
+    };
+    let release = o.release.metadata.creation_timestamp.as_ref();
+    let release = release.map_or(Timestamp::MIN, |t| t.0);
+    (release < settled(o, *requests_since)).then(|| {
+        format!(
+            "the Release is not at least {} s younger than the admission policy that vouches for its requester; create the Release again",
+            o.settings.policy_settle.as_secs()
+        )
+    })
 }
 
 /// When a policy that was written at `since` surely takes effect.

@@ -139,6 +139,7 @@ async fn turn<C: Requests>(
     }
     if !matches!(step, Step::Wait(_)) && applier.term.holds().is_err() {
         // Either the Lease is renewed in a moment, or leadership ends.
+        tracing::debug!("nothing is changed until the leader's Lease is renewed");
         return Ok(Next::Soon);
     }
     match step {

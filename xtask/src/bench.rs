@@ -28,6 +28,7 @@ use load::Load;
 use settled::Settled;
 use table::{Table, Unit};
 
+const POLICY_SETTLE: Duration = Duration::from_secs(2);
 const FLAGS: &[&str] = &["--policy-settle", "2s"];
 /// How long waiting releases are listened to.
 const LISTEN: Duration = Duration::from_secs(60);
@@ -125,6 +126,7 @@ impl Bench {
         let start = async || Operator::start(&self.tools, &cluster, &self.binary, FLAGS).await;
         let mut operator = start().await?;
         operator.leads().await?;
+        operator::policies_settled(&cluster, POLICY_SETTLE).await?;
         broke_off(run.first_life(&operator).await, &operator)?;
         operator.stop().await?;
         let mut operator = start().await?;

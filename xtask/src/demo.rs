@@ -14,7 +14,7 @@ use signalbox::api::Release;
 use signalbox::api::release::{BackoutState, CheckState, Promotion, State};
 
 use crate::control_plane::ControlPlane;
-use crate::operator::Operator;
+use crate::operator::{self, Operator};
 use crate::tools::Tools;
 use follow::Follower;
 use proof::Standing;
@@ -25,6 +25,7 @@ const FIRST: &str = "payments-2026.11.1";
 const SECOND: &str = "payments-2026.11.2";
 const LAST: &str = "production";
 /// Short, because nobody wants to watch a minute pass before the first approval counts.
+const POLICY_SETTLE: Duration = Duration::from_secs(2);
 const FLAGS: &[&str] = &["--policy-settle", "2s", "--health-grace", "10s"];
 
 /// What `demo` can be told.
@@ -109,6 +110,8 @@ async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Res
         stage.apply(file).await?;
     }
     let mut follower = Follower::start(stage.client("alice").await?, *screen);
+    // Else, to release 1, no approval would count.
+    operator::policies_settled(cluster, POLICY_SETTLE).await?;
 
     screen.title("Release 1 goes through");
     stage.create_as("alice", "release-1").await?;

@@ -5,7 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{ListParams, PostParams};
 use rustix::process::Pid;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -52,6 +59,60 @@ pub async fn install(
         helm.told()
     );
     Ok(())
+}
+
+/// Waits until the chart's admission policies have stood for `settle`, by the API server's clock. To a Release created
+/// sooner, whose requester they may not have vouched for, no approval counts.
+///
+/// # Errors
+/// The API server's, or it takes longer than that and a minute.
+pub async fn policies_settled(cluster: &ControlPlane, settle: Duration) -> Result<()> {
+    let client = cluster.client();
+    let (policies, bindings) = tokio::try_join!(
+        written_last::<ValidatingAdmissionPolicy>(&client),
+        written_last::<ValidatingAdmissionPolicyBinding>(&client),
+    )?;
+    let last = policies
+        .max(bindings)
+        .context("the chart has no admission policies")?;
+    let settled = last.checked_add(settle)?;
+    let home: Api<ConfigMap> = Api::namespaced(client, NAMESPACE);
+    let look = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let mut probe = ConfigMap::default();
+    probe.metadata.name = Some("signalbox-what-time-is-it".to_owned());
+    let past = async {
+        loop {
+            let created = home.create(&look, &probe).await?.metadata.creation_timestamp;
+            if created.is_some_and(|now| now.0 >= settled) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(settle + READY_WITHIN, past)
+        .await
+        .with_context(|| format!("the admission policies have not settled by {settled}"))?
+}
+
+/// When the youngest of the chart's objects of a kind was written.
+async fn written_last<K>(client: &kube::Client) -> Result<Option<jiff::Timestamp>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let ours = Api::<K>::all(client.clone())
+        .list_metadata(&ListParams::default())
+        .await?;
+    let ours = ours.into_iter().map(|object| object.metadata);
+    let ours = ours.filter(|m| m.name.as_ref().is_some_and(|name| name.starts_with(RELEASE)));
+    Ok(ours
+        .flat_map(|m| {
+            let writes = m.managed_fields.into_iter().flatten().filter_map(|w| w.time);
+            writes.chain(m.creation_timestamp).map(|time| time.0)
+        })
+        .max())
 }
 
 /// A running operator.

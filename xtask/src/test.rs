@@ -14,6 +14,7 @@ use crate::process::Process;
 use crate::tools::Tools;
 
 /// Short, so that tests need not wait for minutes; everything else is as it is shipped.
+const POLICY_SETTLE: Duration = Duration::from_secs(3);
 const FLAGS: &[&str] = &[
     "--log-format",
     "json",
@@ -114,6 +115,7 @@ async fn beside(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Res
     let binary = repository.join("target/debug/signalbox");
     let mut operator = Operator::start(tools, cluster, &binary, FLAGS).await?;
     operator.ready().await?;
+    operator::policies_settled(cluster, POLICY_SETTLE).await?;
     Ok(operator)
 }
 

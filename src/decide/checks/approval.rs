@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Subject, Verdict};
 use crate::api::environment::{Approval, ServiceAccounts};
 use crate::api::{Action, Decision, reasons};
-use crate::decide::decisions::distrust;
+use crate::decide::decisions::{distrust, unvouched_requester};
 use crate::decide::facts::Trust;
 use crate::mutation::{self, Mutation};
 
@@ -164,6 +164,10 @@ impl Tally {
                 people.join(", ")
             ))
             .until(until);
+        }
+        if let Some(why) = unvouched_requester(s.observed) {
+            // Before anybody goes to the trouble of approving.
+            return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("no approval counts: {why}"));
         }
         let so_far = if people.is_empty() {
             String::new()

@@ -62,23 +62,31 @@ impl Follower {
         what: &str,
         is_so: impl Fn(&Release) -> bool,
     ) -> Result<Release> {
-        let waited = tokio::time::timeout(
-            PATIENCE,
-            self.seen.wait_for(|seen| {
-                seen.get(name)
-                    .is_some_and(|release| is_so(release) || is_lost(release))
-            }),
-        )
-        .await;
-        let seen = match waited {
-            Ok(seen) => seen?.get(name).cloned(),
-            Err(_) => bail!("{name} did not {what} within {} s", PATIENCE.as_secs()),
+        let told = |seen: &Seen| {
+            seen.get(name)
+                .is_some_and(|release| is_so(release) || is_lost(release))
         };
+        let in_time = match tokio::time::timeout(PATIENCE, self.seen.wait_for(told)).await {
+            Ok(ended) => ended.map(|_| true)?,
+            Err(_) => false,
+        };
+        let seen = self.seen.borrow().get(name).cloned();
+        if !in_time {
+            let stands = seen.as_ref().map(stands).unwrap_or_default();
+            bail!("{name} did not {what} within {} s; {stands}", PATIENCE.as_secs());
+        }
         match seen {
             Some(release) if is_so(&release) => Ok(release),
             _ => bail!("{name} did not {what}"),
         }
     }
+}
+
+/// Where each promotion is, and why it does not move.
+fn stands(release: &Release) -> String {
+    let promotions = release.status.iter().flat_map(|s| &s.environments);
+    let lines = promotions.map(|p| format!("{} is {:?}: {}", p.name, p.state, why(p)));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Nothing but a person gets it out of here, and none in this story does.

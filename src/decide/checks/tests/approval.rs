@@ -265,10 +265,22 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
         decisions_since: at_dawn(),
         requests_since: at("2026-11-23T08:30:00Z"),
     };
-    discounted(
-        &one(&o, "uat", "board"),
-        "Approve by anna does not count: the Release is older than the admission policy that vouches for its \
-         requester; create the Release again",
+    let sentence = "no approval counts: the Release is not at least 60 s younger than the admission policy that vouches for \
+                    its requester; create the Release again";
+    assert_eq!(one(&o, "uat", "board").message, sentence);
+    o.decisions.clear();
+    assert_eq!(
+        one(&o, "uat", "board").message,
+        sentence,
+        "before anybody approves in vain"
+    );
+    o.trust = Trust::Vouched {
+        decisions_since: at_dawn(),
+        requests_since: at("2026-11-23T07:59:00Z"),
+    };
+    assert!(
+        one(&o, "uat", "board").message.starts_with("0 of 2"),
+        "created at eight, 60 s after"
     );
 }
 
