@@ -10,7 +10,7 @@ use super::output::ended;
 use super::{Exit, Terminal, live};
 use crate::lint;
 use crate::manifests::Manifests;
-use crate::timeline::{self, Approvals, Cast, Fail, Outcome, Question, Timeline};
+use crate::timeline::{self, Approvals, Cast, Fail, Question, Timeline};
 
 /// A year, and the day that leap years have.
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
@@ -122,11 +122,7 @@ pub(super) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
         Format::Svg => timeline::svg(&timeline),
     };
     terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
-    let reached = timeline
-        .releases
-        .iter()
-        .all(|way| way.outcome == Outcome::Reached);
-    Ok(if reached { 0 } else { 2 })
+    Ok(if timeline.reached() { 0 } else { 2 })
 }
 
 fn json(timeline: &Timeline) -> Result<String, String> {

@@ -178,6 +178,12 @@ impl Then {
     }
 }
 
+/// Whether a controller works on objects of this kind, and may fail to; others are what they are once they are written.
+#[must_use]
+pub fn rolls_out(kind: &str) -> bool {
+    done(&json!({ "kind": kind })).is_some()
+}
+
 /// The status of a workload once its controller is done with it; `None` for kinds that have none.
 pub(super) fn done(object: &Value) -> Option<Value> {
     let replicas = object.pointer("/spec/replicas").cloned().unwrap_or(json!(1));

@@ -15,7 +15,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +32,7 @@ use crate::decide::prestate::PreState;
 use crate::observe::index::Namespace;
 use crate::observe::trust::Expected;
 use answers::Cluster;
+pub use controllers::rolls_out;
 use log::Log;
 pub use log::{Entry, WaitsFor};
 use objects::{Change, Objects};
@@ -212,8 +213,8 @@ impl World {
 
     /// Adds what was not given but the Releases and Environments speak of: namespaces with the labels that are asked for,
     /// targets that run, CronJobs for gates and verification.
-    pub fn fill_in(&mut self) {
-        plausible::fill_in(&mut self.objects());
+    pub fn fill_in(&mut self) -> BTreeSet<Spot> {
+        plausible::fill_in(&mut self.objects())
     }
 
     /// # Errors

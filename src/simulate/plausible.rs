@@ -1,17 +1,18 @@
 //! What a cluster would hold although nobody has said so: namespaces, running targets, templates of Jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::objects::{Change, Objects};
+use super::objects::{Change, Objects, Spot};
 use crate::api::release::Component;
 use crate::api::{Environment, Release};
 use crate::decide::{patches, plan};
 use crate::observe::index::Namespace;
 
-/// Adds what is missing, and nothing that is there.
-pub(super) fn fill_in(objects: &mut Objects) {
+/// Adds what is missing, and nothing that is there; returns what that was. A Namespace is in no namespace.
+pub(super) fn fill_in(objects: &mut Objects) -> BTreeSet<Spot> {
+    let mut assumed = BTreeSet::new();
     let releases: Vec<_> = objects.releases.values().cloned().collect();
     for release in releases {
         let home = release.metadata.namespace.clone().unwrap_or_default();
@@ -21,39 +22,47 @@ pub(super) fn fill_in(objects: &mut Objects) {
             .iter()
             .filter_map(|name| objects.environments.get(name).cloned())
             .collect();
-        namespace(objects, &home, labels_asked_for(listed.iter().map(|e| &**e)));
+        let labels = labels_asked_for(listed.iter().map(|e| &**e));
+        assumed.extend(namespace(objects, &home, labels));
         for environment in listed {
             let target = environment.spec.target_namespace(&home);
-            namespace(objects, &target, BTreeMap::new());
+            assumed.extend(namespace(objects, &target, BTreeMap::new()));
             for component in &release.spec.components {
-                let missing = !holds(objects, &target, &component.target.kind, &component.target.name);
-                if missing && let Some(object) = running(&release, &environment, component) {
+                let spot = spot(&target, &component.target.kind, &component.target.name);
+                if !objects.targets.contains_key(&spot)
+                    && let Some(object) = running(&release, &environment, component)
+                {
                     objects.place_target(&target, object);
+                    assumed.insert(spot);
                 }
             }
             for template in templates(&environment) {
-                if !holds(objects, &target, "CronJob", template) {
+                let spot = spot(&target, "CronJob", template);
+                if !objects.targets.contains_key(&spot) {
                     objects.place_target(&target, cron_job(template));
+                    assumed.insert(spot);
                 }
             }
         }
     }
+    assumed
 }
 
-fn holds(objects: &Objects, namespace: &str, kind: &str, name: &str) -> bool {
-    let spot = (namespace.to_owned(), kind.to_owned(), name.to_owned());
-    objects.targets.contains_key(&spot)
+fn spot(namespace: &str, kind: &str, name: &str) -> Spot {
+    (namespace.to_owned(), kind.to_owned(), name.to_owned())
 }
 
-fn namespace(objects: &mut Objects, name: &str, labels: BTreeMap<String, String>) {
-    if !objects.namespaces.contains_key(name) {
-        let namespace = Namespace {
-            labels,
-            terminating: false,
-        };
-        objects.namespaces.insert(name.to_owned(), namespace.clone());
-        objects.changed(Change::Namespace(name.to_owned(), namespace));
+fn namespace(objects: &mut Objects, name: &str, labels: BTreeMap<String, String>) -> Option<Spot> {
+    if objects.namespaces.contains_key(name) {
+        return None;
     }
+    let namespace = Namespace {
+        labels,
+        terminating: false,
+    };
+    objects.namespaces.insert(name.to_owned(), namespace.clone());
+    objects.changed(Change::Namespace(name.to_owned(), namespace));
+    Some(spot("", "Namespace", name))
 }
 
 /// What `releaseNamespaces` of these ask for by equality.

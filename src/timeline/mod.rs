@@ -7,7 +7,7 @@
 mod svg;
 mod text;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,13 +15,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::environment::{Approval, Stage};
-use crate::api::release::{CheckState, Promotion, State};
+use crate::api::release::{Check, CheckState, Promotion, State};
 use crate::api::{
     Action, Decision, DecisionSpec, Environment, RESTARTED_FOR, Release, ReleaseReview, reasons,
 };
 use crate::decide::prestate::{Captured, PreState};
 use crate::manifests::{Manifest, Manifests};
-use crate::simulate::{Behaviour, Deed, Entry, Error, JobBehaviour, Script, WaitsFor, Where, World};
+use crate::simulate::{
+    Behaviour, Deed, Entry, Error, JobBehaviour, Script, Spot, WaitsFor, Where, World, rolls_out,
+};
 
 pub use svg::svg;
 pub use text::{text, visible};
@@ -89,7 +91,7 @@ pub enum Unplayable {
         known: String,
     },
     #[error(
-        "--fail {environment}/{name}: component must be one that goes to {environment}, or a job of a gate or verification there: {known}"
+        "--fail {environment}/{name}: component must be one that goes to {environment} and is rolled out there, or a job of a gate or verification: {known}"
     )]
     FailsNothing {
         environment: String,
@@ -117,8 +119,21 @@ pub struct Timeline {
     pub from: Timestamp,
     /// The last instant at which anything happened.
     pub to: Timestamp,
+    /// What was not said to be there, and was taken to be as a Release needs it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
     pub environments: Vec<Lane>,
     pub releases: Vec<Way>,
+}
+
+impl Timeline {
+    /// Whether something reaches its goal, and nothing that still has one does not.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        let outcomes = || self.releases.iter().map(|way| way.outcome);
+        outcomes().any(|outcome| outcome == Outcome::Reached)
+            && !outcomes().any(|outcome| matches!(outcome, Outcome::Blocked | Outcome::UnderWay))
+    }
 }
 
 /// An Environment and its windows.
@@ -141,8 +156,12 @@ pub struct Span {
 /// How a Release ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Outcome {
-    /// It stands wherever it is to go, or has been overtaken or withdrawn on the way.
+    /// It stands wherever it is to go.
     Reached,
+    /// A newer one goes in its place.
+    Superseded,
+    /// Whoever asked for it has taken it back.
+    Withdrawn,
     /// It cannot go on unless somebody does something.
     Blocked,
     /// It was still on its way when the play ended.
@@ -165,6 +184,9 @@ pub struct Way {
     /// What holds it, where it is not on its way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<String>,
+    /// By whoever wrote it.
+    #[serde(skip)]
+    held: bool,
     pub promotions: Vec<Leg>,
 }
 
@@ -183,9 +205,22 @@ pub struct Leg {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,
     pub steps: Vec<Step>,
+    /// The checks that hold it for good, unless somebody does something.
+    #[serde(skip)]
+    held_by: Vec<String>,
     /// What a backout would put back, a sentence each; empty where nothing was entered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restores: Vec<String>,
+}
+
+impl Leg {
+    /// What holds it, but for what ends by itself.
+    fn blocks_for_good<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = &'a String> {
+        step.blocks.iter().filter(|block| {
+            let head = block.split(": ").next().unwrap_or_default();
+            self.held_by.is_empty() || self.held_by.iter().any(|name| name == head)
+        })
+    }
 }
 
 /// A stretch of time in one state, for one reason.
@@ -272,15 +307,28 @@ pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
             .get_or_insert_with(|| "default".to_owned());
         world.add_release(release)?;
     }
-    if cast.fill_in {
-        world.fill_in();
-    }
+    let assumed = if cast.fill_in {
+        world.fill_in()
+    } else {
+        BTreeSet::new()
+    };
     for review in cast.reviews {
         world.add_review(review)?;
     }
+    let mut signed = Vec::new();
     for decision in cast.decisions {
         // Approvals bind to a plan, whenever they are given; other acts are of a moment, which only a date tells.
         let plan = matches!(decision.spec.action, Action::Approve | Action::Reject);
+        let spec = &decision.spec;
+        if let (Action::Approve, Some(gate)) = (spec.action, &spec.subject) {
+            let home = decision.metadata.namespace.as_deref().unwrap_or("default");
+            let of = (
+                format!("{home}/{}", spec.release),
+                spec.environment.clone(),
+                gate.clone(),
+            );
+            signed.push((of, spec.by.clone()));
+        }
         if plan || decision.metadata.creation_timestamp.is_some() {
             world.add_decision(decision)?;
         }
@@ -288,8 +336,10 @@ pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
     let mut stage = Play {
         world,
         approvals: &question.approvals,
+        signed,
         given: HashMap::new(),
         pre_states: HashMap::new(),
+        assumed,
     };
     stage.run(question.until)?;
     Ok(stage.timeline(question.now))
@@ -361,10 +411,12 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// Those that can fail.
 fn components<'a>(cast: &'a Cast, environment: &str) -> impl Iterator<Item = &'a str> {
     let listed = |release: &&Release| release.spec.environments.iter().any(|e| e == environment);
     let releases: Vec<&Release> = cast.releases.iter().filter(listed).collect();
     let components = releases.into_iter().flat_map(|release| &release.spec.components);
+    let components = components.filter(|component| rolls_out(&component.target.kind));
     components.map(|component| component.name.as_str())
 }
 
@@ -401,10 +453,13 @@ fn script(cast: &Cast, question: &Question) -> Script {
 struct Play<'a> {
     world: World,
     approvals: &'a [Approvals],
+    /// Release, environment and gate, and who has approved before anything is played.
+    signed: Vec<((String, String, String), String)>,
     /// Release, environment, plan, gate and person; and when.
     given: HashMap<(String, String, String, String, String), Timestamp>,
     /// What was captured before each entry, by release and environment; the pre-state itself is deleted in the end.
     pre_states: HashMap<(String, String), PreState>,
+    assumed: BTreeSet<Spot>,
 }
 
 /// What has come of asking people.
@@ -473,7 +528,7 @@ impl<'a> Play<'a> {
                         edges.map(|until| until.0).any(|until| until > now + valid.get())
                     });
                     if in_vain {
-                        later |= release.spec.hold.is_none() && self.all_but_people(environment, p);
+                        later |= self.all_but_people(&release, environment, p);
                         continue;
                     }
                     for person in self.wanted(gate, approval).into_iter().flat_map(|a| &a.people) {
@@ -488,7 +543,13 @@ impl<'a> Play<'a> {
                             let valid = approval.valid_for.as_ref();
                             valid.is_some_and(|valid| *given + valid.get() <= now)
                         };
-                        if self.given.get(&key).is_some_and(|given| !expired(given)) {
+                        // Nobody signs again where that is not enough anyway.
+                        let again = self.are_enough(&release, &p.name, gate, approval);
+                        if self
+                            .given
+                            .get(&key)
+                            .is_some_and(|given| !again || !expired(given))
+                        {
                             continue;
                         }
                         self.given.insert(key, now);
@@ -526,26 +587,33 @@ impl<'a> Play<'a> {
             .collect()
     }
 
+    /// Whether those who sign, with those who have signed, are as many as the gate asks for.
+    fn are_enough(&self, release: &Release, environment: &str, gate: &str, approval: &Approval) -> bool {
+        let of_release = (path(release), environment.to_owned(), gate.to_owned());
+        let signed = self.signed.iter().filter(|(of, _)| *of == of_release);
+        let sign = self.wanted(gate, approval).into_iter().flat_map(|a| &a.people);
+        let people: BTreeSet<&String> = signed.map(|(_, by)| by).chain(sign).collect();
+        let people = people.into_iter().filter(|by| **by != release.spec.requested_by);
+        people.count() >= usize::try_from(approval.minimum).unwrap_or(usize::MAX)
+    }
+
     /// Whether it gets in once those sign who were said to: what else is missing comes with time.
-    fn all_but_people(&self, environment: &Environment, p: &Promotion) -> bool {
+    fn all_but_people(&self, release: &Release, environment: &Environment, p: &Promotion) -> bool {
         let mut others = p.clone();
         let signs = |(gate, approval): (&str, &Approval)| {
-            let signs = !self.wanted(gate, approval).is_empty();
+            let signs = self.are_enough(release, &p.name, gate, approval);
             signs.then(|| gate.to_owned())
         };
         let signed: Vec<String> = asked(environment, p).filter_map(signs).collect();
         others.checks.retain(|check| !signed.contains(&check.name));
-        !rests(&others)
+        !rests(release, &others)
     }
 
     /// Time alone brings nobody further.
     fn at_rest(&self) -> bool {
         self.world.releases().iter().all(|release| {
-            let held = release.spec.hold.is_some();
             let promotions = release.status.iter().flat_map(|s| &s.environments);
-            promotions
-                .into_iter()
-                .all(|p| held && p.state == State::Waiting || rests(p))
+            promotions.into_iter().all(|p| rests(release, p))
         })
     }
 
@@ -560,7 +628,12 @@ impl<'a> Play<'a> {
         }
         let mut releases: Vec<Way> = Vec::new();
         for release in self.world.releases() {
-            releases.push(way(&release, &environments, &told, &self.pre_states));
+            releases.push(way(
+                &release,
+                &environments,
+                &told,
+                (&self.pre_states, &self.assumed),
+            ));
         }
         // Who is first in one environment is first in the picture.
         releases.sort_by_key(|way| way.promotions.iter().filter_map(|leg| leg.entered_at).min());
@@ -572,9 +645,14 @@ impl<'a> Play<'a> {
         let mut lanes: Vec<Lane> = environments.iter().map(|e| lane(e, from, to)).collect();
         lanes.sort_by_key(|lane| order.iter().position(|name| *name == lane.name));
         lanes.retain(|lane| order.contains(&lane.name.as_str()));
+        let assumed = self.assumed.iter().map(|(namespace, kind, name)| {
+            let place = if namespace.is_empty() { "" } else { "/" };
+            format!("{kind} {namespace}{place}{name}")
+        });
         Timeline {
             from,
             to,
+            assumed: assumed.collect(),
             environments: lanes,
             releases,
         }
@@ -605,15 +683,19 @@ fn asked<'a>(
 }
 
 /// Nothing happens to it unless somebody does something, here or upstream.
-fn rests(p: &Promotion) -> bool {
+fn rests(release: &Release, p: &Promotion) -> bool {
     match p.state {
-        State::Waiting => p.checks.iter().any(|check| {
-            let for_good = check.state == CheckState::Failed || check.until.is_none();
-            !check.advisory && check.state != CheckState::Satisfied && for_good
-        }),
+        State::Waiting => release.spec.hold.is_some() || p.checks.iter().any(for_good),
         State::Deploying | State::Verifying | State::Observing | State::BackingOut => false,
         _ => true,
     }
+}
+
+/// It holds the promotion, and time alone does not change that. An approval that expires makes nothing better.
+fn for_good(check: &Check) -> bool {
+    let helped_by_time = check.until.is_some() && check.reason != reasons::APPROVALS_MISSING;
+    let holds = !check.advisory && check.state != CheckState::Satisfied;
+    holds && (check.state == CheckState::Failed || !helped_by_time)
 }
 
 /// The windows of an Environment between two instants.
@@ -647,7 +729,7 @@ fn way(
     release: &Release,
     environments: &[Arc<Environment>],
     told: &HashMap<(&str, &str), Vec<&Entry>>,
-    pre_states: &HashMap<(String, String), PreState>,
+    (pre_states, assumed): (&HashMap<(String, String), PreState>, &BTreeSet<Spot>),
 ) -> Way {
     let called = path(release);
     let promotions: Vec<&Promotion> = release.status.iter().flat_map(|s| &s.environments).collect();
@@ -660,18 +742,30 @@ fn way(
             let stage = environment.map_or(Stage::Development, |e| e.spec.stage);
             let entries = told.get(&(called.as_str(), p.name.as_str()));
             let kept = pre_states.get(&(called.clone(), p.name.clone()));
-            leg(p, stage, entries.map(Vec::as_slice).unwrap_or_default(), kept)
+            let entries = entries.map(Vec::as_slice).unwrap_or_default();
+            let restores = kept.map(|kept| restores(kept, assumed)).unwrap_or_default();
+            leg(p, stage, entries, restores)
         })
         .collect();
-    let over = |p: &&Promotion| matches!(p.state, State::Succeeded | State::Superseded | State::Withdrawn);
-    let reached = !promotions.is_empty() && promotions.iter().all(over);
-    let moving = promotions.iter().any(|p| !rests(p));
+    let any = |state| promotions.iter().any(|p| p.state == state);
+    let over = !promotions.is_empty() && promotions.iter().all(|p| done(p.state));
+    let outcome = if over && any(State::Withdrawn) {
+        Outcome::Withdrawn
+    } else if over && any(State::Superseded) {
+        Outcome::Superseded
+    } else if over {
+        Outcome::Reached
+    } else if promotions.iter().any(|p| !rests(release, p)) {
+        Outcome::UnderWay
+    } else {
+        Outcome::Blocked
+    };
     let conditions = release.status.iter().flat_map(|s| &s.conditions);
     let refused = conditions
         .filter(|c| c.type_ == "Accepted" && c.status == "False")
         .map(|c| c.message.clone());
     let mut blocked_by: Vec<String> = refused.collect();
-    if !reached && blocked_by.is_empty() {
+    if !over && blocked_by.is_empty() {
         let held = legs
             .iter()
             .filter(|leg| leg.state != State::Pending && !done(leg.state));
@@ -688,13 +782,10 @@ fn way(
         product: release.spec.product.clone(),
         version: release.spec.version.clone(),
         requested_by: release.spec.requested_by.clone(),
-        outcome: match (reached, moving) {
-            (true, _) => Outcome::Reached,
-            (false, true) => Outcome::UnderWay,
-            (false, false) => Outcome::Blocked,
-        },
-        finished_at: finished.filter(|_| reached),
+        outcome,
+        finished_at: finished.filter(|_| outcome == Outcome::Reached),
         blocked_by,
+        held: release.spec.hold.is_some(),
         promotions: legs,
     }
 }
@@ -709,11 +800,8 @@ fn why(leg: &Leg) -> Vec<String> {
         return vec![];
     };
     let begin = format!("{} is {}", leg.environment, leg.state.as_str());
-    let mut said: Vec<String> = last
-        .blocks
-        .iter()
-        .map(|block| format!("{begin}: {block}"))
-        .collect();
+    let blocks = leg.blocks_for_good(last);
+    let mut said: Vec<String> = blocks.map(|block| format!("{begin}: {block}")).collect();
     if said.is_empty() {
         said.extend(last.message.iter().map(|message| format!("{begin}: {message}")));
     }
@@ -723,7 +811,7 @@ fn why(leg: &Leg) -> Vec<String> {
     said
 }
 
-fn leg(p: &Promotion, stage: Stage, entries: &[&Entry], kept: Option<&PreState>) -> Leg {
+fn leg(p: &Promotion, stage: Stage, entries: &[&Entry], restores: Vec<String>) -> Leg {
     let steps = steps(entries);
     let entered = p.started_at.as_ref().map(|t| t.0);
     // Once only people are waited for, time has done what it can.
@@ -740,8 +828,17 @@ fn leg(p: &Promotion, stage: Stage, entries: &[&Entry], kept: Option<&PreState>)
         entered_at: entered,
         finished_at: p.finished_at.as_ref().map(|t| t.0),
         earliest: earliest.filter(|_| waits && entered.is_none()),
-        restores: kept.map(restores).unwrap_or_default(),
+        restores,
         steps,
+        held_by: if waits {
+            p.checks
+                .iter()
+                .filter(|c| for_good(c))
+                .map(|c| c.name.clone())
+                .collect()
+        } else {
+            vec![]
+        },
     }
 }
 
@@ -785,7 +882,22 @@ fn goes_on(last: &Step, next: &Step) -> bool {
 // ---------------------------------------------------------------------------------------------------------------
 
 /// What stood on the targets before the first change, a sentence for each field.
-fn restores(kept: &PreState) -> Vec<String> {
+fn restores(kept: &PreState, assumed: &BTreeSet<Spot>) -> Vec<String> {
+    let restored = |captured: &Captured| {
+        let target = &captured.target;
+        let spot = (kept.namespace.clone(), target.kind.clone(), target.name.clone());
+        if !assumed.contains(&spot) {
+            return restored(captured);
+        }
+        // What stood there was made up.
+        let said = restored(captured).into_iter();
+        said.map(|sentence| {
+            let ends = [" back to ", " taken away again"].map(|end| sentence.find(end));
+            let field = &sentence[..ends.into_iter().flatten().min().unwrap_or(sentence.len())];
+            format!("{field} back to what stands there")
+        })
+        .collect()
+    };
     kept.components.iter().flat_map(restored).collect()
 }
 

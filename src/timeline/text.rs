@@ -23,6 +23,9 @@ pub fn text(timeline: &Timeline) -> String {
         moment(timeline.from)
     );
     line(&mut text, 0, &begin);
+    if !timeline.assumed.is_empty() {
+        line(&mut text, 0, &assumed(&timeline.assumed));
+    }
     text.push('\n');
     let width = timeline
         .environments
@@ -34,6 +37,20 @@ pub fn text(timeline: &Timeline) -> String {
         release(way, width, &mut text);
     }
     text
+}
+
+fn assumed(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let more = match more {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    format!(
+        "Not among the files, and taken to be as it is needed: {}{more}.",
+        shown.join(", ")
+    )
 }
 
 fn release(way: &Way, width: usize, text: &mut String) {
@@ -118,6 +135,8 @@ fn ends(way: &Way) -> Vec<String> {
         Outcome::UnderWay => {
             said.push("=> is still under way when this ends: look further with --until".to_owned())
         }
+        Outcome::Superseded => said.push("=> is superseded: a newer release goes in its place".to_owned()),
+        Outcome::Withdrawn => said.push("=> is withdrawn, and goes no further".to_owned()),
         Outcome::Blocked => {}
     }
     if way.outcome == Outcome::Blocked {
@@ -125,12 +144,12 @@ fn ends(way: &Way) -> Vec<String> {
         let before = said.len();
         said.extend(legs.map(|leg| {
             let last = leg.steps.last();
-            let heads = last.iter().flat_map(|step| &step.blocks);
+            let heads = last.into_iter().flat_map(|step| leg.blocks_for_good(step));
             let heads: Vec<&str> = heads.filter_map(|block| block.split(": ").next()).collect();
-            let by = if heads.is_empty() {
-                String::new()
-            } else {
-                format!(" by {}", heads.join(", "))
+            let by = match heads.is_empty() {
+                true if way.held => " by a hold".to_owned(),
+                true => String::new(),
+                false => format!(" by {}", heads.join(", ")),
             };
             format!("=> blocked{by}: {} is {}", leg.environment, leg.state.as_str())
         }));

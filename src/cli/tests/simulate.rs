@@ -98,6 +98,107 @@ fn windows_and_soaks_take_the_time_they_take() {
     );
 }
 
+/// The release of Tuesdays, changed by whoever wrote it.
+fn tuesday(more: &str, people: &str) -> (Result<super::Exit, String>, String) {
+    let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
+    let (text, _second) = text.rsplit_once("---\n").unwrap();
+    let words = [
+        "simulate",
+        "-f",
+        "-",
+        "--approve",
+        people,
+        "--now",
+        "2026-11-23T09:00:00Z",
+    ];
+    let (exit, printed) = signalbox(&words, &format!("{text}{more}"));
+    (exit, printed.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn with_one_approver_too_few_it_is_blocked_and_nobody_signs_for_a_year() {
+    let (exit, printed) = tuesday("", "release-board@bob");
+    assert_eq!(exit, Ok(2));
+    assert!(
+        printed.contains("=> blocked by board: production is Waiting"),
+        "{printed}"
+    );
+    assert!(!printed.contains("--until"), "{printed}");
+    assert_eq!(printed.matches("1 of 2 approvals").count(), 1, "{printed}");
+    assert!(
+        printed.contains("could enter production at 2026-11-24 18:00:00Z at the earliest"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_release_on_hold_is_blocked_by_the_hold() {
+    let (exit, printed) = tuesday(
+        "  hold: { reason: the board meets first }\n",
+        "release-board@bob,carol",
+    );
+    assert_eq!(exit, Ok(2));
+    assert!(
+        printed.contains("held: the board meets first => blocked by a hold: uat is Waiting"),
+        "{printed}"
+    );
+    assert!(!printed.contains("--until"), "{printed}");
+}
+
+#[test]
+fn a_release_that_is_withdrawn_reaches_nothing() {
+    let (exit, printed) = tuesday("  withdrawn: { reason: not needed }\n", "release-board@bob,carol");
+    assert_eq!(exit, Ok(2), "{printed}");
+    assert!(
+        printed.contains("=> is withdrawn, and goes no further"),
+        "{printed}"
+    );
+    assert!(!printed.contains("reaches its goal"), "{printed}");
+}
+
+#[test]
+fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtakes_it_does() {
+    let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
+    let documents: Vec<&str> = text.split("---\n").collect();
+    let [uat, production, first, _] = &documents[..] else {
+        panic!("two Environments and two Releases");
+    };
+    // Planned for a Tuesday later than the one on which the next version goes in.
+    let planned = "  schedule: [{ environment: production, start: 2026-12-08T18:00:00Z }]\n";
+    let second = first
+        .replace("2026.11.1", "2026.11.2")
+        .replace("9f2c4b", "c3a9d5");
+    let text = format!("{uat}---\n{production}---\n{first}{planned}---\n{second}");
+    let words = [
+        "simulate",
+        "-f",
+        "-",
+        "--approve",
+        "release-board@bob,carol",
+        "--now",
+        "2026-11-23T09:00:00Z",
+    ];
+    let (exit, printed) = signalbox(&words, &text);
+    assert_eq!(exit, Ok(0), "{printed}");
+    assert_eq!(printed.matches("=> is superseded: a newer release").count(), 1);
+    assert_eq!(printed.matches("=> reaches its goal").count(), 1);
+    assert!(!printed.contains("mend it first"), "{printed}");
+}
+
+#[test]
+fn what_is_not_among_the_files_is_said_to_be_assumed_and_its_values_are_not_made_up() {
+    let (_, printed) = tuesday("", "release-board@bob,carol");
+    let assumed = "Not among the files, and taken to be as it is needed: Namespace payments, Namespace payments-prod, Namespace payments-uat, \
+                   Deployment payments-prod/ledger, Deployment payments-uat/ledger.";
+    assert!(printed.contains(assumed), "{printed}");
+    assert!(
+        printed.contains(
+            "Deployment ledger: /spec/template/spec/containers/ledger/image back to what stands there"
+        ),
+        "{printed}"
+    );
+}
+
 #[test]
 fn the_example_as_a_whole_is_played() {
     let (exit, printed) = signalbox(
@@ -138,7 +239,11 @@ fn bad_flags_name_what_must_hold() {
         ),
         (
             vec!["--fail", "uat/leger"],
-            "--fail uat/leger: component must be one that goes to uat, or a job of a gate or verification there: config, ledger, smoke",
+            "--fail uat/leger: component must be one that goes to uat and is rolled out there, or a job of a gate or verification: ledger, smoke",
+        ),
+        (
+            vec!["--fail", "uat/config"],
+            "--fail uat/config: component must be one that goes to uat and is rolled out there, or a job of a gate or verification: ledger, smoke",
         ),
         (
             vec!["--now", "tomorrow"],

@@ -2,6 +2,7 @@
 
 use super::{Subject, Verdict};
 use crate::api::reasons;
+use crate::api::release::CheckState;
 use crate::decide::facts::NamespaceState;
 
 pub(super) fn check(s: &Subject<'_>) -> Verdict {
@@ -35,15 +36,33 @@ pub(super) fn check(s: &Subject<'_>) -> Verdict {
         }
         NamespaceState::Present => {}
     }
-    // A retry mends what is broken: it cannot be asked to find it whole.
-    if s.promotion.attempt == 1 && !s.place.unhealthy.is_empty() {
-        let sentence = format!(
-            "not healthy before anything is changed: {}; mend it first",
-            s.place.unhealthy.join("; ")
-        );
-        return Verdict::waiting(reasons::TARGET_UNHEALTHY, sentence);
+    let healthy = format!("namespace {namespace} is there and its targets are healthy");
+    if s.place.unhealthy.is_empty() {
+        return Verdict::satisfied(healthy);
     }
-    Verdict::satisfied(format!(
-        "namespace {namespace} is there and its targets are healthy"
-    ))
+    // A retry mends what is broken: it cannot be asked to find it whole.
+    if s.promotion.attempt > 1 {
+        return Verdict::satisfied(healthy);
+    }
+    // Whoever is in there is changing the targets right now. This one stands in line, and is asked once it is its turn; what was
+    // said until then stands, because a long queue would else write with each step of whoever is first.
+    if occupied(s) {
+        let said = s.prior.filter(|check| check.state == CheckState::Satisfied);
+        let sentence =
+            format!("namespace {namespace} is there; its targets are looked at when it is this one's turn");
+        return Verdict::satisfied(said.map_or(sentence, |check| check.message.clone()));
+    }
+    let sentence = format!(
+        "not healthy before anything is changed: {}; mend it first",
+        s.place.unhealthy.join("; ")
+    );
+    Verdict::waiting(reasons::TARGET_UNHEALTHY, sentence)
+}
+
+/// Another Release holds the target namespace.
+fn occupied(s: &Subject<'_>) -> bool {
+    s.place.claim.as_ref().is_some_and(|claim| {
+        let holder = claim.holder.as_ref().map(|holder| holder.release_uid.as_str());
+        holder.is_some_and(|uid| uid != s.observed.uid()) && !claim.unsettled && !claim.holder_absent
+    })
 }

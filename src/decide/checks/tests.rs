@@ -246,6 +246,20 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
         "TargetUnhealthy",
         "not healthy before anything is changed: Deployment ledger: no pods; mend it first",
     );
+    let claimed = |uid| Some(crate::decide::fixtures::claim("payments-sit", uid, "sit", 1));
+    let mut at_work = o.clone();
+    at_work.places.get_mut("sit").expect("sit").claim = claimed("another");
+    assert_eq!(
+        one(&at_work, "sit", "EnvironmentAvailable").state,
+        Satisfied,
+        "another one is changing it right now"
+    );
+    at_work.places.get_mut("sit").expect("sit").claim = claimed("r1");
+    assert_eq!(
+        one(&at_work, "sit", "EnvironmentAvailable").state,
+        Waiting,
+        "asked again once it is its turn"
+    );
     let mut retry = promotion_of("sit");
     retry.attempt = 2;
     let o = o.with_promotions(vec![retry]);
