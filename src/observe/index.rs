@@ -365,10 +365,18 @@ impl Index {
             .get(&names(release))
             .into_iter()
             .flat_map(BTreeMap::values);
-        promotion.state == State::Succeeded
+        matches!(promotion.state, State::Succeeded | State::Failed)
             && decisions
                 .into_iter()
                 .any(|d| d.spec.environment == promotion.name && d.spec.action == Action::BackOut)
+    }
+
+    /// The environments in which what is over may still be backed out, because somebody has decided so.
+    #[must_use]
+    pub fn backouts_asked(&self, release: &Release) -> Vec<String> {
+        let promotions = release.status.iter().flat_map(|s| &s.environments);
+        let asked = promotions.filter(|p| self.backout_asked(release, p));
+        asked.map(|p| p.name.clone()).collect()
     }
 
     #[must_use]

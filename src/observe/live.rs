@@ -97,11 +97,10 @@ impl<C: Requests> Observer<C> {
         // What we remember and the watch does not show has been deleted, or the watch is behind: only a read can tell.
         let vanished = watched && shown.is_none() && remembered.object.is_some();
         let known = shown.or_else(|| remembered.object.clone());
-        let due = remembered
-            .trouble
-            .as_ref()
-            .is_none_or(|t| now >= t.trouble.again_at);
-        let retry = remembered.trouble.is_some() && due && !watched;
+        let tried = remembered.trouble.as_ref();
+        // Whose turn to be read again has not come may still be read for another reason; what went wrong is left alone.
+        let due = tried.is_none_or(|t| now >= t.trouble.again_at || is_progress(t));
+        let retry = tried.is_some_and(|t| now >= t.trouble.again_at) && !watched;
         // What is said to be as before, or still as it was applied, is compared with what is there, not with what was
         // remembered of it: another Release may have been there, and may have been backed out, since.
         let compared = matches!(p.state, State::BackingOut | State::Succeeded) && !watched;
@@ -207,7 +206,8 @@ async fn read(
             let live = Arc::new(live);
             remembered.has_returned(Arc::clone(&live));
             remembered.read_live = false;
-            remembered.trouble = None;
+            // That it is not ready yet is asked ever less often.
+            remembered.trouble = remembered.trouble.take().filter(is_progress);
             Live::Present(live)
         }
         Err(Trouble::NotFound) => {
@@ -219,7 +219,8 @@ async fn read(
         }
         Err(trouble) => {
             let (reason, message) = said(target, "get", &trouble);
-            remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));
+            let before = remembered.trouble.take().filter(|t| !is_progress(t));
+            remembered.trouble = Some(Retried::after(before.as_ref(), reason, message, now));
             Live::Unread
         }
     }
@@ -245,18 +246,25 @@ fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now
     if !remembered.patched {
         return;
     }
-    if let Readiness::Progressing { message, .. } = readiness::judge(object, &[], remembered.floor) {
-        let due = remembered
-            .trouble
-            .as_ref()
-            .is_none_or(|t| now >= t.trouble.again_at);
-        if due {
-            remembered.trouble = Some(Retried::after(
-                remembered.trouble.as_ref(),
-                reasons::PROGRESSING,
-                message,
-                now,
-            ));
-        }
+    let Readiness::Progressing { message, .. } = readiness::judge(object, &[], remembered.floor) else {
+        remembered.trouble = remembered.trouble.take().filter(|t| !is_progress(t));
+        return;
+    };
+    let due = remembered
+        .trouble
+        .as_ref()
+        .is_none_or(|t| now >= t.trouble.again_at);
+    if due {
+        remembered.trouble = Some(Retried::after(
+            remembered.trouble.as_ref(),
+            reasons::PROGRESSING,
+            message,
+            now,
+        ));
     }
+}
+
+/// No trouble, but the time until it is read again.
+fn is_progress(retried: &Retried) -> bool {
+    retried.trouble.reason == reasons::PROGRESSING
 }

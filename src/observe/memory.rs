@@ -49,18 +49,22 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Keeps only what the next pass may ask for: of a promotion that is over, nothing of its targets.
-    pub fn tidy(&mut self, release: &Release) {
+    /// Keeps only what the next pass may ask for: of a promotion that is over, nothing of its targets, unless it is among
+    /// those that are `asked` to be backed out.
+    pub fn tidy(&mut self, release: &Release, asked: &[String]) {
         let uid = release.metadata.uid.as_deref().unwrap_or_default();
         let state = |name: &str| release.promotion(name).map_or(State::Pending, |p| p.state);
         self.inspections.retain(|name, _| state(name).before_entry());
         self.captured.retain(|name, _| state(name).before_entry());
-        self.targets
-            .retain(|key, _| key.split('/').next().is_some_and(|name| state(name).under_way()));
+        let asked = |name: &str| asked.iter().any(|asked| asked == name);
+        self.targets.retain(|key, _| {
+            let name = key.split('/').next();
+            name.is_some_and(|name| state(name).under_way() || asked(name))
+        });
         let promotions = release.status.iter().flat_map(|s| &s.environments);
         // Of earlier attempts too: a Retry that never enters is backed out with what the one before it has kept.
         let kept: Vec<String> = promotions
-            .filter(|p| p.state.before_entry() || p.state.under_way())
+            .filter(|p| p.state.before_entry() || p.state.under_way() || asked(&p.name))
             .flat_map(|p| (1..=p.attempt).map(|attempt| plan::pre_state_name(uid, &p.name, attempt)))
             .collect();
         self.pre_states.retain(|name, _| kept.contains(name));

@@ -82,12 +82,15 @@ struct Recalled<'a, C: Requests> {
 
 impl<C: Requests> Drop for Recalled<'_, C> {
     fn drop(&mut self) {
-        let release = self.observer.index().release(self.key.0, self.key.1).cloned();
-        let mut memory = std::mem::take(&mut self.memory);
+        let index = self.observer.index();
+        let release = index.release(self.key.0, self.key.1).cloned();
         // Another one of that name may have taken its place meanwhile.
         let same = release.filter(|r| r.metadata.uid.as_deref() == Some(&self.uid));
-        if let Some(release) = same.filter(|r| !is_settled(r)) {
-            memory.tidy(&release);
+        let asked = same.as_ref().map(|r| index.backouts_asked(r)).unwrap_or_default();
+        drop(index);
+        if let Some(release) = same.filter(|r| !is_settled(r) || !asked.is_empty()) {
+            let mut memory = std::mem::take(&mut self.memory);
+            memory.tidy(&release, &asked);
             self.observer.remember(&self.uid, memory);
         }
     }

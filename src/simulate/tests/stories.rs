@@ -86,6 +86,47 @@ fn what_crashes_in_uat_is_backed_out_and_stands_as_before() {
 }
 
 #[test]
+fn a_kind_that_is_not_watched_is_asked_ever_less_often_whether_it_is_ready() {
+    let script = Script {
+        rollouts: vec![(
+            Where::at("sit", "ledger"),
+            Behaviour::Ready { after: seconds(500) },
+        )],
+        ..Script::default()
+    };
+    let mut world = World::new(morning(), script).expect("the chart's policies");
+    let mut sit = sit();
+    let kind = json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet" });
+    sit.spec
+        .allowed_kinds
+        .push(serde_json::from_value(kind).expect("a kind"));
+    world.add_environment(sit).expect("an environment");
+    let mut release = release();
+    release.metadata.finalizers = None;
+    release.spec.environments = vec!["sit".to_owned()];
+    for component in &mut release.spec.components {
+        if component.name == "ledger" {
+            component.target.kind = "ReplicaSet".to_owned();
+        }
+    }
+    world.add_release(release).expect("a release");
+    world.fill_in();
+    assert!(world.settle());
+    let mut woken = 0;
+    while states(&world) != [State::Succeeded] {
+        assert!(world.advance().is_some(), "{:#?}", world.log());
+        woken += 1;
+        assert!(
+            woken < 15,
+            "every five seconds would be a hundred times: {:#?}",
+            world.log()
+        );
+    }
+    let took = world.now().duration_since(morning()).as_secs();
+    assert!((500..=505 + 300).contains(&took), "after {took} s");
+}
+
+#[test]
 fn what_the_definitions_forbid_is_refused() {
     let mut world = world(Script::default());
     play(&mut world);
