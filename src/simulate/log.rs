@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::objects::Deed;
 use crate::api::release::{Check, CheckState, ComponentState, Promotion, State};
 use crate::api::{Release, reasons};
+use crate::decide::calendar::WINDOW_TOO_SHORT;
 
 /// Something about a promotion that changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +150,7 @@ fn asks(check: &Check) -> WaitsFor {
         reasons::APPROVALS_MISSING => WaitsFor::Approval,
         reasons::JOB_PENDING | reasons::JOB_RUNNING => WaitsFor::Job,
         reasons::SOAKING | reasons::NOT_BEFORE => WaitsFor::Time(until),
+        WINDOW_TOO_SHORT => WaitsFor::Mending,
         _ if check.state == CheckState::Waiting && until.is_some() => WaitsFor::Time(until),
         _ => WaitsFor::Mending,
     }

@@ -19,6 +19,7 @@ use crate::api::release::{Check, CheckState, Promotion, State};
 use crate::api::{
     Action, Decision, DecisionSpec, Environment, RESTARTED_FOR, Release, ReleaseReview, reasons,
 };
+use crate::decide::calendar::WINDOW_TOO_SHORT;
 use crate::decide::prestate::{Captured, PreState};
 use crate::manifests::{Manifest, Manifests};
 use crate::simulate::{
@@ -340,6 +341,8 @@ pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
         given: HashMap::new(),
         pre_states: HashMap::new(),
         assumed,
+        later: BTreeSet::new(),
+        unsigned: BTreeSet::new(),
     };
     stage.run(question.until)?;
     Ok(stage.timeline(question.now))
@@ -460,6 +463,10 @@ struct Play<'a> {
     /// What was captured before each entry, by release and environment; the pre-state itself is deleted in the end.
     pre_states: HashMap<(String, String), PreState>,
     assumed: BTreeSet<Spot>,
+    /// Promotions, by release and environment, that go on once people sign who will, but not yet.
+    later: BTreeSet<(String, String)>,
+    /// Gates, after release and environment, at which enough people will sign.
+    unsigned: BTreeSet<(String, String, String)>,
 }
 
 /// What has come of asking people.
@@ -513,7 +520,7 @@ impl<'a> Play<'a> {
             .into_iter()
             .map(|e| (e.metadata.name.clone().unwrap_or_default(), e))
             .collect();
-        let (mut decisions, mut later) = (Vec::new(), false);
+        let (mut decisions, mut later, mut unsigned) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for release in self.world.releases() {
             let home = release.metadata.namespace.clone().unwrap_or_default();
             let name = release.metadata.name.clone().unwrap_or_default();
@@ -528,7 +535,13 @@ impl<'a> Play<'a> {
                         edges.map(|until| until.0).any(|until| until > now + valid.get())
                     });
                     if in_vain {
-                        later |= self.all_but_people(&release, environment, p);
+                        let (of, at) = (path(&release), p.name.clone());
+                        if self.are_enough(&release, &p.name, gate, approval) {
+                            unsigned.insert((of.clone(), at.clone(), gate.to_owned()));
+                        }
+                        if self.all_but_people(&release, environment, p) {
+                            later.insert((of, at));
+                        }
                         continue;
                     }
                     for person in self.wanted(gate, approval).into_iter().flat_map(|a| &a.people) {
@@ -569,11 +582,12 @@ impl<'a> Play<'a> {
                 }
             }
         }
-        let asked = match (decisions.is_empty(), later) {
+        let asked = match (decisions.is_empty(), later.is_empty()) {
             (false, _) => Asked::Signed,
-            (true, true) => Asked::Later,
-            (true, false) => Asked::Nobody,
+            (true, false) => Asked::Later,
+            (true, true) => Asked::Nobody,
         };
+        (self.later, self.unsigned) = (later, unsigned);
         for (home, spec) in decisions {
             self.world.decide(&home, spec)?;
         }
@@ -628,12 +642,7 @@ impl<'a> Play<'a> {
         }
         let mut releases: Vec<Way> = Vec::new();
         for release in self.world.releases() {
-            releases.push(way(
-                &release,
-                &environments,
-                &told,
-                (&self.pre_states, &self.assumed),
-            ));
+            releases.push(way(&release, &environments, &told, &self));
         }
         // Who is first in one environment is first in the picture.
         releases.sort_by_key(|way| way.promotions.iter().filter_map(|leg| leg.entered_at).min());
@@ -691,9 +700,14 @@ fn rests(release: &Release, p: &Promotion) -> bool {
     }
 }
 
-/// It holds the promotion, and time alone does not change that. An approval that expires makes nothing better.
+/// It holds the promotion, and time alone does not change that: neither where an approval expires, nor where the sight of
+/// windows that are all too short ends.
 fn for_good(check: &Check) -> bool {
-    let helped_by_time = check.until.is_some() && check.reason != reasons::APPROVALS_MISSING;
+    let helped_by_time = check.until.is_some()
+        && !matches!(
+            check.reason.as_str(),
+            reasons::APPROVALS_MISSING | WINDOW_TOO_SHORT
+        );
     let holds = !check.advisory && check.state != CheckState::Satisfied;
     holds && (check.state == CheckState::Failed || !helped_by_time)
 }
@@ -729,7 +743,7 @@ fn way(
     release: &Release,
     environments: &[Arc<Environment>],
     told: &HashMap<(&str, &str), Vec<&Entry>>,
-    (pre_states, assumed): (&HashMap<(String, String), PreState>, &BTreeSet<Spot>),
+    play: &Play<'_>,
 ) -> Way {
     let called = path(release);
     let promotions: Vec<&Promotion> = release.status.iter().flat_map(|s| &s.environments).collect();
@@ -741,10 +755,17 @@ fn way(
                 .find(|e| e.metadata.name.as_deref() == Some(&p.name));
             let stage = environment.map_or(Stage::Development, |e| e.spec.stage);
             let entries = told.get(&(called.as_str(), p.name.as_str()));
-            let kept = pre_states.get(&(called.clone(), p.name.clone()));
+            let kept = play.pre_states.get(&(called.clone(), p.name.clone()));
             let entries = entries.map(Vec::as_slice).unwrap_or_default();
-            let restores = kept.map(|kept| restores(kept, assumed)).unwrap_or_default();
-            leg(p, stage, entries, restores)
+            let restores = kept.map(|kept| restores(kept, &play.assumed)).unwrap_or_default();
+            let held_by = p.checks.iter().filter(|check| {
+                let gate = (called.clone(), p.name.clone(), check.name.clone());
+                p.state == State::Waiting && for_good(check) && !play.unsigned.contains(&gate)
+            });
+            Leg {
+                held_by: held_by.map(|check| check.name.clone()).collect(),
+                ..leg(p, stage, entries, restores)
+            }
         })
         .collect();
     let any = |state| promotions.iter().any(|p| p.state == state);
@@ -755,7 +776,10 @@ fn way(
         Outcome::Superseded
     } else if over {
         Outcome::Reached
-    } else if promotions.iter().any(|p| !rests(release, p)) {
+    } else if promotions
+        .iter()
+        .any(|p| !rests(release, p) || play.later.contains(&(called.clone(), p.name.clone())))
+    {
         Outcome::UnderWay
     } else {
         Outcome::Blocked
@@ -830,15 +854,7 @@ fn leg(p: &Promotion, stage: Stage, entries: &[&Entry], restores: Vec<String>) -
         earliest: earliest.filter(|_| waits && entered.is_none()),
         restores,
         steps,
-        held_by: if waits {
-            p.checks
-                .iter()
-                .filter(|c| for_good(c))
-                .map(|c| c.name.clone())
-                .collect()
-        } else {
-            vec![]
-        },
+        held_by: vec![],
     }
 }
 

@@ -132,6 +132,47 @@ fn with_one_approver_too_few_it_is_blocked_and_nobody_signs_for_a_year() {
 }
 
 #[test]
+fn who_would_sign_in_time_blocks_nothing() {
+    // Sooner than three days before the planned start an approval would have expired.
+    let planned = "  schedule: [{ environment: production, start: 2026-12-01T19:00:00Z }]\n";
+    let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
+    let (text, _second) = text.rsplit_once("---\n").unwrap();
+    let until = ["--until", "2026-11-25T09:00:00Z", "--now", "2026-11-23T09:00:00Z"];
+    let words = [
+        &["simulate", "-f", "-", "--approve", "release-board@bob,carol"],
+        &until[..],
+    ]
+    .concat();
+    let (exit, printed) = signalbox(&words, &format!("{text}{planned}"));
+    assert_eq!(exit, Ok(2), "{printed}");
+    assert!(
+        printed.contains("=> is still under way when this ends"),
+        "{printed}"
+    );
+
+    let short = text.replace("duration: 4h", "duration: 10m");
+    let words = [
+        "simulate",
+        "-f",
+        "-",
+        "--approve",
+        "release-board@bob,carol",
+        "--now",
+        "2026-11-23T09:00:00Z",
+    ];
+    let (exit, printed) = signalbox(&words, &short);
+    assert_eq!(exit, Ok(2), "{printed}");
+    assert!(
+        printed.contains("=> blocked by WindowOpen: production is Waiting"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("production  Waiting           waits for somebody who mends it"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_release_on_hold_is_blocked_by_the_hold() {
     let (exit, printed) = tuesday(
         "  hold: { reason: the board meets first }\n",
