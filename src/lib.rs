@@ -8,22 +8,33 @@
 //!                └───────────────── watch events ───────────────────┘
 //! ```
 //!
-//! The arrows run one way: [`api`] knows nobody; [`decide`] knows `api`; [`observe`] and [`apply`] know both and speak
-//! through [`cluster`]; [`operator`] ties them; [`simulate`] lets them run in memory and virtual time; [`manifests`]
-//! are what people keep in files, [`lint`] judges them, [`timeline`] plays them forward; [`cli`] stands on top.
+//! The arrows run one way: [`api`] knows nobody; [`domain`] knows Kubernetes and time; [`decide`] stands on both; [`stored`] is what is
+//! kept in the cluster, and [`cache`] what this process knows; [`observe`] answers what `decide` asks, and [`apply`] carries out what it says, both through [`cluster`];
+//! [`reconcile`] is one pass, and [`operator`] runs passes; [`world`] lets them run in memory and virtual time; [`manifests`]
+//! are what people keep in files, [`lint`] judges them, [`view`] is what people read; [`access`] reads RBAC; [`cli`]
+//! stands on top.
 
+pub mod access;
 pub mod api;
 pub mod apply;
+pub mod cache;
 pub mod cli;
 pub mod cluster;
 pub mod decide;
-pub mod expressions;
+pub mod domain;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod gitops;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod kinds;
 pub mod lint;
 pub mod manifests;
-mod mutation;
 pub mod observe;
 pub mod operator;
-pub mod simulate;
-pub mod timeline;
+pub mod reconcile;
+pub mod stored;
+pub mod view;
+pub mod world;

@@ -4,7 +4,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use crate::api::rules;
+
+/// The check that an Accept may name as its subject: the release then enters targets that are not healthy.
+pub const ENVIRONMENT_AVAILABLE: &str = "EnvironmentAvailable";
 
 /// What a Decision does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +18,8 @@ pub enum Action {
     Reject,
     /// Restores what ran before.
     BackOut,
-    /// Takes the promotion as Succeeded although something failed.
+    /// Takes the promotion as Succeeded although something failed; before the entry, takes the target as it is: left Unsettled, or
+    /// not healthy.
     Accept,
     /// Ends the promotion as Failed and leaves the target Unsettled.
     Abandon,
@@ -24,6 +28,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// Its name in manifests.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +52,8 @@ impl Action {
     derive = "PartialEq",
     shortname = "dec",
     category = "signalbox",
+    selectable = ".spec.release",
+    selectable = ".spec.planHash",
     doc = "One act of one authenticated person: approve, reject, back out, accept, abandon or retry. Immutable.",
     validation = Rule::new("self.spec == oldSelf.spec")
         .message("a Decision is immutable: create another one instead")
@@ -64,8 +71,10 @@ impl Action {
         .message("Approve and Reject need subject (the gate), role and planHash (from the Release's status)"),
     validation = Rule::new("self.action in ['Approve', 'Reject'] || has(self.attempt)")
         .message("BackOut, Accept, Abandon and Retry need attempt: the number that stands on the Release's status"),
-    validation = Rule::new("self.action in ['Approve', 'Reject'] || !(has(self.subject) || has(self.role) || has(self.planHash))")
-        .message("subject, role and planHash belong to Approve and Reject only")
+    validation = Rule::new("self.action in ['Approve', 'Reject'] || !(has(self.role) || has(self.planHash))")
+        .message("role and planHash belong to Approve and Reject only"),
+    validation = Rule::new("self.action in ['Approve', 'Reject'] || !has(self.subject) || (self.action == 'Accept' && self.subject == 'EnvironmentAvailable')")
+        .message("subject belongs to Approve and Reject, and to an Accept of EnvironmentAvailable")
 )]
 pub struct DecisionSpec {
     /// The Release in this namespace.
@@ -75,7 +84,8 @@ pub struct DecisionSpec {
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
     pub action: Action,
-    /// The approval gate that is answered (Approve, Reject).
+    /// The approval gate that is answered (Approve, Reject); `EnvironmentAvailable` to let a release into targets that are not
+    /// healthy (Accept).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub subject: Option<String>,

@@ -40,6 +40,7 @@ impl GoDuration {
         Self { text, seconds }
     }
 
+    /// As a duration, of whole seconds.
     #[must_use]
     pub fn get(&self) -> SignedDuration {
         SignedDuration::from_secs(self.seconds)

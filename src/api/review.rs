@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use crate::api::meta::Time;
 
 /// How the release went, in the reviewer's judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,11 @@ pub struct ReviewAction {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview").field_path(".release"))]
+#[x_kube(
+    validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview").field_path(".release"),
+    validation = Rule::new("self.reviewer == oldSelf.reviewer").message("a review's reviewer is immutable: write another ReleaseReview").field_path(".reviewer"),
+    validation = Rule::new("!has(oldSelf.outcome) || has(self.outcome)").message("an outcome can be changed, but not be taken back").field_path(".outcome")
+)]
 pub struct ReleaseReviewSpec {
     /// The Release in this namespace; one review each, the oldest counts.
     #[schemars(length(min = 1, max = 253))]

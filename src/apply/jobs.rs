@@ -3,30 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::{Applier, Progress};
 use crate::api::reasons;
-use crate::cluster::Trouble;
-use crate::cluster::deployer::{Mode, Object};
-use crate::cluster::requests::{Requests, Targets};
-use crate::decide::deploying;
+use crate::apply::{Applier, Progress};
+use crate::cache::memory::{Memory, Retried};
+use crate::cluster::requests::{Mode, Object, Requests, Targets};
+use crate::cluster::trouble::Trouble;
 use crate::decide::facts::Observed;
-use crate::observe::memory::{Memory, Retried};
-
-/// A finished Job is kept for a day where its template does not say otherwise.
-const KEPT_SECONDS: i64 = 24 * 3600;
-
-/// A Job to be made.
-pub(super) struct Start {
-    pub environment: String,
-    pub namespace: String,
-    pub attempt: i64,
-    pub check: String,
-    pub name: String,
-    pub template: String,
-    pub timeout_seconds: i64,
-}
+use crate::decide::job_start::Start;
 
 impl<C: Requests> Applier<'_, C> {
     pub(super) async fn start_job(
@@ -38,18 +23,17 @@ impl<C: Requests> Applier<'_, C> {
     ) -> Result<Progress, Trouble> {
         let key = format!("{}/{}", start.environment, start.check);
         match self.try_start(o, &start).await {
-            Ok(job) => {
-                tracing::info!(
-                    environment = start.environment,
-                    attempt = start.attempt,
-                    step = "job",
-                    job = start.name,
-                    "job started"
-                );
-                memory.jobs.remove(&key);
-                if let Some(job) = job {
-                    self.wrote(|index| index.put_job(&start.namespace, &start.name, Arc::new(job).into()));
+            Ok((job, digest)) => {
+                if remember_made(memory, &key, &job, digest) {
+                    tracing::info!(
+                        environment = start.environment,
+                        attempt = start.attempt,
+                        step = "job",
+                        job = start.name,
+                        "job started"
+                    );
                 }
+                self.wrote(|index| index.put_job(&start.namespace, &start.name, Arc::new(job).into()));
                 Ok(Progress::Again)
             }
             Err(message) => {
@@ -60,13 +44,39 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    async fn try_start(&self, o: &Observed, start: &Start) -> Result<Option<Value>, String> {
-        let deployer = self.observer.deployer(
-            &start.namespace,
-            &o.release_path(),
-            &start.environment,
-            start.attempt,
-        );
+    /// Tried once: a Job that cannot be stopped keeps nobody from putting back what was there before, and its own deadline
+    /// ends it.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn stop_job(
+        &self,
+        o: &Observed,
+        environment: &str,
+        namespace: &str,
+        attempt: i64,
+        name: &str,
+        uid: &str,
+        memory: &mut Memory,
+    ) {
+        let deployer = self.deployer(namespace, o, environment, attempt);
+        let object = Object {
+            api_version: "batch/v1",
+            kind: "Job",
+            name,
+        };
+        match deployer.delete(object, uid).await {
+            Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
+                tracing::info!(environment, attempt, step = "stop-job", job = name, "job stopped");
+            }
+            Err(trouble) => {
+                tracing::warn!(environment, attempt, step = "stop-job", job = name, %trouble, "job not stopped");
+            }
+        }
+        memory.jobs_stopped.insert(uid.to_owned());
+    }
+
+    /// The Job, and the digest of the template where it was made from it just now.
+    async fn try_start(&self, o: &Observed, start: &Start) -> Result<(Value, Option<String>), String> {
+        let deployer = self.deployer(&start.namespace, o, &start.environment, start.attempt);
         let template = Object {
             api_version: "batch/v1",
             kind: "CronJob",
@@ -87,7 +97,7 @@ impl<C: Requests> Applier<'_, C> {
                 "{place} is not suspended: set spec.suspend, it is only a template"
             ));
         }
-        let job = job_from(&cron_job, o, start);
+        let job = start.job(o, &cron_job);
         let object = Object {
             api_version: "batch/v1",
             kind: "Job",
@@ -95,10 +105,10 @@ impl<C: Requests> Applier<'_, C> {
         };
         self.term.holds().map_err(|over| over.to_string())?;
         match deployer.create(object, &job, Mode::Real).await {
-            Ok(job) => Ok(Some(job)),
-            // Made before a crash: the watch shows it.
+            Ok(job) => Ok((job, Some(crate::decide::job_start::template_digest(&cron_job)))),
+            // Made before a crash, or by somebody else: the next pass finds out.
             Err(Trouble::AlreadyExists) => match deployer.get(object).await {
-                Ok(job) => Ok(Some(job)),
+                Ok(job) => Ok((job, None)),
                 Err(trouble) => Err(format!("Job {} could not be read: {trouble}", start.name)),
             },
             Err(trouble) => Err(format!(
@@ -109,40 +119,51 @@ impl<C: Requests> Applier<'_, C> {
     }
 }
 
-fn job_from(cron_job: &Value, o: &Observed, start: &Start) -> Value {
-    let template = cron_job
-        .pointer("/spec/jobTemplate")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
-    let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
-    if let Some(spec) = spec.as_object_mut() {
-        // A template that removes its Jobs sooner would have them run again before their verdict is written down.
-        let kept = spec
-            .get("ttlSecondsAfterFinished")
-            .and_then(Value::as_i64)
-            .unwrap_or(0);
-        spec.insert(
-            "ttlSecondsAfterFinished".to_owned(),
-            json!(kept.max(KEPT_SECONDS)),
-        );
-        spec.entry("activeDeadlineSeconds")
-            .or_insert(json!(start.timeout_seconds));
-    }
-    let copied = |field: &str| {
-        template
-            .pointer(&format!("/metadata/{field}"))
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default()
+/// Whether `job` was made just now: then the digest of its template is known. One that was there already ends no trouble: who made it
+/// is still to be found out, and the pauses between the tries go on growing.
+fn remember_made(memory: &mut Memory, key: &str, job: &Value, digest: Option<String>) -> bool {
+    let Some(digest) = digest else {
+        return false;
     };
-    let (mut labels, annotations): (Map<_, _>, Map<_, _>) = (copied("labels"), copied("annotations"));
-    let check = start.check.trim_start_matches("verification/");
-    for (key, value) in deploying::labels(o, &start.environment, start.attempt, check) {
-        labels.insert(key, value.into());
+    if let Some(uid) = job.pointer("/metadata/uid").and_then(Value::as_str) {
+        memory.jobs_made.insert(uid.to_owned(), digest);
     }
-    json!({
-        "apiVersion": "batch/v1", "kind": "Job",
-        "metadata": { "name": start.name, "namespace": start.namespace, "labels": labels, "annotations": annotations },
-        "spec": spec,
-    })
+    memory.jobs.remove(key);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decide::fixtures::{morning, seconds};
+
+    #[test]
+    fn a_job_that_was_there_already_ends_no_trouble() {
+        let key = "sit/smoke";
+        let job = json!({ "metadata": { "uid": "j1" } });
+        let retried = |memory: &Memory| {
+            Retried::after(
+                memory.jobs.get(key),
+                reasons::JOB_TROUBLE,
+                "quota".to_owned(),
+                morning(),
+            )
+        };
+        let mut memory = Memory::default();
+        for pause in [5, 10, 20] {
+            let trouble = retried(&memory);
+            assert_eq!(trouble.trouble.again_at, morning() + seconds(pause), "it grows");
+            memory.jobs.insert(key.to_owned(), trouble);
+            assert!(
+                !remember_made(&mut memory, key, &job, None),
+                "it is not told as started"
+            );
+        }
+        assert!(memory.jobs_made.is_empty());
+        assert!(remember_made(&mut memory, key, &job, Some("sha256:a".to_owned())));
+        assert_eq!(memory.jobs_made.get("j1").map(String::as_str), Some("sha256:a"));
+        assert!(memory.jobs.is_empty());
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every effect is safe to repeat. Between any two of them the process may be asked to stop.
 
+mod claims;
 mod jobs;
 mod targets;
 
@@ -10,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::runtime::events::{Event, EventType};
@@ -19,21 +19,20 @@ use serde_json::json;
 
 use crate::api::environment::EnvironmentStatus;
 use crate::api::{
-    Environment, LABEL_ATTEMPT, LABEL_ENVIRONMENT, LABEL_RELEASE, OCCUPIED_FINALIZER, RELEASE_FINALIZER,
-    Release, UNSETTLED,
+    Environment, LABEL_ATTEMPT, LABEL_ENVIRONMENT, LABEL_RELEASE, LABEL_RELEASE_UID, OCCUPIED_FINALIZER,
+    RELEASE_FINALIZER, Release,
 };
-use crate::cluster::Trouble;
-use crate::cluster::requests::Requests;
+use crate::cache::index::{Index, Key};
+use crate::cache::knowledge::Knowledge;
+use crate::cache::memory::Memory;
+use crate::cluster::requests::{Requests, promotion_name};
 use crate::cluster::term::Term;
-use crate::decide::facts::{Claim, Holder, Observed, StoredPreState};
+use crate::cluster::trouble::Trouble;
+use crate::decide::facts::{Observed, Remembered, Settings};
 use crate::decide::prestate::PreState;
-use crate::decide::{Action, Announcement, Transition};
-use crate::observe::index::{Index, Key};
-use crate::observe::memory::Memory;
-use crate::observe::{Observer, claims};
-
-/// Label: the uid of the Release that a pre-state belongs to.
-pub const LABEL_RELEASE_UID: &str = "signalbox.dev/release-uid";
+use crate::decide::step::{Action, Announcement, Transition};
+use crate::domain::text::{cut, printable};
+use crate::stored::{pre_states, remembered};
 
 /// What became of a set of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +47,17 @@ pub enum Progress {
 
 /// Writes to the world.
 pub struct Applier<'a, C: Requests = Client> {
-    pub observer: &'a Observer<C>,
+    /// Who carries out requests with the operator's own rights.
+    pub client: &'a C,
+    /// What is told what was written.
+    pub knowledge: &'a Knowledge,
+    /// How the operator was set up.
+    pub settings: &'a Settings,
     /// The object that is worked on, which need not be woken by what is written in its name.
     pub own: Option<&'a Key>,
+    /// Who Events are from.
     pub reporter: &'a C::Reporter,
+    /// True once the process is to end: no effect begins after that.
     pub stopping: &'a AtomicBool,
     /// Effects have no use for a process that no longer leads, and some could do harm.
     pub term: &'a Term,
@@ -60,7 +66,7 @@ pub struct Applier<'a, C: Requests = Client> {
 impl<C: Requests> Applier<'_, C> {
     /// Lets the index know what has just been written. The pass goes on by itself: whoever else it concerns is woken.
     fn wrote(&self, change: impl FnOnce(&mut Index) -> Vec<Key>) {
-        self.observer.wrote(self.own, change);
+        self.knowledge.wrote(self.own, change);
     }
 
     /// Persists a status, then announces what it says.
@@ -69,7 +75,7 @@ impl<C: Requests> Applier<'_, C> {
     /// [`Trouble::Conflict`] where the Release has changed since it was observed; nothing is written then.
     pub async fn transition(&self, o: &Observed, transition: Transition) -> Result<(), Trouble> {
         let written = self
-            .client()
+            .client
             .put_release_status(&o.release.metadata, &transition.status)
             .await?;
         for promotion in &transition.status.environments {
@@ -80,7 +86,7 @@ impl<C: Requests> Applier<'_, C> {
                     attempt = promotion.attempt,
                     step = promotion.state.as_str(),
                     from = was.map_or("-", |s| s.as_str()),
-                    message = promotion.message.as_deref().unwrap_or_default(),
+                    says = promotion.message.as_deref().unwrap_or_default(),
                     "promotion moved"
                 );
             }
@@ -101,18 +107,21 @@ impl<C: Requests> Applier<'_, C> {
                     EventType::Normal
                 },
                 reason: announcement.reason.to_owned(),
-                note: Some(announcement.note),
+                note: Some(cut(printable(&announcement.note))),
                 // Environments are kept apart also where Events are shown by reason and action.
                 action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
-            if let Err(error) = self.client().publish(self.reporter, &event, &reference).await {
+            if let Err(error) = self.client.publish(self.reporter, &event, &reference).await {
                 tracing::warn!(%error, reason = announcement.reason, "an Event could not be written");
             }
         }
     }
 
-    /// Carries out effects one after another.
+    /// Carries out effects one after another, until one of them fails.
+    ///
+    /// # Errors
+    /// What kept an effect from taking place; those before it have.
     pub async fn act(
         &self,
         o: &Observed,
@@ -153,34 +162,8 @@ impl<C: Requests> Applier<'_, C> {
                 environment,
                 claim,
                 holder,
-            } => {
-                let lease = claims::write(&claim.namespace, &holder, &o.release_path());
-                tracing::info!(
-                    environment,
-                    attempt = holder.attempt,
-                    step = "take-over",
-                    from = claim.release,
-                    "claim taken over"
-                );
-                self.replace_lease(&claim, lease).await
-            }
-            Action::MarkUnsettled { environment, claim } => {
-                let holder = claim.holder.clone();
-                let Some(holder) = holder else {
-                    return Ok(Progress::Later);
-                };
-                let mut lease = claims::write(&claim.namespace, &holder, &claim.release);
-                lease
-                    .annotations_mut()
-                    .insert(UNSETTLED.to_owned(), "true".to_owned());
-                tracing::info!(
-                    environment,
-                    attempt = holder.attempt,
-                    step = "unsettled",
-                    "claim kept: a decision is owed"
-                );
-                self.replace_lease(&claim, lease).await
-            }
+            } => self.take_over(o, &environment, &claim, &holder).await,
+            Action::MarkUnsettled { environment, claim } => self.mark_unsettled(&environment, &claim).await,
             Action::ReleaseClaim { environment, claim } => {
                 tracing::info!(
                     environment,
@@ -199,6 +182,18 @@ impl<C: Requests> Applier<'_, C> {
                 memory.pre_states.remove(&name);
                 memory.predecessors.remove(&name);
                 self.delete_pre_state(&name, &uid).await
+            }
+            Action::Remember(what) => self.remember(o, &what).await,
+            Action::StopJob {
+                environment,
+                namespace,
+                attempt,
+                name,
+                uid,
+            } => {
+                self.stop_job(o, &environment, &namespace, attempt, &name, &uid, memory)
+                    .await;
+                Ok(Progress::Again)
             }
             Action::Change {
                 environment,
@@ -219,27 +214,9 @@ impl<C: Requests> Applier<'_, C> {
                 )
                 .await
             }
-            Action::StartJob {
-                environment,
-                namespace,
-                attempt,
-                check,
-                name,
-                template,
-                timeout_seconds,
-            } => {
-                let job = jobs::Start {
-                    environment,
-                    namespace,
-                    attempt,
-                    check,
-                    name,
-                    template,
-                    timeout_seconds,
-                };
-                self.start_job(o, job, memory, now).await
-            }
+            Action::StartJob(start) => self.start_job(o, start, memory, now).await,
             Action::Adopt { decision, uid } => self.adopt(o, &decision, &uid).await,
+            Action::Disown { decision, uid } => self.owned(o, &decision, &uid, json!([])).await,
         }
     }
 
@@ -252,7 +229,7 @@ impl<C: Requests> Applier<'_, C> {
         let patch = json!({ "metadata": {
             "resourceVersion": o.release.metadata.resource_version, "uid": o.uid(), "finalizers": finalizers
         } });
-        match self.client().patch_release(o.namespace(), o.name(), &patch).await {
+        match self.client.patch_release(o.namespace(), o.name(), &patch).await {
             Ok(written) => {
                 let gone = written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty();
                 self.wrote(|index| {
@@ -270,97 +247,16 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    fn client(&self) -> &C {
-        self.observer.client()
+    /// The deployer of `namespace`, on behalf of a promotion of that Release.
+    fn deployer(&self, namespace: &str, o: &Observed, environment: &str, attempt: i64) -> C::Deployer {
+        let promotion = promotion_name(&o.release_path(), environment, attempt);
+        self.client
+            .deployer(&self.settings.deployer, namespace, &promotion)
     }
 
     /// The operator's own namespace.
     fn home(&self) -> &str {
-        &self.observer.settings().operator_namespace
-    }
-
-    async fn claim(
-        &self,
-        o: &Observed,
-        environment: &str,
-        namespace: &str,
-        holder: &Holder,
-    ) -> Result<Progress, Trouble> {
-        let lease = claims::write(namespace, holder, &o.release_path());
-        let name = lease.name_any();
-        match self.client().create_lease(self.home(), &lease).await {
-            Ok(written) => {
-                tracing::info!(
-                    environment,
-                    attempt = holder.attempt,
-                    step = "claim",
-                    namespace,
-                    "claimed"
-                );
-                self.remember_claim(&written);
-                Ok(Progress::Again)
-            }
-            // Ours from before a crash, or another's: whichever, the next pass reads it.
-            Err(Trouble::AlreadyExists) => self.refresh_claim(&name).await,
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    async fn replace_lease(&self, claim: &Claim, mut lease: Lease) -> Result<Progress, Trouble> {
-        lease.metadata.resource_version = Some(claim.resource_version.clone());
-        lease.metadata.uid = Some(claim.uid.clone());
-        match self
-            .client()
-            .replace_lease(self.home(), &claim.name, &lease)
-            .await
-        {
-            Ok(written) => {
-                self.remember_claim(&written);
-                Ok(Progress::Again)
-            }
-            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    async fn release_claim(&self, claim: &Claim) -> Result<Progress, Trouble> {
-        match self
-            .client()
-            .delete_lease(self.home(), &claim.name, &claim.uid, &claim.resource_version)
-            .await
-        {
-            Ok(()) => {
-                self.wrote(|index| index.remove_claim(&claim.name, &claim.uid));
-                Ok(Progress::Again)
-            }
-            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    /// Reads the Lease again, so that the next pass knows who has it.
-    async fn refresh_claim(&self, name: &str) -> Result<Progress, Trouble> {
-        match self.client().lease(self.home(), name).await? {
-            Some(lease) => self.remember_claim(&lease),
-            None => {
-                let uid = self
-                    .observer
-                    .index()
-                    .claims()
-                    .find(|c| c.name == name)
-                    .map(|c| c.uid.clone());
-                if let Some(uid) = uid {
-                    self.wrote(|index| index.remove_claim(name, &uid));
-                }
-            }
-        }
-        Ok(Progress::Again)
-    }
-
-    fn remember_claim(&self, lease: &Lease) {
-        if let Some(claim) = claims::read(lease) {
-            self.wrote(|index| index.put_claim(claim));
-        }
+        &self.settings.operator_namespace
     }
 
     async fn capture(
@@ -370,9 +266,12 @@ impl<C: Requests> Applier<'_, C> {
         name: &str,
         pre_state: &PreState,
     ) -> Result<Progress, Trouble> {
+        let content = pre_state.stored();
+        let bytes = content.to_string().len();
         let revision = ControllerRevision {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
+                annotations: Some(pre_states::annotations(o.namespace(), bytes)),
                 labels: Some(BTreeMap::from([
                     (LABEL_RELEASE.to_owned(), o.name().to_owned()),
                     (LABEL_RELEASE_UID.to_owned(), o.uid().to_owned()),
@@ -381,10 +280,10 @@ impl<C: Requests> Applier<'_, C> {
                 ])),
                 ..ObjectMeta::default()
             },
-            data: Some(RawExtension(json!(pre_state))),
+            data: Some(RawExtension(content)),
             revision: pre_state.attempt,
         };
-        match self.client().create_revision(self.home(), &revision).await {
+        match self.client.create_revision(self.home(), &revision).await {
             Ok(written) => {
                 tracing::info!(
                     environment,
@@ -393,13 +292,13 @@ impl<C: Requests> Applier<'_, C> {
                     pre_state = name,
                     "pre-state kept"
                 );
-                self.known_pre_state(o, environment, &written);
+                self.known_pre_state(&written);
                 Ok(Progress::Again)
             }
             // Kept before a crash: the next pass reads it and compares.
             Err(Trouble::AlreadyExists) => {
-                if let Some(kept) = self.client().revision_metadata(self.home(), name).await? {
-                    self.known_pre_state(o, environment, &kept);
+                if let Some(kept) = self.client.revision_metadata(self.home(), name).await? {
+                    self.known_pre_state(&kept);
                 }
                 Ok(Progress::Again)
             }
@@ -407,13 +306,42 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    fn known_pre_state(&self, o: &Observed, environment: &str, metadata: &ObjectMeta) {
-        let stored = StoredPreState {
-            name: metadata.name.clone().unwrap_or_default(),
-            uid: metadata.uid.clone().unwrap_or_default(),
-            release_uid: o.uid().to_owned(),
-            environment: environment.to_owned(),
+    async fn remember(&self, o: &Observed, what: &Remembered) -> Result<Progress, Trouble> {
+        let revision = remembered::write(what, o.uid());
+        let (written, progress) = match self.client.create_revision(self.home(), &revision).await {
+            Ok(written) => {
+                tracing::info!(
+                    environment = what.environment,
+                    step = "remember",
+                    version = what.version,
+                    "what Succeeded is remembered"
+                );
+                (Some(written), Progress::Again)
+            }
+            // Ours from before a crash, or an older one that the watch has not shown yet: the next pass compares.
+            Err(Trouble::AlreadyExists) => {
+                let there = self.client.revision_metadata(self.home(), &what.name).await?;
+                let ours = there.as_ref().and_then(remembered::read);
+                let same = ours.is_some_and(|there| there.version == what.version);
+                let progress = if same { Progress::Again } else { Progress::Later };
+                (there, progress)
+            }
+            Err(trouble) => return Err(trouble),
         };
+        if let Some(known) = written.as_ref().and_then(remembered::read) {
+            self.wrote(|index| index.put_remembered(known));
+        }
+        if progress == Progress::Later {
+            return Err(Trouble::Conflict(format!(
+                "{} remembers another version",
+                what.name
+            )));
+        }
+        Ok(progress)
+    }
+
+    fn known_pre_state(&self, metadata: &ObjectMeta) {
+        let stored = pre_states::read(metadata);
         self.wrote(|index| index.put_pre_state(stored));
     }
 
@@ -422,14 +350,14 @@ impl<C: Requests> Applier<'_, C> {
     /// # Errors
     /// Anything but its absence.
     pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, Trouble> {
-        match self.client().delete_revision(self.home(), name, uid).await {
+        match self.client.delete_revision(self.home(), name, uid).await {
             Ok(()) | Err(Trouble::NotFound) => {
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
             // Another one of that name, which is none of ours to delete; or this one still, and then it is tried again.
             Err(Trouble::Conflict(why)) => {
-                let there = self.client().revision_metadata(self.home(), name).await?;
+                let there = self.client.revision_metadata(self.home(), name).await?;
                 if there.is_some_and(|there| there.uid.as_deref() == Some(uid)) {
                     return Err(Trouble::Conflict(why));
                 }
@@ -445,12 +373,18 @@ impl<C: Requests> Applier<'_, C> {
             "apiVersion": Release::api_version(&()), "kind": Release::kind(&()),
             "name": o.name(), "uid": o.uid(), "controller": false, "blockOwnerDeletion": false,
         }]);
-        let patch = json!({ "metadata": { "uid": uid, "ownerReferences": owner } });
-        match self
-            .client()
-            .patch_decision(o.namespace(), decision, &patch)
-            .await
-        {
+        self.owned(o, decision, uid, owner).await
+    }
+
+    async fn owned(
+        &self,
+        o: &Observed,
+        decision: &str,
+        uid: &str,
+        owners: serde_json::Value,
+    ) -> Result<Progress, Trouble> {
+        let patch = json!({ "metadata": { "uid": uid, "ownerReferences": owners } });
+        match self.client.patch_decision(o.namespace(), decision, &patch).await {
             Ok(written) => {
                 self.wrote(|index| index.put_decision(written.into()));
                 Ok(Progress::Again)
@@ -474,7 +408,7 @@ impl<C: Requests> Applier<'_, C> {
             "resourceVersion": environment.metadata.resource_version, "finalizers": finalizers
         } });
         match self
-            .client()
+            .client
             .patch_environment(&environment.name_any(), &patch)
             .await
         {
@@ -497,7 +431,7 @@ impl<C: Requests> Applier<'_, C> {
         status: EnvironmentStatus,
     ) -> Result<(), Trouble> {
         let written = self
-            .client()
+            .client
             .put_environment_status(&environment.metadata, &status)
             .await?;
         self.wrote(|index| index.put_environment(written.into()));

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Applier, Progress};
-use crate::cluster::Trouble;
-use crate::cluster::deployer::{Form, Mode, Object};
-use crate::cluster::requests::{Requests, Targets};
-use crate::decide::Change;
-use crate::decide::facts::Observed;
-use crate::observe::memory::{Memory, RememberedTarget, Retried};
-use crate::observe::{said, target_key};
+use crate::apply::{Applier, Progress};
+use crate::cache::memory::{MOST_GIVEN_BACK, Memory, RememberedTarget, Retried, target_key};
+use crate::cluster::requests::{Form, Mode, Object, Requests, Targets};
+use crate::cluster::trouble::{Trouble, said};
+use crate::decide::facts::{Observed, Restores};
+use crate::decide::step::Change;
 
 impl<C: Requests> Applier<'_, C> {
     #[allow(clippy::too_many_arguments)]
@@ -27,90 +25,21 @@ impl<C: Requests> Applier<'_, C> {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Progress, Trouble> {
-        let deployer = self
-            .observer
-            .deployer(namespace, &o.release_path(), environment, attempt);
+        let deployer = self.deployer(namespace, o, environment, attempt);
         let remembered = memory
             .targets
             .entry(target_key(environment, attempt, component))
             .or_default();
         // Also where nobody is left to hear the answer, because the pass takes too long.
         remembered.unsure = true;
-        let (verb, target, result) = match &change {
-            Change::Patch {
-                api_version,
-                kind,
-                name,
-                patch,
-            } => {
-                let object = Object {
-                    api_version,
-                    kind,
-                    name,
-                };
-                (
-                    "patch",
-                    format!("{kind} {name}"),
-                    deployer
-                        .patch(object, Form::StrategicMerge, patch, Mode::Real)
-                        .await
-                        .map(Some),
-                )
-            }
-            Change::Create { object: body } => {
-                let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-                let object = Object {
-                    api_version: text("/apiVersion"),
-                    kind: text("/kind"),
-                    name: text("/metadata/name"),
-                };
-                let target = format!("{} {}", object.kind, object.name);
-                (
-                    "create",
-                    target,
-                    deployer.create(object, body, Mode::Real).await.map(Some),
-                )
-            }
-            Change::Restore {
-                api_version,
-                kind,
-                name,
-                operations,
-            } => {
-                let object = Object {
-                    api_version,
-                    kind,
-                    name,
-                };
-                (
-                    "patch",
-                    format!("{kind} {name}"),
-                    deployer
-                        .patch(object, Form::JsonPatch, operations, Mode::Real)
-                        .await
-                        .map(Some),
-                )
-            }
-            Change::Delete {
-                api_version,
-                kind,
-                name,
-                uid,
-            } => {
-                let object = Object {
-                    api_version,
-                    kind,
-                    name,
-                };
-                (
-                    "delete",
-                    format!("{kind} {name}"),
-                    deployer.delete(object, uid).await.map(|()| None),
-                )
-            }
-        };
+        let given_back = matches!(change, Change::GiveBack { .. });
+        remembered.gave_back += u32::from(given_back);
+        let Sent { verb, target, result } = send(&deployer, &change).await;
         let forward = matches!(change, Change::Patch { .. } | Change::Create { .. });
-        let progress = match result {
+        if matches!(change, Change::Restore { .. }) && result.is_ok() {
+            remembered.restores = Some(counted(o, environment, remembered.restores.take(), now));
+        }
+        match result {
             Ok(written) => {
                 tracing::info!(
                     environment,
@@ -121,15 +50,30 @@ impl<C: Requests> Applier<'_, C> {
                     "target changed"
                 );
                 took_place(remembered, written, forward);
-                Progress::Again
+                if given_back {
+                    remembered.gave_back = MOST_GIVEN_BACK;
+                }
             }
             // Stale, gone, or there already: read it again and decide anew.
             Err(Trouble::Conflict(_) | Trouble::NotFound | Trouble::AlreadyExists) => {
                 remembered.read_live = true;
-                Progress::Again
+            }
+            // Whoever wrote in between may have moved our entry in the list, which the API server calls invalid.
+            Err(Trouble::Invalid(_)) if given_back && remembered.gave_back < MOST_GIVEN_BACK => {
+                remembered.unsure = false;
+                remembered.read_live = true;
+            }
+            // The backout is complete without it.
+            Err(trouble) if given_back && matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_)) => {
+                tracing::warn!(environment, attempt, component, %trouble, "managedFields were not given back");
+                remembered.unsure = false;
+                remembered.gave_back = MOST_GIVEN_BACK;
             }
             Err(trouble) => {
-                remembered.unsure = !matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_));
+                remembered.unsure = !matches!(
+                    trouble,
+                    Trouble::Forbidden(_) | Trouble::Denied(_) | Trouble::Invalid(_)
+                );
                 let (reason, message) = said(&target, verb, &trouble);
                 tracing::warn!(
                     environment,
@@ -140,15 +84,107 @@ impl<C: Requests> Applier<'_, C> {
                     "target not changed"
                 );
                 remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));
-                Progress::Again
+                remembered.refused = true;
             }
-        };
-        Ok(progress)
+        }
+        Ok(Progress::Again)
+    }
+}
+
+/// A change that was sent, and what came back: the object as it is now, where it is still there.
+struct Sent {
+    verb: &'static str,
+    /// Kind and name, for messages.
+    target: String,
+    result: Result<Option<Value>, Trouble>,
+}
+
+async fn send(deployer: &impl Targets, change: &Change) -> Sent {
+    let (verb, object) = match change {
+        Change::Patch {
+            api_version,
+            kind,
+            name,
+            ..
+        }
+        | Change::Restore {
+            api_version,
+            kind,
+            name,
+            ..
+        }
+        | Change::GiveBack {
+            api_version,
+            kind,
+            name,
+            ..
+        } => (
+            "patch",
+            Object {
+                api_version,
+                kind,
+                name,
+            },
+        ),
+        Change::Create { object: body } => ("create", described(body)),
+        Change::Delete {
+            api_version,
+            kind,
+            name,
+            ..
+        } => (
+            "delete",
+            Object {
+                api_version,
+                kind,
+                name,
+            },
+        ),
+    };
+    let result = match change {
+        Change::Patch { patch, .. } => deployer
+            .patch(object, Form::StrategicMerge, patch, Mode::Real)
+            .await
+            .map(Some),
+        Change::Restore { operations, .. } | Change::GiveBack { operations, .. } => deployer
+            .patch(object, Form::JsonPatch, operations, Mode::Real)
+            .await
+            .map(Some),
+        Change::Create { object: body } => deployer.create(object, body, Mode::Real).await.map(Some),
+        Change::Delete { uid, .. } => deployer.delete(object, uid).await.map(|()| None),
+    };
+    Sent {
+        verb,
+        target: format!("{} {}", object.kind, object.name),
+        result,
+    }
+}
+
+/// The object that `body` describes.
+fn described(body: &Value) -> Object<'_> {
+    let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    Object {
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        name: text("/metadata/name"),
+    }
+}
+
+/// One more restore, of the backout that is under way.
+fn counted(o: &Observed, environment: &str, before: Option<Restores>, now: Timestamp) -> Restores {
+    let backout = o.release.promotion(environment).and_then(|p| p.backout.as_ref());
+    let began = backout.and_then(|b| b.started_at.as_ref()).map(|t| t.0);
+    let count = before.filter(|r| r.began == began).map_or(0, |r| r.count);
+    Restores {
+        began,
+        count: count + 1,
+        last: now,
     }
 }
 
 fn took_place(remembered: &mut RememberedTarget, written: Option<Value>, forward: bool) {
     remembered.trouble = None;
+    remembered.refused = false;
     remembered.read_live = false;
     remembered.unsure = false;
     match written {

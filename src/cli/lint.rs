@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::output::{Paint, counted, ended};
-use super::{Exit, Terminal};
+use crate::cli::output::{Paint, counted, ended};
+use crate::cli::terminal::{Exit, Terminal};
 use crate::lint::{self, Report, Severity};
 use crate::manifests::Manifests;
-use crate::timeline::visible;
+use crate::view::timeline::visible;
 
 #[derive(clap::Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
     #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
     filenames: Vec<PathBuf>,
@@ -30,7 +30,11 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
+/// Prints what is found; 1 where something is an error.
+///
+/// # Errors
+/// A sentence: there is nothing to check, or the output cannot be written.
+pub(crate) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
     let manifests = Manifests::read(&options.filenames, terminal.input);
     let report = lint::lint(&manifests, &options.known_environments, terminal.now);
     let text = match options.output {

@@ -7,24 +7,21 @@ use std::path::Path;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::run::cluster;
 use crate::api::release::{State, Target};
 use crate::api::{Decision, Environment, Release, ReleaseReview};
-use crate::timeline::Cast;
+use crate::cli::kubeconfig::cluster;
+use crate::view::timeline::Cast;
 
 /// Puts what stands there beside what the files say. What stands in both is as the files have it, with the status that it
 /// has got in the cluster.
-pub(super) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(), String> {
-    // The choice is made once a process; whoever made it before chose the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = cluster(kubeconfig).await?;
-    let client = Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))?;
+pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(), String> {
+    let client = client(kubeconfig).await?;
 
-    let environments: Vec<Environment> = list(&Api::all(client.clone()), "environments").await?;
+    let environments: Vec<Environment> = list(&Api::all(client.clone())).await?;
     let known: BTreeSet<String> = cast.environments.iter().map(ResourceExt::name_any).collect();
     let unknown = |e: &Environment| !known.contains(&e.name_any());
     cast.environments.extend(environments.into_iter().filter(unknown));
@@ -41,10 +38,9 @@ pub(super) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(
         .collect();
     for home in &homes {
         releases(cast, &client, home).await?;
-        let decisions: Vec<Decision> = list(&Api::namespaced(client.clone(), home), "decisions").await?;
+        let decisions: Vec<Decision> = list(&Api::namespaced(client.clone(), home)).await?;
         cast.decisions.extend(decisions);
-        let reviews: Vec<ReleaseReview> =
-            list(&Api::namespaced(client.clone(), home), "releasereviews").await?;
+        let reviews: Vec<ReleaseReview> = list(&Api::namespaced(client.clone(), home)).await?;
         cast.reviews.extend(reviews);
     }
     targets(cast, &client, &homes).await?;
@@ -52,8 +48,16 @@ pub(super) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(
     Ok(())
 }
 
+/// The cluster of a kubeconfig, as its user.
+pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, String> {
+    // The choice is made once a process; whoever made it before chose the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = cluster(kubeconfig).await?;
+    Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))
+}
+
 async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), String> {
-    let live: Vec<Release> = list(&Api::namespaced(client.clone(), home), "releases").await?;
+    let live: Vec<Release> = list(&Api::namespaced(client.clone(), home)).await?;
     for release in live {
         let under_way = release.status.iter().flat_map(|s| &s.environments);
         let moving: Vec<&str> = under_way
@@ -136,14 +140,14 @@ async fn policies(client: &Client) -> Option<jiff::Timestamp> {
     policy.metadata.creation_timestamp.map(|created| created.0)
 }
 
-async fn list<K>(api: &Api<K>, what: &str) -> Result<Vec<K>, String>
+async fn list<K>(api: &Api<K>) -> Result<Vec<K>, String>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let listed = api.list(&ListParams::default()).await;
     listed
         .map(|list| list.items)
-        .map_err(|e| format!("cannot list {what} of the cluster: {e}"))
+        .map_err(|e| format!("cannot list {} of the cluster: {e}", K::plural(&())))
 }
 
 fn found<T>(answer: kube::Result<Option<T>>, what: &str) -> Result<Option<T>, String> {

@@ -1,17 +1,24 @@
 //! The command line: one file a subcommand.
 
+mod access;
+mod kubeconfig;
 mod lint;
 mod live;
+mod log;
 mod output;
+mod rights;
 mod run;
-mod simulate;
+pub(crate) mod simulate;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
+
+pub use terminal::{Exit, Terminal};
 
 /// A release manager's job, done in the cluster.
 #[derive(Parser)]
@@ -29,19 +36,9 @@ enum Command {
     Lint(lint::Options),
     /// Plays Releases forward: what enters when, what blocks it, and who is waited for
     Simulate(simulate::Options),
+    /// Tells who may request, approve and back out Releases, and who could get round the rules, from the cluster's RBAC
+    Access(access::Options),
 }
-
-/// What a command may use of its surroundings.
-pub struct Terminal<'a> {
-    pub input: &'a mut dyn Read,
-    pub output: &'a mut dyn Write,
-    /// Whether a person sees the output, in colour.
-    pub colour: bool,
-    pub now: Timestamp,
-}
-
-/// How a command ends: 0 all is well, 1 findings or bad input, 2 blocked.
-pub type Exit = u8;
 
 /// Carries out the command, on this process's standard input and output.
 ///
@@ -71,5 +68,6 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
         Command::Run(options) => run::run(options).await.map(|()| 0),
         Command::Lint(options) => lint::run(&options, terminal),
         Command::Simulate(options) => simulate::run(options, terminal).await,
+        Command::Access(options) => access::run(options, terminal).await,
     }
 }

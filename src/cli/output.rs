@@ -4,21 +4,25 @@ use std::io::{self, ErrorKind};
 
 /// Colours of a terminal, or nothing at all.
 #[derive(Clone, Copy)]
-pub(super) struct Paint(pub bool);
+pub(crate) struct Paint(pub bool);
 
 impl Paint {
+    /// `text` in red.
     pub fn red(self, text: &str) -> String {
         self.paint("31", text)
     }
 
+    /// `text` in yellow.
     pub fn yellow(self, text: &str) -> String {
         self.paint("33", text)
     }
 
+    /// `text` in green.
     pub fn green(self, text: &str) -> String {
         self.paint("32", text)
     }
 
+    /// `text` in bold.
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
@@ -33,7 +37,7 @@ impl Paint {
 }
 
 /// Whoever reads the output may stop reading, as `head` does; anything else is an error.
-pub(super) fn ended(error: io::Error) -> Result<(), String> {
+pub(crate) fn ended(error: io::Error) -> Result<(), String> {
     if error.kind() == ErrorKind::BrokenPipe {
         Ok(())
     } else {
@@ -42,6 +46,6 @@ pub(super) fn ended(error: io::Error) -> Result<(), String> {
 }
 
 /// `1 error`, `2 errors`.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -5,26 +5,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::GoDuration;
+use crate::cli::kubeconfig::cluster;
+use crate::cli::log::{self, LogFormat};
 use crate::decide::facts::Settings;
 use crate::operator;
 
 #[derive(clap::Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// A kubeconfig; without one the pod's ServiceAccount, else $KUBECONFIG
     #[arg(long, env = "SIGNALBOX_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
     /// The operator's own namespace: claims, pre-states and the leader's Lease stand there
     #[arg(long, env = "SIGNALBOX_NAMESPACE", default_value = "signalbox-system")]
     namespace: String,
-    /// Namespaces to watch, Releases' and targets'; none: everywhere
+    /// Namespaces to watch, Releases' and targets': nothing is seen of others; none: everywhere
     #[arg(long, env = "SIGNALBOX_WATCH_NAMESPACE", value_delimiter = ',')]
     watch_namespace: Vec<String>,
     /// Where /healthz, /readyz and /metrics are served
@@ -42,19 +42,30 @@ pub(super) struct Options {
     /// How much younger than its admission policy a Decision must be, and a Release that is approved
     #[arg(long, env = "SIGNALBOX_POLICY_SETTLE", default_value = "60s")]
     policy_settle: GoDuration,
+    /// How much may be kept for backouts of the Releases of one namespace, in all
+    #[arg(long, env = "SIGNALBOX_PRE_STATE_LIMIT", default_value = "64Mi", value_parser = size)]
+    pre_state_limit: u64,
     /// The one ServiceAccount name that is impersonated in target namespaces
     #[arg(long, env = "SIGNALBOX_DEPLOYER_NAME", default_value = "signalbox-deployer")]
     deployer_name: String,
+    /// Whether a target namespace lets nobody in that it does not name in the annotation signalbox.dev/accept; with false, one without that
+    /// annotation lets everybody in
+    #[arg(
+        long,
+        env = "SIGNALBOX_REQUIRE_CONSENT",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "true|false"
+    )]
+    require_consent: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-pub(super) async fn run(options: Options) -> Result<(), String> {
-    logging(options.log_format);
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// A sentence: no cluster, no log, or why the operator ended.
+pub(crate) async fn run(options: Options) -> Result<(), String> {
+    logging(options.log_format)?;
     // Two features of the dependency tree would each bring a provider; naming one settles it.
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -68,6 +79,11 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         signal(SignalKind::interrupt()).map_err(|e| format!("cannot listen for SIGINT: {e}"))?;
     let mut config = cluster(options.kubeconfig.as_deref()).await?;
     config.default_retry = false;
+    // Who reads the API server's audit log tells one version from another.
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(USER_AGENT),
+    ));
     let client = Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))?;
 
     let (stop, stopped) = watch::channel(false);
@@ -84,16 +100,18 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
     let config = operator::Config {
         settings: Settings {
             operator_namespace: options.namespace,
+            watch_namespaces: options
+                .watch_namespace
+                .into_iter()
+                .filter(|n| !n.is_empty())
+                .collect(),
             deployer: options.deployer_name,
+            require_consent: options.require_consent,
             health_grace: options.health_grace.get(),
             inconclusive_after: options.inconclusive_after.get(),
             policy_settle: options.policy_settle.get(),
+            pre_state_limit: options.pre_state_limit,
         },
-        watch_namespaces: options
-            .watch_namespace
-            .into_iter()
-            .filter(|n| !n.is_empty())
-            .collect(),
         listen: options.listen,
         identity: identity(),
         lease_duration: Duration::from_secs(15),
@@ -105,23 +123,23 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-pub(super) async fn cluster(kubeconfig: Option<&std::path::Path>) -> Result<Config, String> {
-    match kubeconfig {
-        // Which files were looked for in vain helps nobody who has named none.
-        None => Config::infer().await.map_err(|_| {
-            "no cluster: this is not a pod with a ServiceAccount, and $KUBECONFIG names no kubeconfig that can be read; \
-             name one with --kubeconfig"
-                .to_owned()
-        }),
-        Some(path) => {
-            let at = |e: &dyn std::fmt::Display| format!("kubeconfig {}: {e}", path.display());
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|e| at(&e))?;
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .map_err(|e| at(&e))
-        }
-    }
+/// Bytes, as in `64Mi`.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
+    let (number, shift) = units
+        .into_iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))
+        .unwrap_or((text, 0));
+    let digits = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+    let bytes = number.parse::<u64>().ok().filter(|_| digits);
+    let bytes = bytes.and_then(|number| number.checked_mul(1 << shift));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
+        "it must be a size above zero: a whole number of bytes, or one with Ki, Mi or Gi, as in 64Mi"
+            .to_owned()
+    })
 }
+
+const USER_AGENT: &str = concat!("signalbox/", env!("CARGO_PKG_VERSION"));
 
 /// A pod's name is the identity of all its containers' lives, so that a restarted one leads again at once. Elsewhere
 /// no two processes are the same.
@@ -135,21 +153,38 @@ fn identity() -> String {
         })
 }
 
-fn logging(format: LogFormat) {
+fn logging(format: LogFormat) -> Result<(), String> {
     let filter =
         EnvFilter::try_from_env("SIGNALBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match format {
-        LogFormat::Text => builder.with_writer(std::io::stderr).init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .with_writer(std::io::stderr)
-            .init(),
+    let colours = std::io::stderr().is_terminal();
+    tracing::subscriber::set_global_default(log::subscriber(format, filter, colours, std::io::stderr))
+        .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_whole_number_of_bytes_with_or_without_a_unit() {
+        for (text, bytes) in [("1", 1), ("64Ki", 64 << 10), ("64Mi", 64 << 20), ("2Gi", 2 << 30)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "Mi",
+            "0",
+            "0Mi",
+            "-1Mi",
+            "+1Mi",
+            "1.5Mi",
+            "64M",
+            "64 Mi",
+            "64mi",
+            "99999999999Gi",
+        ] {
+            let error = size(text).expect_err(text);
+            assert!(error.contains("as in 64Mi"), "{text}: {error}");
+        }
     }
 }

@@ -1,22 +1,25 @@
 //! `signalbox simulate`: what would become of Releases, played forward before anybody applies them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 
-use super::output::ended;
-use super::{Exit, Terminal, live};
+use crate::api::GROUP;
+use crate::cli::live;
+use crate::cli::output::ended;
+use crate::cli::terminal::{Exit, Terminal};
 use crate::lint;
 use crate::manifests::Manifests;
-use crate::timeline::{self, Approvals, Cast, Fail, Question, Timeline};
+use crate::view::timeline::{self, Approvals, Cast, Fail, Question, Timeline};
 
 /// A year, and the day that leap years have.
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 #[derive(clap::Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
     #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
     filenames: Vec<PathBuf>,
@@ -89,7 +92,11 @@ impl FromStr for Approvals {
     }
 }
 
-pub(super) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
+/// Prints what would happen; 2 where something is blocked.
+///
+/// # Errors
+/// A sentence: bad manifests, flags that fit nothing, a cluster that cannot be read, or output that cannot be written.
+pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
     let second = Timestamp::from_second(terminal.now.as_second()).unwrap_or(terminal.now);
     let now = options.now.unwrap_or(second);
     let until = match options.until {
@@ -105,7 +112,7 @@ pub(super) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
         let said: Vec<String> = refused.iter().map(ToString::to_string).collect();
         return Err(format!("the manifests are refused:\n{}", said.join("\n")));
     }
-    let mut cast = Cast::of(&manifests, forms);
+    let mut cast = cast(&manifests, forms);
     if options.cluster {
         live::join(&mut cast, options.kubeconfig.as_deref()).await?;
     }
@@ -123,6 +130,32 @@ pub(super) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
     };
     terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
     Ok(if timeline.reached() { 0 } else { 2 })
+}
+
+/// What stands in files: `forms` of our kinds, and every other object.
+pub(crate) fn cast(manifests: &Manifests, forms: lint::Forms) -> Cast {
+    let mut namespaces = BTreeMap::new();
+    let mut targets = Vec::new();
+    let ours = format!("{GROUP}/");
+    for manifest in &manifests.objects {
+        if (manifest.api_version(), manifest.kind()) == ("v1", "Namespace") {
+            let labels = manifest.value.pointer("/metadata/labels");
+            let labels = labels.and_then(|labels| serde_json::from_value(labels.clone()).ok());
+            namespaces.insert(manifest.name().to_owned(), labels.unwrap_or_default());
+        } else if !manifest.namespace().is_empty() && !manifest.api_version().starts_with(&ours) {
+            targets.push((manifest.namespace().to_owned(), manifest.value.clone()));
+        }
+    }
+    Cast {
+        environments: forms.environments,
+        releases: forms.releases,
+        decisions: forms.decisions,
+        reviews: forms.reviews,
+        namespaces,
+        targets,
+        fill_in: true,
+        vouched_since: None,
+    }
 }
 
 fn json(timeline: &Timeline) -> Result<String, String> {

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod access;
 mod lint;
 mod readme;
 mod simulate;
 
 use clap::Parser;
 
-use super::{Arguments, Exit, Terminal, run_on};
+use crate::cli::{Arguments, Exit, Terminal, run_on};
 use crate::decide::fixtures::morning;
 
 /// How `signalbox` with these words ends, and what it prints; on a Monday morning in November 2026.

@@ -8,10 +8,11 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::requests::Targets;
-use super::sent::Shape;
-use super::{Trouble, collection, group, plural};
 use crate::api::FIELD_MANAGER;
+use crate::cluster::paths::{collection, group, plural};
+use crate::cluster::requests::{Form, Mode, Object, Targets};
+use crate::cluster::sent::Shape;
+use crate::cluster::trouble::Trouble;
 
 /// Header of the user extra `signalbox.dev/promotion`; a slash cannot stand in a header's name.
 const EXTRA_HEADER: HeaderName = HeaderName::from_static("impersonate-extra-signalbox.dev%2fpromotion");
@@ -26,30 +27,7 @@ pub struct Deployer {
     promotion: String,
 }
 
-/// An object in the target namespace.
-#[derive(Clone, Copy, Debug)]
-pub struct Object<'a> {
-    pub api_version: &'a str,
-    pub kind: &'a str,
-    pub name: &'a str,
-}
-
-/// Whether a request is carried out or only tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Real,
-    DryRun,
-}
-
-/// How a patch is to be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    StrategicMerge,
-    JsonPatch,
-}
-
-/// A target as the API server returns it. Which fields each writer owns, as large as all the rest, is skipped: who wrote
-/// when is all that is read of it.
+/// A target as the API server returns it to a change. Which fields each writer owns, as large as all the rest, is skipped.
 struct Returned(Value);
 
 static METADATA: Shape = Shape {
@@ -127,10 +105,8 @@ impl Deployer {
 
 impl Targets for Deployer {
     async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
-        let Returned(found) = self
-            .send("GET", &self.path(object)?, None, "application/json")
-            .await?;
-        Ok(found)
+        self.send("GET", &self.path(object)?, None, "application/json")
+            .await
     }
 
     async fn patch(
@@ -162,7 +138,16 @@ impl Targets for Deployer {
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "uid": uid }, "propagationPolicy": "Background"
         });
-        self.send("DELETE", &self.path(object)?, Some(&options), "application/json")
+        // A pod is no target, but one that a StatefulSet waits for is deleted in a backout.
+        let path = match (object.api_version, object.kind) {
+            ("v1", "Pod") => format!(
+                "{}/{}",
+                collection("v1", "pods", &self.namespace),
+                segment(object.name)?
+            ),
+            _ => self.path(object)?,
+        };
+        self.send("DELETE", &path, Some(&options), "application/json")
             .await
             .map(|_: IgnoredAny| ())
     }

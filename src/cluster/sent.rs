@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess,
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
 use crate::api::environment::EnvironmentStatus;
 use crate::api::{Environment, EnvironmentSpec, Release, ReleaseSpec, ReleaseStatus};
@@ -43,17 +44,8 @@ impl<K> Sent<K> {
         serde_json::from_str(self.text.get()).map_err(|_| {
             // Once more, for the field. The place in the text is left out: nobody sees that text, and it moves.
             let mut reader = serde_json::Deserializer::from_str(self.text.get());
-            let error = serde_path_to_error::deserialize::<_, T>(&mut reader)
-                .err()
-                .map(|e| e.to_string())
-                .unwrap_or_default();
-            let said = error.split(" at line ").next().unwrap_or_default();
-            if said.ends_with("recursion limit exceeded") {
-                // Its path is as long as it is deep.
-                let field = said.split('.').take(3).collect::<Vec<_>>().join(".");
-                return format!("{field}: nested too deeply to be read");
-            }
-            said.to_owned()
+            let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
+            error.map(|error| misfit(&error)).unwrap_or_default()
         })
     }
 
@@ -72,6 +64,38 @@ impl<K> Sent<K> {
         shape.copy(self.text.get(), members, &mut out);
         out.into_boxed_str()
     }
+}
+
+/// The field that does not fit, and what is wrong with it.
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let inner = error.inner();
+    // It was JSON when it came in, so that nothing but its depth can be wrong with its syntax.
+    if inner.is_syntax() {
+        return format!("{}: nested too deeply to be read", beginning(error.path()));
+    }
+    let said = error.to_string();
+    let place = format!(" at line {} column {}", inner.line(), inner.column());
+    said.strip_suffix(&place).unwrap_or(&said).to_owned()
+}
+
+/// Three names of a path, with the indices after them: what is too deep has a path as long as it is deep.
+fn beginning(path: &serde_path_to_error::Path) -> String {
+    const NAMES: usize = 3;
+    let mut names = 0;
+    let mut field = String::new();
+    for segment in path.iter() {
+        if !matches!(segment, Segment::Seq { .. }) {
+            names += 1;
+            if names > NAMES {
+                break;
+            }
+            if names > 1 {
+                field.push('.');
+            }
+        }
+        field.push_str(&segment.to_string());
+    }
+    field
 }
 
 impl Sent<Release> {
@@ -234,12 +258,14 @@ impl<K: Resource> Resource for Sent<K> {
 /// Which members of an object are kept. A list has the shape of its items.
 #[derive(Clone, Copy)]
 pub struct Shape {
+    /// Whether the member of that name is kept.
     pub keep: fn(&str) -> bool,
     /// Shapes of members; the others are kept whole.
     pub inside: &'static [(&'static str, &'static Shape)],
 }
 
 impl Shape {
+    /// Keeps everything.
     pub const WHOLE: Self = Self {
         keep: |_| true,
         inside: &[],

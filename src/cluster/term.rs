@@ -14,7 +14,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::retry::RetryLayer;
 use tower::{BoxError, service_fn};
 
-use super::Trouble;
+use crate::cluster::Trouble;
 
 /// This process's leadership.
 #[derive(Clone)]

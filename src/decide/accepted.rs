@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Observed, Setting};
-use super::{patches, readiness, version::Version};
 use crate::api::environment::Require;
+use crate::api::release::Component;
 use crate::api::{Release, reasons};
+use crate::decide::facts::{Observed, Setting};
+use crate::domain::version::Version;
+use crate::domain::{patches, readiness};
+
+/// How many components a sentence names where there may be many.
+const MOST_NAMED: usize = 5;
 
 /// The verdict on a Release's manifest.
 #[derive(Debug, Default)]
@@ -58,6 +63,7 @@ pub fn judge(o: &Observed) -> Accepted {
     versions(o, &mut problems);
     environments(o, &mut problems);
     components(o, &mut problems);
+    problems.extend(too_large(&o.release));
     Accepted { problems }
 }
 
@@ -74,6 +80,24 @@ fn name(o: &Observed, problems: &mut Problems) {
     }
 }
 
+/// Whether it has entered an environment, so that what it states is fixed.
+fn has_entered(release: &Release) -> bool {
+    let promotions = release.status.iter().flat_map(|s| &s.environments);
+    promotions.into_iter().any(|p| p.entered.is_some())
+}
+
+/// Whether it has entered nowhere and never will: it is withdrawn, or nothing is left of it but what was overtaken or withdrawn.
+#[must_use]
+pub fn never_enters(release: &Release) -> bool {
+    let over = |name: &String| {
+        let promotion = release.promotion(name);
+        promotion.is_some_and(|p| p.state.never_entered())
+    };
+    let listed = &release.spec.environments;
+    !has_entered(release)
+        && (release.spec.withdrawn.is_some() || !listed.is_empty() && listed.iter().all(over))
+}
+
 fn versions(o: &Observed, problems: &mut Problems) {
     let spec = &o.release.spec;
     let Ok(version) = spec.version.parse::<Version>() else {
@@ -85,13 +109,9 @@ fn versions(o: &Observed, problems: &mut Problems) {
         return;
     };
     // Two may be created in the same second: what has been entered already is not to be put in question by a uid.
-    let entered = |r: &Release| {
-        let promotions = r.status.iter().flat_map(|s| &s.environments);
-        promotions.into_iter().any(|p| p.entered.is_some())
-    };
     let rank = |r: &Release| {
         let meta = &r.metadata;
-        (!entered(r), meta.creation_timestamp.clone(), meta.uid.clone())
+        (!has_entered(r), meta.creation_timestamp.clone(), meta.uid.clone())
     };
     for other in &o.siblings {
         if other.spec.version.parse::<Version>().as_ref() == Ok(&version) && rank(other) < rank(&o.release) {
@@ -272,7 +292,11 @@ fn components(o: &Observed, problems: &mut Problems) {
         let both = both.flat_map(|patch| patches::lint_both(patch, &component.remove));
         let removed = removed.into_iter().chain(both);
         let removed = removed.map(|finding| (format!("{here}/remove"), finding));
-        for (under, patches::Finding { at, sentence }) in stated.chain(removed) {
+        let replaced = patches::lint_replace(component.patch.as_ref(), &component.replace);
+        let replaced = replaced
+            .into_iter()
+            .map(|finding| (format!("{here}/replace"), finding));
+        for (under, patches::Finding { at, sentence }) in stated.chain(removed).chain(replaced) {
             problems.push(Problem::new(
                 reasons::PATCH_NOT_ALLOWED,
                 format!("{under}{at}"),
@@ -280,4 +304,54 @@ fn components(o: &Observed, problems: &mut Problems) {
             ));
         }
     }
+}
+
+/// Bytes that the patches of `component` have as JSON without blanks, overrides included.
+#[must_use]
+pub fn patch_bytes(component: &Component) -> usize {
+    let overrides = component.overrides.iter().map(|over| &over.patch);
+    let stated = component.patch.iter().chain(overrides);
+    stated.map(|patch| patch.to_string().len()).sum()
+}
+
+/// What a Release states is held in memory for as long as it is there, and is bounded for everybody's sake. One that has entered may
+/// be from before there was a bound, and goes on; of one that never enters, what is too large is not held.
+#[must_use]
+pub fn too_large(release: &Release) -> Option<Problem> {
+    if has_entered(release) || never_enters(release) {
+        return None;
+    }
+    let sizes = release.spec.components.iter().enumerate();
+    let mut sizes: Vec<(usize, usize, &str)> = sizes
+        .map(|(index, component)| (patch_bytes(component), index, component.name.as_str()))
+        .collect();
+    let total: usize = sizes.iter().map(|(bytes, ..)| bytes).sum();
+    if total <= patches::MOST_BYTES {
+        return None;
+    }
+    let kibibytes = |bytes: usize| bytes.div_ceil(1024);
+    sizes.sort_unstable_by_key(|&(bytes, index, _)| (std::cmp::Reverse(bytes), index));
+    let largest = sizes.first().map_or(0, |&(_, index, _)| index);
+    let named = sizes.iter().take(MOST_NAMED).filter(|(bytes, ..)| *bytes > 0);
+    let named: Vec<String> = named
+        .map(|(bytes, _, name)| format!("{name} {} KiB", kibibytes(*bytes)))
+        .collect();
+    let others = sizes.len().saturating_sub(MOST_NAMED);
+    let others = if others > 0 {
+        format!(" and {others} smaller")
+    } else {
+        String::new()
+    };
+    let sentence = format!(
+        "The patches of this Release, overrides included, have {} KiB as JSON, and at most {} KiB are allowed in all ({}{others}): \
+         split the Release, or put what is large into an image.",
+        kibibytes(total),
+        kibibytes(patches::MOST_BYTES),
+        named.join(", ")
+    );
+    Some(Problem::new(
+        reasons::PATCHES_TOO_LARGE,
+        format!("/spec/components/{largest}"),
+        sentence,
+    ))
 }

@@ -1,16 +1,18 @@
 //! What is known of the world when a Release is decided on. `observe` fills it in; nothing here reads anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::calendar::Calendar;
-use super::paths::Change;
-use super::plan;
-use super::prestate::PreState;
-use crate::api::{Decision, Environment, Release, ReleaseReview};
+use crate::api::{Action, Decision, Environment, Release, ReleaseReview};
+use crate::decide::expressions::NoAnswer;
+use crate::decide::plan;
+use crate::decide::prestate::PreState;
+use crate::domain::calendar::Calendar;
+use crate::domain::paths::Change;
+use crate::domain::readiness::Was;
 
 /// One Release and all that decides about it.
 #[derive(Clone, Debug)]
@@ -23,8 +25,11 @@ pub struct Observed {
     pub plan_hashes: Arc<BTreeMap<Planned, String>>,
     /// Other Releases of the same namespace, product and line.
     pub siblings: Vec<Arc<Release>>,
-    /// Decisions that name this Release, oldest first.
+    /// Decisions that name this Release, and Rejects of the plans that it waits with, whichever Release those name; oldest
+    /// first.
     pub decisions: Vec<Arc<Decision>>,
+    /// Decisions that name this Release and do not count, because too many of the same author do.
+    pub surplus: Vec<Arc<Decision>>,
     /// Reviews that name this Release, oldest first.
     pub reviews: Vec<Arc<ReleaseReview>>,
     /// What the API server's admission policies vouch for.
@@ -36,9 +41,18 @@ pub struct Observed {
     /// Pre-states in the operator's namespace that belong to this Release or, in an environment where it
     /// Succeeded, to older ones of its product.
     pub pre_states: Vec<StoredPreState>,
+    /// Versions of this product and line that Succeeded and whose Releases are gone.
+    pub remembered: Vec<Remembered>,
+    /// By environment in which this Release Succeeded: what runs there otherwise now.
+    pub altered: BTreeMap<String, Altered>,
     /// Every claim that this Release holds.
     pub own_claims: Vec<Claim>,
+    /// Random, and another one in each pass: what has to be unforeseeable is derived from it and written down.
+    pub seed: String,
 }
+
+/// Decisions of one author that count for one Release.
+pub const MOST_OF_ONE_AUTHOR: usize = 100;
 
 /// What a plan's hash depends on besides the Release's spec: environment, target namespace and attempt.
 pub type Planned = (String, Option<String>, i64);
@@ -54,10 +68,24 @@ pub struct Setting {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub operator_namespace: String,
+    /// Where Releases and workloads are seen; empty: everywhere.
+    pub watch_namespaces: Vec<String>,
     pub deployer: String,
+    /// Whether a target namespace that says nothing lets nobody in.
+    pub require_consent: bool,
     pub health_grace: SignedDuration,
     pub inconclusive_after: SignedDuration,
     pub policy_settle: SignedDuration,
+    /// Bytes that the pre-states of the Releases of one namespace may take in all.
+    pub pre_state_limit: u64,
+}
+
+impl Settings {
+    /// Whether what stands in `namespace` is seen.
+    #[must_use]
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watch_namespaces.is_empty() || self.watch_namespaces.iter().any(|watched| watched == namespace)
+    }
 }
 
 /// What admission vouches for.
@@ -79,8 +107,68 @@ pub enum Trust {
 pub struct StoredPreState {
     pub name: String,
     pub uid: String,
+    /// Of the Release; empty where v0.1.0 has kept it.
+    pub namespace: String,
+    pub release: String,
     pub release_uid: String,
     pub environment: String,
+    /// Of its content; zero where v0.1.0 has kept it.
+    pub bytes: u64,
+}
+
+/// What is kept for all Releases of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptInAll {
+    pub bytes: u64,
+    /// Names of Releases and their bytes, the largest first.
+    pub by: Vec<(String, u64)>,
+}
+
+/// A version that Succeeded in an environment, kept beyond its Release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The object that remembers it.
+    pub name: String,
+    pub uid: String,
+    /// Of the Release, as its product and line are.
+    pub namespace: String,
+    pub product: String,
+    pub line: String,
+    pub environment: String,
+    pub version: String,
+    /// The Release's name.
+    pub release: String,
+}
+
+/// What runs otherwise than it was released.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Altered {
+    pub component: String,
+    /// A sentence.
+    pub says: String,
+    /// Who wrote the target last, where that is known.
+    pub by: Option<String>,
+}
+
+/// A newer Release of the same line that has not entered either, and is about to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// `namespace/name`.
+    pub release: String,
+    pub version: String,
+    /// Where it has not been looked at at all yet: since when it is there.
+    pub unseen_since: Option<Timestamp>,
+}
+
+/// A Job of this promotion that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningJob {
+    /// The gate, or `verification/` and the item.
+    pub check: String,
+    pub name: String,
+    pub uid: String,
+    /// It was started for another plan than the one that stands now.
+    pub other_plan: bool,
 }
 
 /// Who holds a claim.
@@ -133,14 +221,22 @@ pub struct Place {
     pub claim: Option<Claim>,
     /// `namespace/name` of another Release that is under way here although its claim is gone.
     pub unclaimed: Option<String>,
-    /// Why an upstream's success does not count, a sentence: nothing but status says so.
-    pub unproved: Option<Refusal>,
+    /// The newer Release of this line that goes first.
+    pub ahead: Option<Ahead>,
+    /// Environments that lead Releases of other namespaces here, by their `namespace` with a placeholder.
+    pub led_from_elsewhere: Vec<String>,
+    /// Jobs of this promotion that run.
+    pub jobs_running: Vec<RunningJob>,
     /// Other Releases Queued for the same target namespace, first in line first.
     pub rivals: Vec<Rival>,
     /// Reads made as the deployer before entry.
     pub inspection: Option<Arc<Inspection>>,
+    /// The watch shows a pre-state of this attempt.
+    pub has_pre_state: bool,
     /// The pre-state of this attempt, read live.
     pub pre_state: Option<KeptPreState>,
+    /// What is kept already in the namespace of the Release, where one more might be too much. Whoever has kept goes on.
+    pub kept_in_all: Option<KeptInAll>,
     /// It was read before and somebody has deleted it since: it can still be put back.
     pub pre_state_gone: bool,
     /// The pre-state of the attempt before, whose values a Retry takes over.
@@ -149,10 +245,14 @@ pub struct Place {
     pub components: Vec<LiveComponent>,
     /// Jobs of gates and verification, by check name.
     pub jobs: BTreeMap<String, JobState>,
+    /// Which Jobs those are, where they are there and the operator made them.
+    pub own_jobs: BTreeMap<String, OwnJob>,
     /// Results of expressions of gates and verification, by check name.
-    pub expressions: BTreeMap<String, Result<bool, String>>,
+    pub expressions: BTreeMap<String, Result<bool, NoAnswer>>,
     /// What is wrong with targets' health before anything is changed, from the watch.
     pub unhealthy: Vec<String>,
+    /// Targets that are well and were not when EnvironmentAvailable last looked: which, and since when.
+    pub recovered: Vec<(String, Timestamp)>,
     /// Facts of this place were read live in this very pass.
     pub live: bool,
 }
@@ -165,11 +265,12 @@ pub enum NamespaceState {
     Present,
 }
 
-/// A place in the queue.
+/// A place in the queue. Whoever plans no start has asked for the instant of its creation: a start that lies ahead is no way past
+/// those who have waited.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rival {
-    /// Planned start, absent last.
-    pub planned: (bool, Timestamp),
+    /// Planned start, or creation.
+    pub from: Timestamp,
     pub created: Timestamp,
     pub uid: String,
     pub release: String,
@@ -208,13 +309,20 @@ pub struct Refusal {
 pub struct Inspected {
     pub name: String,
     pub refusal: Option<Refusal>,
+    /// What could not be found out and refuses nothing, a sentence.
+    pub note: Option<String>,
     pub uid: Option<String>,
     pub resource_version: Option<String>,
     pub changes: Vec<Change>,
+    /// How it is doing.
+    pub was: Was,
     /// Stamp of the configuration that the pods are restarted for.
     pub restarted_for: Option<String>,
-    /// The dry run's result, in live reads.
+    /// The target as it will be: what this release states, as the dry run's result shows it, and all else as it is. In live
+    /// reads.
     pub result: Option<Arc<Value>>,
+    /// Our own entry in `managedFields`, with its fields.
+    pub ours: Option<Value>,
     /// `(container, image)` before and after.
     pub images_before: Vec<(String, String)>,
     pub images_after: Vec<(String, String)>,
@@ -233,10 +341,35 @@ pub struct LiveComponent {
     pub patched: bool,
     /// A change of ours was sent, and nobody knows whether it took place: what is shown may be older.
     pub unsure: bool,
+    /// `managedFields` with all fields, read where somebody else has written ours.
+    pub managed_fields: Option<Arc<Value>>,
+    /// Restores that the API server has accepted, in this process.
+    pub restores: Option<Restores>,
+    /// Our entry in `managedFields` was given back, or cannot be, in this process.
+    pub given_back: bool,
+    /// It was seen to be ready as released, in this process, while the promotion is Deploying.
+    pub became_ready: Option<BecameReady>,
     /// Unhealthy since, in this process.
     pub unhealthy_since: Option<Timestamp>,
     /// Why it could not be read or changed, and when to try again.
     pub trouble: Option<Trouble>,
+}
+
+/// How often a target was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restores {
+    /// In the backout that began then.
+    pub began: Option<Timestamp>,
+    pub count: u32,
+    pub last: Timestamp,
+}
+
+/// When a component was Ready, and with how many pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BecameReady {
+    pub at: Timestamp,
+    /// Absent for kinds without pods.
+    pub pods: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -247,11 +380,52 @@ pub enum Live {
     Present(Arc<Value>),
 }
 
+impl Live {
+    /// The object, where it was read and is there.
+    #[must_use]
+    pub fn present(&self) -> Option<&Value> {
+        match self {
+            Self::Present(object) => Some(object),
+            Self::Unread | Self::Absent => None,
+        }
+    }
+}
+
+impl LiveComponent {
+    /// A target as it is shown, of which this process remembers nothing.
+    #[must_use]
+    pub fn seen(name: &str, object: Live) -> Self {
+        Self {
+            name: name.to_owned(),
+            object,
+            pods: vec![],
+            floor: None,
+            patched: false,
+            unsure: false,
+            managed_fields: None,
+            restores: None,
+            given_back: false,
+            became_ready: None,
+            unhealthy_since: None,
+            trouble: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
     pub reason: &'static str,
     pub message: String,
     pub again_at: Timestamp,
+}
+
+/// A Job that the operator made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnJob {
+    pub name: String,
+    pub uid: String,
+    /// Of the template that it was made from; absent where it is not known any more.
+    pub template_digest: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -262,11 +436,46 @@ pub enum JobState {
     },
     Succeeded,
     Failed(String),
-    /// It could not be created.
+    /// It could not be created, or it cannot be found out who made it.
     Trouble(Trouble),
+    /// Somebody else made a Job of that name.
+    Forged {
+        uid: String,
+        /// What differs, a clause.
+        why: &'static str,
+        /// It may be ours nevertheless: it does not count, and is stopped.
+        may_be_ours: bool,
+    },
 }
 
 impl Observed {
+    /// Takes in Decisions that are not known yet. Of one author [`MOST_OF_ONE_AUTHOR`] count: those that have been obeyed, then
+    /// Rejects, then the oldest, so that nothing that somebody adds takes anything back, of others or of their own.
+    pub fn know(&mut self, decisions: impl IntoIterator<Item = Arc<Decision>>) {
+        let promotions = self.release.status.iter().flat_map(|s| &s.environments);
+        let obeyed: HashSet<&String> = promotions
+            .flat_map(|p| p.obeyed.iter().chain(p.decided.iter().map(|d| &d.uid)))
+            .collect();
+        let age = |d: &Arc<Decision>| (d.metadata.creation_timestamp.clone(), d.metadata.uid.clone());
+        let rank = |d: &Arc<Decision>| {
+            let uid = d.metadata.uid.as_ref();
+            let obeyed = uid.is_some_and(|uid| obeyed.contains(uid));
+            (!obeyed, d.spec.action != Action::Reject, age(d))
+        };
+        let mut all: Vec<Arc<Decision>> = self.decisions.drain(..).chain(decisions).collect();
+        let mut seen = HashSet::new();
+        all.retain(|d| seen.insert(d.metadata.uid.clone()));
+        all.sort_by_cached_key(rank);
+        let mut of_author: HashMap<String, usize> = HashMap::new();
+        let counts = |d: &Arc<Decision>| {
+            let number = of_author.entry(d.spec.by.clone()).or_default();
+            *number += 1;
+            *number <= MOST_OF_ONE_AUTHOR
+        };
+        (self.decisions, self.surplus) = all.into_iter().partition(counts);
+        self.decisions.sort_by_cached_key(age);
+    }
+
     /// `namespace/name`.
     #[must_use]
     pub fn release_path(&self) -> String {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::calendar::{Calendar, DefaultWindow, Window};
-use super::facts::{
+use crate::api::release::{Promotion, State};
+use crate::api::{self, Decision, Environment, RELEASE_FINALIZER, Release, ReleaseReview, environment, time};
+use crate::decide::facts::{
     Claim, Holder, Inspected, Inspection, NamespaceState, Observed, Place, Setting, Settings, Trust,
 };
-use super::{patches, paths, plan};
-use crate::api::release::{Promotion, State};
-use crate::api::{Decision, Environment, RELEASE_FINALIZER, Release, ReleaseReview, time};
+use crate::decide::plan;
+use crate::domain::calendar::{Calendar, DefaultWindow, Window};
+use crate::domain::{digest, patches, paths, readiness};
 
 pub(crate) const REQUESTER: &str = "rita@example.com";
 pub(crate) const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -92,7 +93,7 @@ pub(crate) fn sibling(version: &str, uid: &str, environments: &[(&str, State)]) 
     other.metadata.name = Some(format!("payments-{version}"));
     other.metadata.uid = Some(uid.to_owned());
     let promotions = environments.iter().map(|(name, state)| promotion(name, *state));
-    other.status = Some(crate::api::ReleaseStatus {
+    other.status = Some(api::ReleaseStatus {
         environments: promotions.collect(),
         ..Default::default()
     });
@@ -150,6 +151,11 @@ pub(crate) fn production() -> Environment {
     )
 }
 
+pub(crate) fn with_gates(mut environment: Environment, gates: Value) -> Environment {
+    environment.spec.gates = serde_json::from_value(gates).expect("gates");
+    environment
+}
+
 pub(crate) fn open_at_all_times() -> Calendar {
     Calendar::new(&[], DefaultWindow::Open)
 }
@@ -166,7 +172,7 @@ pub(crate) fn decision(
         json!({ "release": "payments-2026.11.1", "environment": environment, "action": action, "by": by });
     let spec = patches::overlay(Some(&spec), Some(&over)).expect("a spec");
     let name = format!("{action}-{by}-{environment}-{}", created.as_second()).to_lowercase();
-    let uid = format!("uid-{}", plan::hex(&format!("{name}{spec}"), 8));
+    let uid = format!("uid-{}", digest::hex(&format!("{name}{spec}"), 8));
     serde_json::from_value(json!({
         "apiVersion": "signalbox.dev/v1alpha1", "kind": "Decision",
         "metadata": {
@@ -281,13 +287,16 @@ pub(crate) fn inspection(
         Inspected {
             name: component.name.clone(),
             refusal: None,
+            note: None,
             uid: text("/metadata/uid"),
             resource_version: text("/metadata/resourceVersion"),
             changes: paths::difference(live.unwrap_or(&json!({})), &result),
+            was: readiness::was(live, &result),
             restarted_for: None,
             images_before: live.map(patches::images).unwrap_or_default(),
             images_after: patches::images(&result),
             result: Some(Arc::new(result)),
+            ours: None,
         }
     });
     Inspection {
@@ -330,13 +339,17 @@ pub(crate) fn observed_of(release: Release) -> Observed {
         release: Arc::new(release),
         settings: Arc::new(Settings {
             operator_namespace: "signalbox".to_owned(),
+            watch_namespaces: vec![],
             deployer: "signalbox-deployer".to_owned(),
+            require_consent: true,
             health_grace: minutes(2),
             inconclusive_after: minutes(30),
             policy_settle: minutes(1),
+            pre_state_limit: 64 << 20,
         }),
         environments: Arc::new(settings.into()),
         plan_hashes: Arc::default(),
+        surplus: Vec::new(),
         siblings: vec![],
         decisions: vec![],
         reviews: vec![],
@@ -347,7 +360,10 @@ pub(crate) fn observed_of(release: Release) -> Observed {
         namespace_labels: BTreeMap::new(),
         places: places.into(),
         pre_states: vec![],
+        remembered: vec![],
+        altered: BTreeMap::new(),
         own_claims: vec![],
+        seed: "seed".to_owned(),
     }
 }
 
@@ -355,8 +371,8 @@ impl Observed {
     /// With this Environment instead of the one of its name, open as `windows` say.
     pub(crate) fn with_environment(mut self, environment: Environment, windows: &[Window]) -> Self {
         let default = match environment.spec.default_window() {
-            crate::api::environment::DefaultWindow::Open => DefaultWindow::Open,
-            crate::api::environment::DefaultWindow::Closed => DefaultWindow::Closed,
+            environment::DefaultWindow::Open => DefaultWindow::Open,
+            environment::DefaultWindow::Closed => DefaultWindow::Closed,
         };
         let name = environment.metadata.name.clone().unwrap_or_default();
         let calendar = Calendar::new(windows, default);

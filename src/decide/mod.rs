@@ -1,183 +1,51 @@
 //! The pure core: what is observed goes in, one [`Step`] comes out. No client, no clock, no randomness.
 //!
-//! Read top to bottom: [`decide`] is the order of things, [`promotion`] one promotion's way through its states.
+//! Read top to bottom: [`decide`] is the order of things, [`states`] one promotion's way through its states, [`rules`] what has to hold
+//! before it enters.
 
 pub mod accepted;
-pub mod backout;
-pub mod before_entry;
-pub mod calendar;
-pub mod checks;
-pub mod conditions;
+pub mod ask;
+pub mod consent;
 pub mod decisions;
-pub mod deletion;
-pub mod deploying;
-pub mod environment;
+pub mod derive;
+pub mod drift;
+pub mod entry;
+pub mod expressions;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub mod forecast;
-pub mod patches;
-pub mod paths;
+pub mod health;
+pub mod holdings;
+pub mod job_start;
+pub mod jobs;
+pub mod moves;
+pub mod newer;
+pub mod obeying;
+pub mod occupancy;
+pub mod order;
+pub mod owned;
 pub mod plan;
 pub mod prestate;
-pub mod promotion;
-pub mod rag;
-pub mod readiness;
-pub mod review;
+pub mod rules;
+pub mod shared_targets;
+pub mod standing;
+pub mod states;
+pub mod step;
+mod telling;
 #[cfg(test)]
 mod tests;
-pub mod verifying;
-pub mod version;
+pub mod trust;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::api::release::{Promotion, STATE_VERSION};
-use crate::api::{RELEASE_FINALIZER, ReleaseStatus, reasons};
-use facts::{Claim, Holder, Observed};
-use prestate::PreState;
+use crate::api::{RELEASE_FINALIZER, ReleaseStatus};
+use crate::decide::facts::Observed;
+use crate::decide::step::{Action, Announcement, Move, Step, Transition, Wait};
+use crate::domain::time::earliest;
 
-/// What to do next; nothing else may be done.
-#[derive(Debug, PartialEq)]
-pub enum Step {
-    /// Write this status, with the observed resourceVersion as precondition. Nothing else happens.
-    Transition(Box<Transition>),
-    /// Carry out what the persisted state calls for. Doing it twice changes nothing.
-    Act(Vec<Action>),
-    /// Nothing to do before this instant, or until something changes.
-    Wait(Wait),
-}
-
-/// A status to persist, and what to announce once it is.
-#[derive(Debug, PartialEq)]
-pub struct Transition {
-    pub status: ReleaseStatus,
-    pub announcements: Vec<Announcement>,
-}
-
-/// An Event on the Release.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Announcement {
-    pub warning: bool,
-    pub environment: String,
-    pub reason: &'static str,
-    pub note: String,
-}
-
-#[derive(Debug, PartialEq)]
-pub struct Wait {
-    pub until: Option<Timestamp>,
-}
-
-/// One idempotent effect.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    AddFinalizer,
-    /// The Release is let go.
-    RemoveFinalizer,
-    /// Create the Lease of the target namespace; somebody else's is left alone.
-    Claim {
-        environment: String,
-        namespace: String,
-        holder: Holder,
-    },
-    /// Update a Lease that is ours by decision, with its resourceVersion.
-    TakeOver {
-        environment: String,
-        claim: Claim,
-        holder: Holder,
-    },
-    MarkUnsettled {
-        environment: String,
-        claim: Claim,
-    },
-    /// Delete the Lease by uid and resourceVersion.
-    ReleaseClaim {
-        environment: String,
-        claim: Claim,
-    },
-    /// Create-only.
-    Capture {
-        environment: String,
-        name: String,
-        pre_state: Box<PreState>,
-    },
-    DeletePreState {
-        name: String,
-        uid: String,
-    },
-    /// Change one target, forward or back, as the deployer.
-    Change {
-        environment: String,
-        namespace: String,
-        attempt: i64,
-        component: String,
-        change: Change,
-    },
-    /// Create a Job from the suspended CronJob `template`, as the deployer.
-    StartJob {
-        environment: String,
-        namespace: String,
-        attempt: i64,
-        check: String,
-        name: String,
-        template: String,
-        timeout_seconds: i64,
-    },
-    /// Make the Release the owner of this Decision.
-    Adopt {
-        decision: String,
-        uid: String,
-    },
-}
-
-impl Action {
-    /// Whether nothing but the Release's status entitles to it: that the Release has moved on since would not be noticed.
-    #[must_use]
-    pub fn rests_on_status(&self) -> bool {
-        matches!(
-            self,
-            Self::Change { .. } | Self::StartJob { .. } | Self::DeletePreState { .. }
-        )
-    }
-}
-
-/// How a target is changed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// A patch that carries the observed resourceVersion.
-    Patch {
-        api_version: String,
-        kind: String,
-        name: String,
-        patch: Value,
-    },
-    Create {
-        object: Value,
-    },
-    /// JSON Patch whose first operation is the resourceVersion as precondition.
-    Restore {
-        api_version: String,
-        kind: String,
-        name: String,
-        operations: Value,
-    },
-    Delete {
-        api_version: String,
-        kind: String,
-        name: String,
-        uid: String,
-    },
-}
-
-/// What one promotion wants. [`decide`] unites them.
-#[derive(Debug)]
-pub(crate) enum Move {
-    /// Persist this.
-    To(Box<Promotion>, Vec<Announcement>),
-    Do(Vec<Action>),
-    Rest(Option<Timestamp>),
-}
+/// The shape of [`decide`]. A pass is given it, so that tests can hand in one that breaks a rule.
+pub type Decide = fn(&Observed, Timestamp) -> Step;
 
 /// The one decision of a pass: at most one Transition for the whole object, else the union of Acts, else the
 /// earliest Wait, so that a waiting environment never masks an acting one.
@@ -207,11 +75,11 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Step {
 
     let verdict = accepted::judge(observed);
     let mut outcome = Outcome::default();
-    for promotion in promotion::listed(observed) {
+    for promotion in order::listed(observed) {
         let next = if going {
-            deletion::step(observed, &promotion, now)
+            states::deletion::step(observed, &promotion, now)
         } else {
-            promotion::step(observed, &promotion, &verdict, now)
+            states::step(observed, &promotion, &verdict, now)
         };
         outcome.take(promotion, next);
     }
@@ -254,16 +122,23 @@ impl Outcome {
     ) -> Step {
         let nothing = ReleaseStatus::default();
         let was = observed.release.status.as_ref().unwrap_or(&nothing);
-        let (review, review_edge) = review::derive(observed, &self.promotions, was.review.as_deref(), now);
-        let (rag, rag_edge) = rag::derive(observed, &self.promotions, &review, accepted, now);
+        let (review, review_edge) =
+            derive::review::derive(observed, &self.promotions, was.review.as_deref(), now);
+        let (rag, rag_edge) = derive::rag::derive(observed, &self.promotions, &review, accepted, now);
         let status = ReleaseStatus {
             observed_generation: observed.release.metadata.generation,
             state_version: Some(STATE_VERSION),
-            furthest: promotion::furthest(observed, &self.promotions),
+            furthest: order::furthest(observed, &self.promotions),
             rag: Some(rag),
-            backout_plan: backout::plan(observed, &self.promotions).map(Box::new),
+            backout_plan: derive::backout_plan::derive(observed, &self.promotions).map(Box::new),
             review: Some(Box::new(review)),
-            conditions: conditions::derive(observed, &self.promotions, accepted, &was.conditions, now),
+            conditions: derive::conditions::derive(
+                observed,
+                &self.promotions,
+                accepted,
+                &was.conditions,
+                now,
+            ),
             environments: self.promotions,
         };
         if status != *was {
@@ -272,50 +147,17 @@ impl Outcome {
                 announcements: self.announcements,
             }));
         }
-        self.actions.extend(promotion::strays(observed));
+        self.actions.extend(holdings::strays(observed));
+        self.actions.extend(jobs::unwanted(observed));
         self.actions.extend(decisions::adoptions(observed));
         if going && self.actions.is_empty() {
-            self.actions.extend(deletion::let_go(observed));
+            self.actions.extend(states::deletion::let_go(observed));
         }
-        self.actions.extend(promotion::obsolete_pre_states(observed));
+        self.actions.extend(holdings::obsolete_pre_states(observed));
         if !self.actions.is_empty() {
             return Step::Act(self.actions);
         }
         let until = [review_edge, rag_edge].into_iter().fold(self.until, earliest);
         Step::Wait(Wait { until })
     }
-}
-
-/// The earlier of two instants, where absent means never.
-#[must_use]
-pub fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Cuts a message at 1,024 bytes, on a character's boundary: a longer one would be refused by the schema.
-#[must_use]
-pub fn cut(mut message: String) -> String {
-    const MOST: usize = 1024;
-    if message.len() > MOST {
-        let mut end = MOST - '…'.len_utf8();
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        message.push('…');
-    }
-    message
-}
-
-/// An Event whose note begins with the environment's name.
-pub(crate) fn announce(reason: &'static str, note: String) -> Vec<Announcement> {
-    vec![Announcement {
-        warning: reasons::is_warning(reason),
-        environment: note.split(": ").next().unwrap_or_default().to_owned(),
-        reason,
-        note: cut(note),
-    }]
 }

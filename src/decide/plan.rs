@@ -1,24 +1,16 @@
 //! What a Decision binds to: the hash of an explicit projection of the plan, and names derived from it.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::patches;
 use crate::api::Release;
-use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image};
+use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image, Source};
+use crate::domain::digest::{canonical, hex};
+use crate::domain::patches;
 
-/// Hex of the SHA-256 of `text`, cut to `digits`.
-#[must_use]
-pub fn hex(text: &str, digits: usize) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles
-        .take(digits)
-        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-        .collect()
-}
+/// What names of Jobs of gates and verification begin with.
+pub const JOB_PREFIX: &str = "signalbox-";
 
-/// `v1:sha256:…` of version, change, components as they go into `environment`, plans and attempt.
+/// `v1:sha256:…` of version, change, source, components as they go into `environment`, plans and attempt.
 ///
 /// Absent means default, keys are sorted and integers exact, so that the same plan has the same hash wherever it is
 /// computed. `namespace` is the target namespace where the Environment is known: an Environment that is redirected
@@ -27,6 +19,21 @@ pub fn hex(text: &str, digits: usize) -> String {
 pub fn hash(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> String {
     let text = canonical(&projection(release, environment, namespace, attempt));
     format!("v1:sha256:{}", hex(&text, 64))
+}
+
+/// [`hash`] as v0.1.0 made it, which did not cover `source`: what entered then goes on.
+#[must_use]
+pub fn hash_without_source(
+    release: &Release,
+    environment: &str,
+    namespace: Option<&str>,
+    attempt: i64,
+) -> String {
+    let mut projection = projection(release, environment, namespace, attempt);
+    if let Some(map) = projection.as_object_mut() {
+        map.remove("source");
+    }
+    format!("v1:sha256:{}", hex(&canonical(&projection), 64))
 }
 
 fn projection(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> Value {
@@ -47,6 +54,8 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
         "line": spec.line,
         "requestedBy": spec.requested_by,
         "change": stated(json!({ "model": model, "reference": reference, "reason": reason })),
+        // A plan without it has the hash that it had before this was covered.
+        "source": spec.source.as_ref().map(source).filter(|source| *source != json!({})),
         "environment": environment,
         "namespace": namespace,
         "components": components,
@@ -56,6 +65,15 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
     }))
 }
 
+fn source(source: &Source) -> Value {
+    let Source {
+        revision,
+        committed_at,
+        notes_url,
+    } = source;
+    stated(json!({ "revision": revision, "committedAt": committed_at, "notesURL": notes_url }))
+}
+
 fn component(component: &Component, environment: &str) -> Value {
     // Destructured, so that a new field does not compile until somebody has decided whether it is approved.
     let Component {
@@ -63,6 +81,7 @@ fn component(component: &Component, environment: &str) -> Value {
         target,
         patch,
         remove,
+        replace,
         images,
         overrides: _,
         after,
@@ -78,6 +97,7 @@ fn component(component: &Component, environment: &str) -> Value {
         "target": target,
         "patch": patches::overlay(patch.as_ref(), component.override_for(environment)),
         "remove": remove,
+        "replace": replace,
         "images": images,
         "after": after,
         "restartOn": restart_on,
@@ -125,58 +145,6 @@ fn stated(mut map: Value) -> Value {
     map
 }
 
-/// JSON with sorted keys and without white space.
-#[must_use]
-pub fn canonical(value: &Value) -> String {
-    // Written straight into one string: this runs for every environment at every pass.
-    fn write(value: &Value, text: &mut String) {
-        match value {
-            Value::Object(map) => {
-                let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-                entries.sort_unstable_by_key(|(key, _)| *key);
-                text.push('{');
-                for (index, (key, value)) in entries.into_iter().enumerate() {
-                    if index > 0 {
-                        text.push(',');
-                    }
-                    scalar(key, text);
-                    text.push(':');
-                    write(value, text);
-                }
-                text.push('}');
-            }
-            Value::Array(list) => {
-                text.push('[');
-                for (index, value) in list.iter().enumerate() {
-                    if index > 0 {
-                        text.push(',');
-                    }
-                    write(value, text);
-                }
-                text.push(']');
-            }
-            other => scalar(other, text),
-        }
-    }
-    fn scalar(value: &impl serde::Serialize, text: &mut String) {
-        text.push_str(&serde_json::to_string(value).unwrap_or_default());
-    }
-    let mut text = String::with_capacity(1024);
-    write(value, &mut text);
-    text
-}
-
-/// Stamp of a target's configuration, for `restartOn`: its content without metadata and status.
-#[must_use]
-pub fn configuration_stamp(object: &Value) -> String {
-    let mut content = object.clone();
-    if let Some(map) = content.as_object_mut() {
-        map.remove("metadata");
-        map.remove("status");
-    }
-    hex(&canonical(&content), 16)
-}
-
 /// `prestate-<16 hex of uid, environment, attempt>`.
 #[must_use]
 pub fn pre_state_name(uid: &str, environment: &str, attempt: i64) -> String {
@@ -189,11 +157,35 @@ pub fn claim_name(namespace: &str) -> String {
     format!("claim-{}", hex(namespace, 16))
 }
 
-/// The name of the Job of a gate or verification: what it is for, hashed, so that it exists once.
+/// The name of the object that remembers what Succeeded last.
 #[must_use]
-pub fn job_name(uid: &str, environment: &str, attempt: i64, check: &str, plan_hash: &str) -> String {
+pub fn remembered_name(namespace: &str, product: &str, line: &str, environment: &str) -> String {
     format!(
-        "signalbox-{}",
+        "succeeded-{}",
+        hex(&format!("{namespace}/{product}/{line}/{environment}"), 16)
+    )
+}
+
+/// The name of the Job of a gate or verification: what it is for and what nobody can foresee, hashed. It is written down before the
+/// Job is made, so that the Job exists once.
+#[must_use]
+pub fn job_name(
+    seed: &str,
+    uid: &str,
+    environment: &str,
+    attempt: i64,
+    check: &str,
+    plan_hash: &str,
+) -> String {
+    let before = job_name_before(uid, environment, attempt, check, plan_hash);
+    format!("{JOB_PREFIX}{}", hex(&format!("{seed}/{before}"), 16))
+}
+
+/// The name that v0.1.0 gave such a Job: what it is for, hashed.
+#[must_use]
+pub fn job_name_before(uid: &str, environment: &str, attempt: i64, check: &str, plan_hash: &str) -> String {
+    format!(
+        "{JOB_PREFIX}{}",
         hex(&format!("{uid}/{environment}/{attempt}/{check}/{plan_hash}"), 16)
     )
 }

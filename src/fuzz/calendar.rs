@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::{fuzz, repeated, soup};
-use crate::decide::calendar::{Calendar, DefaultWindow, Opening, When, Window, WindowKind};
+use crate::domain::calendar::{Calendar, DefaultWindow, Opening, When, Window, WindowKind};
+use crate::fuzz::{fuzz, repeated, soup};
 
 /// The calendar's own budget ends each question; without optimization that is slow.
 const WITHIN: Duration = Duration::from_secs(20);

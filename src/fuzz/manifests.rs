@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{fuzz, json_value, mistaken, repeated, soup};
 use crate::decide::fixtures;
+use crate::fuzz::{fuzz, json_value, mistaken, repeated, soup};
 use crate::lint::{forms, lint};
 use crate::manifests::tests::written;
 use crate::manifests::{Manifests, field};

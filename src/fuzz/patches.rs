@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{fuzz, json_map, json_value, mistaken, soup};
-use crate::decide::patches::{self, Target, lint_both, lint_patch, lint_remove};
-use crate::decide::paths::{applied, difference, get, restoration, untouched};
+use crate::domain::patches::{self, Stated, Target, lint_both, lint_patch, lint_remove, lint_replace};
+use crate::domain::paths::{difference, get, restoration, stands, untouched};
+use crate::fuzz::{fuzz, json_map, json_value, mistaken, soup};
 
 const QUICK: Duration = Duration::from_secs(2);
 const TARGET: Target<'static> = Target {
@@ -60,13 +60,47 @@ fn counted(object: &Value) -> Value {
     object
 }
 
+/// An absent map of labels, annotations or the like counts as an empty one, an absent list of named things too.
+fn without_empty(mut value: Value) -> Value {
+    let dictionaries = [
+        "labels",
+        "annotations",
+        "data",
+        "env",
+        "containers",
+        "initContainers",
+    ];
+    let empty = |value: &Value| {
+        value.as_object().is_some_and(serde_json::Map::is_empty)
+            || value.as_array().is_some_and(Vec::is_empty)
+    };
+    match &mut value {
+        Value::Object(map) => {
+            let inner = std::mem::take(map).into_iter();
+            let inner = inner.map(|(key, value)| (key, without_empty(value)));
+            *map = inner
+                .filter(|(key, value)| {
+                    !(dictionaries.contains(&key.as_str()) && (empty(value) || value.is_null()))
+                })
+                .collect();
+        }
+        Value::Array(list) => {
+            for element in list {
+                *element = without_empty(element.take());
+            }
+        }
+        _ => {}
+    }
+    value
+}
+
 fn put_back(live: &Value, result: &Value) -> Result<(), TestCaseError> {
     let changes = difference(live, result);
     prop_assert_eq!(untouched(&changes, live), Ok(()));
-    prop_assert_eq!(applied(&changes, result), Ok(()));
+    prop_assert_eq!(stands(&changes, result), Ok(()));
     let operations = restoration(&changes, result, "7");
     let restored = applied_by_others(&operations, result);
-    prop_assert_eq!(counted(&restored), counted(live));
+    prop_assert_eq!(without_empty(counted(&restored)), without_empty(counted(live)));
     prop_assert_eq!(
         restoration(&changes, &restored, "7"),
         Vec::<Value>::new(),
@@ -112,16 +146,19 @@ fn what_was_changed_can_be_put_back_over_what_others_did() {
         now["metadata"]["resourceVersion"] = json!("7");
         let changes = difference(&before, &after);
         let restored = applied_by_others(&restoration(&changes, &now, "7"), &now);
-        for change in &changes {
-            prop_assert_eq!(
-                get(&restored, &change.path),
-                change.before.as_ref(),
-                "{}",
-                change.path
-            );
+        // Only what lies in an element that others have taken away cannot be put back.
+        for path in untouched(&changes, &restored).err().unwrap_or_default() {
+            let (element, _) = path.rsplit_once("]/").unwrap_or_default();
+            prop_assert!(!element.is_empty(), "{path} is in no element");
+            prop_assert_eq!(get(&restored, &format!("{element}]")), None, "{}", path);
         }
         Ok(())
     });
+}
+
+/// Whether something is where a pointer leads that may go by position, or by key.
+fn found(live: &Value, pointer: &str) -> bool {
+    live.pointer(pointer).is_some() || get(live, pointer).is_some()
 }
 
 #[test]
@@ -134,6 +171,10 @@ fn any_patch_is_sent_or_refused() {
         "annotations",
         "template",
         "containers",
+        "containers[name=web]",
+        "env[name=A]",
+        "env[name=]",
+        "[=]",
         "0",
         "~1",
         "$",
@@ -141,6 +182,7 @@ fn any_patch_is_sent_or_refused() {
         "a",
     ];
     let remove = proptest::collection::vec(soup(words, 8), 0..4);
+    let replace = proptest::collection::vec(soup(words, 8), 0..2);
     let container = prop_oneof![Just("web".to_owned()), Just("init".to_owned()), any::<String>()];
     let images = proptest::collection::vec((container, "[a-z:@]{0,9}"), 0..3);
     let inputs = (
@@ -148,26 +190,47 @@ fn any_patch_is_sent_or_refused() {
         prop_oneof![json_value(), mistaken(deployment())],
         images,
         remove,
+        replace,
         any::<bool>(),
     );
-    fuzz(200, QUICK, inputs, |(live, patch, images, remove, restarts)| {
-        let stamp = restarts.then_some("0123456789abcdef");
-        let _ = lint_patch("apps/v1", "Deployment", "web", &patch);
-        let _ = (lint_remove(&remove), lint_both(&patch, &remove));
-        let _ = patches::images(&live);
-        let _ = patches::creation(
-            &TARGET,
-            &patch,
-            &images,
-            stamp,
-            &std::collections::BTreeMap::new(),
-        );
-        if let Ok(sent) = patches::forward(&TARGET, &live, Some(&patch), &images, &remove, stamp) {
-            let version = live.pointer("/metadata/resourceVersion");
-            prop_assert_eq!(sent.pointer("/metadata/resourceVersion"), version);
-        }
-        Ok(())
-    });
+    fuzz(
+        200,
+        QUICK,
+        inputs,
+        |(live, patch, images, remove, replace, restarts)| {
+            let stamp = restarts.then_some("0123456789abcdef");
+            let _ = lint_patch("apps/v1", "Deployment", "web", &patch);
+            let _ = (lint_remove(&remove), lint_both(&patch, &remove));
+            let _ = (lint_replace(Some(&patch), &replace), patches::images(&live));
+            let _ = patches::undefined("Deployment", &patch, Some(&live));
+            let _ = patches::irreversible(&TARGET, &live, &patch);
+            for pointer in &remove {
+                if let Ok(named) = patches::by_key(pointer, &live) {
+                    prop_assert_eq!(patches::by_key(&named, &live), Ok(named.clone()), "twice is once");
+                    prop_assert_eq!(get(&live, &named).is_some(), found(&live, pointer), "{}", pointer);
+                }
+            }
+            let _ = patches::creation(
+                &TARGET,
+                &patch,
+                &images,
+                stamp,
+                &std::collections::BTreeMap::new(),
+            );
+            let stated = Stated {
+                patch: Some(&patch),
+                images: &images,
+                remove: &remove,
+                replace: &replace,
+                restarted_for: stamp,
+            };
+            if let Ok(sent) = patches::forward(&TARGET, &live, &stated) {
+                let version = live.pointer("/metadata/resourceVersion");
+                prop_assert_eq!(sent.pointer("/metadata/resourceVersion"), version);
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{all_pointers, fuzz, json_value, repeated, soup};
 use crate::api::GoDuration;
-use crate::decide::patches::{self, lint_remove};
-use crate::decide::paths::{below, get, tokens};
-use crate::decide::version::Version;
+use crate::domain::patches::{self, lint_remove};
+use crate::domain::paths::{below, get, tokens};
+use crate::domain::version::Version;
+use crate::fuzz::{all_pointers, fuzz, json_value, repeated, soup};
 use crate::manifests::{field, pointer};
 
 const QUICK: Duration = Duration::from_secs(2);
@@ -116,7 +116,7 @@ fn any_text_may_be_asked_for_as_a_pointer() {
     let texts = prop_oneof![8 => soup(words, 12), 1 => repeated(words, 3000)];
     fuzz(500, QUICK, (json_value(), texts), |(value, text)| {
         let _ = (get(&value, &text), field(&value, &text), pointer(&value, &text));
-        let _ = patches::remove_through_maps_only(&text, &value);
+        let _ = (patches::by_key(&text, &value), patches::position("remove", &text));
         let _ = lint_remove(&[text.clone(), text]);
         Ok(())
     });

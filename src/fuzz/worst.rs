@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::api::release::State;
 use crate::api::{Environment, Release};
+use crate::decide::expressions::{environment_value, release_value};
 use crate::decide::facts::Observed;
 use crate::decide::{accepted, decide, fixtures, plan};
-use crate::expressions::{environment_value, release_value};
-use crate::observe::calendar_of;
+use crate::domain::cel::Unanswered;
+use crate::domain::windows::calendar_of;
 
 /// As many components and bytes as the API server takes, in eight environments at once.
 fn release() -> Release {
@@ -72,7 +73,7 @@ fn observed() -> Observed {
         .map(|n| {
             let mut place = fixtures::place(&release, &format!("worst-{n}"));
             for g in 0..32 {
-                let failed = Err("the expression costs too much".to_owned());
+                let failed = Err(Unanswered::TooCostly.into());
                 place.expressions.insert(format!("g{g}"), failed);
             }
             (format!("worst-{n}"), place)
@@ -122,7 +123,7 @@ fn the_worst_there_is() {
     timed("whether it is accepted", || accepted::judge(&o).holds());
     for _ in 0..3 {
         let step = timed("a decision", || decide(&o, now));
-        let crate::decide::Step::Transition(transition) = step else {
+        let crate::decide::step::Step::Transition(transition) = step else {
             break;
         };
         let written = json!(transition.status);

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Lint, Typed};
 use crate::api::release::{Promotion, State};
 use crate::api::{Action, Decision, Release};
-use crate::decide::checks::{self, Subject};
 use crate::decide::facts::Place;
-use crate::decide::plan;
+use crate::decide::rules::subject::Subject;
+use crate::decide::trust::may_be_one_person;
+use crate::decide::{plan, rules};
+use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    pub(super) fn decisions(&mut self) {
+    /// What the operator would say of each Decision.
+    pub(crate) fn decisions(&mut self) {
         let decisions: Vec<_> = self
             .decisions
             .iter()
@@ -31,7 +33,7 @@ impl Lint<'_> {
             let Some(release) = self.release(manifest.namespace(), &review.spec.release) else {
                 continue;
             };
-            if review.spec.reviewer == release.spec.requested_by {
+            if may_be_one_person(&review.spec.reviewer, &release.spec.requested_by) {
                 let sentence = format!(
                     "the review by {0} does not count: {0} requested this release",
                     review.spec.reviewer
@@ -108,7 +110,7 @@ impl Lint<'_> {
             prior: None,
             probing: false,
         };
-        if let Some(why) = checks::approval_doubt(&subject, approval, &counted) {
+        if let Some(why) = rules::approval_doubt(&subject, approval, &counted) {
             let at = if spec.role.as_deref() == Some(&approval.role) {
                 "/spec/by"
             } else {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{Lint, Typed};
 use crate::api::Environment;
 use crate::api::environment::{ControlName, DefaultWindow, Enforcement, WindowKind};
 use crate::decide::accepted::{circle, circle_sentence};
-use crate::decide::calendar::Opening;
-use crate::expressions::{self, Expression};
+use crate::decide::expressions;
+use crate::domain::calendar::Opening;
+use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    pub(super) fn environments(&mut self) {
+    /// What the operator would say of each Environment.
+    pub(crate) fn environments(&mut self) {
         let environments: Vec<_> = self
             .environments
             .iter()
@@ -74,6 +75,13 @@ impl Lint<'_> {
             let at = index.map_or("/spec/windows".to_owned(), |i| format!("/spec/windows/{i}"));
             self.error(manifest, &at, problem.sentence.clone());
         }
+        for note in calendar.notes() {
+            let index = spec.windows.iter().position(|w| w.name == note.window);
+            let at = index.map_or("/spec/windows".to_owned(), |i| {
+                format!("/spec/windows/{i}/schedule")
+            });
+            self.note(manifest, &at, note.sentence.clone());
+        }
         let holds = spec.enforcement(ControlName::WindowOpen) == Enforcement::Required;
         let never = calendar.earliest(self.now, SignedDuration::ZERO).is_none();
         if !(holds && never && calendar.problems().is_empty()) {
@@ -99,11 +107,11 @@ impl Lint<'_> {
     }
 
     fn expressions(&mut self, manifest: &Manifest, environment: &Environment) {
-        for problem in expressions::problems(&environment.spec, expressions::Expression::compile) {
+        for problem in expressions::problems(&environment.spec, expressions::compile) {
             self.error(manifest, &problem.at, problem.sentence);
         }
         for (at, name, text) in expressions::stated(&environment.spec) {
-            let constant = Expression::compile(text).ok().and_then(|e| e.constant());
+            let constant = expressions::compile(text).ok().and_then(|e| e.constant());
             match constant {
                 None | Some(Ok(true)) => {}
                 Some(Ok(false)) => {

@@ -2,16 +2,20 @@
 //!
 //! Who may do what only the API server knows; those rules are passed over.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use kube_cel::KubeCelExt;
+use kube_cel::cel::common::ast::{Expr, SelectExpr};
+use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{self, Context, Program};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::expressions::to_cel;
 use crate::observe::trust;
 
 /// The rules that can be asked here.
-pub(super) struct Policies {
+pub(crate) struct Policies {
     rules: Vec<Rule>,
 }
 
@@ -19,10 +23,13 @@ struct Rule {
     /// The plurals of the kinds that it is asked of.
     resources: Vec<String>,
     program: Program,
+    /// The field of the object that it looks at first, as `metadata.name`.
+    field: String,
     message: String,
 }
 
 impl Policies {
+    /// The policies that the chart installs, compiled.
     pub fn new() -> Self {
         let documents = trust::texts().flat_map(serde_yaml_ng::Deserializer::from_str);
         let policies = documents.filter_map(|document| Value::deserialize(document).ok());
@@ -31,7 +38,7 @@ impl Policies {
         }
     }
 
-    /// What they say of an object of the kind with this plural: the field that the sentence begins with, and the sentence.
+    /// What they say of an object of the kind with this plural: the field, and the sentence.
     pub fn judge(&self, plural: &str, object: &Value) -> Vec<(String, String)> {
         let asked = self
             .rules
@@ -44,11 +51,33 @@ impl Policies {
             context.add_variable_from_value("oldObject", cel::Value::Null);
             // What cannot be evaluated has not the form that the schema asks for, which is said already.
             if rule.program.execute(&context) == Ok(cel::Value::Bool(false)) {
-                let field = rule.message.split([' ', ':']).next().unwrap_or_default();
-                refusals.push((field.to_owned(), rule.message.clone()));
+                refusals.push((rule.field.clone(), rule.message.clone()));
             }
         }
         refusals
+    }
+}
+
+/// Not the library's own conversion: that makes whole numbers unsigned, and `5u + 1` is an error.
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(b) => cel::Value::Bool(*b),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => cel::Value::Int(integer),
+            (None, Some(integer)) => cel::Value::UInt(integer),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::Array(list) => cel::Value::List(Arc::new(list.iter().map(to_cel).collect())),
+        Value::Object(object) => cel::Value::Map(Map {
+            map: Arc::new(
+                object
+                    .iter()
+                    .map(|(name, value)| (Key::String(Arc::new(name.clone())), to_cel(value)))
+                    .collect::<HashMap<_, _>>(),
+            ),
+        }),
     }
 }
 
@@ -69,11 +98,37 @@ fn rules(policy: &Value) -> Vec<Rule> {
                 .all(|variable| !program.references().has_variable(variable));
             alone.then(|| Rule {
                 resources: asked_of.clone(),
+                field: looks_at(&program.expression().expr).unwrap_or_default(),
                 program,
                 message: validation["message"].as_str().unwrap_or_default().to_owned(),
             })
         })
         .collect()
+}
+
+/// The field of the object that an expression looks at first; what is looked at first is what the rule is about.
+fn looks_at(expression: &Expr) -> Option<String> {
+    match expression {
+        Expr::Select(select) => field(select).or_else(|| looks_at(&select.operand.expr)),
+        Expr::Call(call) => {
+            let target = call.target.as_deref();
+            target
+                .into_iter()
+                .chain(&call.args)
+                .find_map(|part| looks_at(&part.expr))
+        }
+        Expr::Comprehension(comprehension) => looks_at(&comprehension.iter_range.expr),
+        _ => None,
+    }
+}
+
+/// `a.b` of `object.a.b`.
+fn field(select: &SelectExpr) -> Option<String> {
+    match &select.operand.expr {
+        Expr::Ident(root) if root == "object" => Some(select.field.clone()),
+        Expr::Select(outer) => Some(format!("{}.{}", field(outer)?, select.field)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +154,10 @@ mod tests {
         let refused = policies.judge("decisions", &decision);
         assert_eq!(refused.len(), 1);
         assert_eq!(refused[0].0, "metadata.labels");
+        let fields: Vec<&str> = policies.rules.iter().map(|rule| rule.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            ["metadata.name", "metadata.ownerReferences", "metadata.labels"]
+        );
     }
 }

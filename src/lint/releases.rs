@@ -3,28 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Lint, Typed};
+use crate::api::environment::ControlName;
 use crate::api::release::{CheckState, Promotion, State};
 use crate::api::{ON_DELETE, Release, reasons};
-use crate::decide::checks::{self, Subject};
+use crate::decide::expressions::{self, NoAnswer};
 use crate::decide::facts::{Inspected, Inspection, NamespaceState, Observed, Place, Setting};
-use crate::decide::{accepted, plan};
-use crate::expressions::{self, Expression};
+use crate::decide::rules::subject::Subject;
+use crate::decide::{accepted, plan, rules};
+use crate::domain::cel::Expression;
+use crate::domain::patches;
+use crate::domain::readiness::Was;
+use crate::domain::version::Version;
+use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
-
-/// What a check can say of a manifest alone that no time, no person and nothing in a cluster will change.
-const FINAL: [&str; 7] = [
-    reasons::KIND_NOT_ALLOWED,
-    reasons::RELEASE_NAMESPACE_NOT_ALLOWED,
-    reasons::IMAGE_NOT_PINNED,
-    reasons::PLAN_INCOMPLETE,
-    reasons::SOAK_NOT_POSSIBLE,
-    reasons::EXPRESSION_FALSE,
-    reasons::EXPRESSION_UNKNOWN,
-];
+use crate::view::explain::Held;
 
 impl Lint<'_> {
-    pub(super) fn releases(&mut self) {
+    /// What the operator would say of each Release.
+    pub(crate) fn releases(&mut self) {
         let releases: Vec<_> = self
             .releases
             .iter()
@@ -46,8 +42,10 @@ impl Lint<'_> {
                 .collect();
             let observed = self.observed(release, siblings);
             self.acceptance(manifest, &observed);
+            self.misread(manifest, &observed);
             self.checks(manifest, observed, &compiled);
             self.traps(manifest, release);
+            self.statements(manifest, release);
         }
     }
 
@@ -81,6 +79,19 @@ impl Lint<'_> {
         }
     }
 
+    /// A pre-release that people may take for what comes after the version whose numbers it bears.
+    fn misread(&mut self, manifest: &Manifest, observed: &Observed) {
+        let Ok(ours) = observed.release.spec.version.parse::<Version>() else {
+            return;
+        };
+        let siblings = observed.siblings.iter();
+        let versions = siblings.filter_map(|s| s.spec.version.parse::<Version>().ok());
+        let said: Vec<String> = versions.filter_map(|v| ours.misread_as_newer_than(&v)).collect();
+        if let Some(sentence) = said.into_iter().next() {
+            self.note(manifest, "/spec/version", sentence);
+        }
+    }
+
     /// Every expression gate of every Environment, compiled once.
     fn compiled(&self) -> BTreeMap<String, Vec<(String, Expression)>> {
         let of = |setting: &Setting| {
@@ -88,7 +99,7 @@ impl Lint<'_> {
             stated
                 .filter_map(|gate| {
                     let text = &gate.expression.as_ref()?.pass_when;
-                    let compiled = Expression::compile(text).ok()?;
+                    let compiled = expressions::compile(text).ok()?;
                     // What never holds is said of the Environment.
                     let usable = compiled.constant().is_none();
                     usable.then(|| (gate.name.clone(), compiled))
@@ -127,12 +138,14 @@ impl Lint<'_> {
                     expressions::release_value(&release),
                     expressions::environment_value(&setting.environment),
                 );
-                let evaluated = gates
-                    .iter()
-                    .map(|(gate, expression)| (gate.clone(), expression.evaluate(&seen, &environment)));
+                let evaluated = gates.iter().map(|(gate, expression)| {
+                    let answer = expression.evaluate(&seen, &environment);
+                    (gate.clone(), answer.map_err(NoAnswer::from))
+                });
                 place.expressions = evaluated.collect();
             }
             let target = setting.environment.spec.target_namespace(observed.namespace());
+            place.led_from_elsewhere = self.led_from_elsewhere(observed.namespace(), &target);
             let promotion = Promotion {
                 name: name.clone(),
                 state: State::Waiting,
@@ -150,9 +163,9 @@ impl Lint<'_> {
                 prior: None,
                 probing: false,
             };
-            for check in checks::evaluate(&subject).checks {
-                let too_short = check.reason == crate::decide::calendar::WINDOW_TOO_SHORT;
-                let said = FINAL.contains(&check.reason.as_str())
+            for check in rules::evaluate(&subject).checks {
+                let too_short = check.reason == reasons::WINDOW_TOO_SHORT;
+                let said = reasons::find(&check.reason).is_some_and(|reason| reason.last)
                     && place
                         .expressions
                         .get(&check.name)
@@ -161,17 +174,79 @@ impl Lint<'_> {
                     continue;
                 }
                 let at = match check.reason.as_str() {
-                    reasons::KIND_NOT_ALLOWED | reasons::IMAGE_NOT_PINNED => "/spec/components".to_owned(),
-                    reasons::PLAN_INCOMPLETE if check.name.starts_with("Backout") => {
+                    reasons::KIND_NOT_ALLOWED | reasons::TEMPLATE_TARGETED | reasons::IMAGE_NOT_PINNED => {
+                        "/spec/components".to_owned()
+                    }
+                    reasons::PLAN_INCOMPLETE if check.name == ControlName::BackoutPlanDocumented.as_str() => {
                         "/spec/backoutPlan".to_owned()
                     }
                     reasons::PLAN_INCOMPLETE => "/spec/deploymentPlan".to_owned(),
                     _ => format!("/spec/environments/{index}"),
                 };
-                let sentence = format!("{name} holds it back: {}: {}", check.name, check.message);
+                let sentence = format!("{name} holds it back: {}", Held::from(&check));
                 self.error(manifest, &at, sentence);
             }
         }
+    }
+
+    /// What a component states that goes wrong on the target, as far as files show.
+    fn statements(&mut self, manifest: &Manifest, release: &Release) {
+        for (c, component) in release.spec.components.iter().enumerate() {
+            let here = format!("/spec/components/{c}");
+            for (index, pointer) in component.remove.iter().enumerate() {
+                if let Some(sentence) = patches::position("remove", pointer) {
+                    let sentence = format!("Component {}: {sentence}.", component.name);
+                    self.error(manifest, &format!("{here}/remove/{index}"), sentence);
+                }
+            }
+            let target = patches::Target::from(&component.target);
+            let base = component.patch.iter();
+            let base = base.map(|patch| (format!("{here}/patch"), patch));
+            let overrides = component.overrides.iter().enumerate();
+            let overrides = overrides.map(|(n, over)| (format!("{here}/overrides/{n}/patch"), &over.patch));
+            for (under, patch) in base.chain(overrides) {
+                let created = component.patch.as_ref().is_some_and(|base| {
+                    patches::names_in_full(target.api_version, target.kind, target.name, base)
+                });
+                let sticks = patches::states_irreversible(&target, patch);
+                for (at, sentence) in sticks.into_iter().filter(|_| !created) {
+                    let sentence = format!("Component {}: {sentence}.", component.name);
+                    self.error(manifest, &format!("{under}{at}"), sentence);
+                }
+                let among_files = self.target(&component.target);
+                for (at, sentence) in patches::undefined(target.kind, patch, among_files) {
+                    let sentence = format!("Component {}: {sentence}.", component.name);
+                    self.note(manifest, &format!("{under}{at}"), sentence);
+                }
+            }
+        }
+    }
+
+    /// The target where the files have one such object; in several namespaces it may be another one in each.
+    fn target(&self, target: &crate::api::release::Target) -> Option<&serde_json::Value> {
+        let mut objects = self.manifests.objects.iter().filter(|o| {
+            o.api_version() == target.api_version && o.kind() == target.kind && o.name() == target.name
+        });
+        let first = objects.next()?;
+        objects.next().is_none().then_some(&first.value)
+    }
+
+    /// Environments that lead Releases of other namespaces that are among the files to `target`.
+    fn led_from_elsewhere(&self, own: &str, target: &str) -> Vec<String> {
+        let namespaces = self
+            .releases
+            .iter()
+            .filter_map(|r| r.object.metadata.namespace.as_deref());
+        let others: Vec<&str> = namespaces.filter(|namespace| *namespace != own).collect();
+        let leads = |setting: &Setting| {
+            let from = setting.environment.spec.release_namespace_of(target);
+            from.is_some_and(|from| others.contains(&from))
+        };
+        let settings = self.settings.iter();
+        settings
+            .filter(|(_, setting)| leads(setting))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Labels of a Namespace that is among the files.
@@ -238,11 +313,14 @@ fn place(release: &Release) -> Place {
     let components = release.spec.components.iter().map(|component| Inspected {
         name: component.name.clone(),
         refusal: None,
+        note: None,
         uid: None,
         resource_version: None,
         changes: Vec::new(),
+        was: Was::default(),
         restarted_for: None,
         result: None,
+        ours: None,
         images_before: Vec::new(),
         images_after: component.image_pairs(),
     });

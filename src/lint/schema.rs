@@ -6,10 +6,12 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Map, Value, json};
 
-use crate::api;
+use crate::api::{Kind, crds};
+use crate::lint::date_time;
 use crate::manifests::{field, pointer, token};
 
 /// Of `ObjectMeta`, as far as anybody may state it.
@@ -34,13 +36,12 @@ const NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case al
 const LABEL: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 /// All definitions, ready to be asked.
-pub(super) struct Definitions {
+pub(crate) struct Definitions {
     validator: Validator,
-    kinds: HashMap<String, Definition>,
+    kinds: HashMap<Kind, Definition>,
 }
 
 struct Definition {
-    plural: String,
     namespaced: bool,
     schema: Value,
     /// Once it is asked for: most pipelines have Releases only, and compiling takes longer than judging.
@@ -49,7 +50,7 @@ struct Definition {
 
 /// What the API server refuses, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// A JSON pointer into the object.
     pub at: String,
     pub sentence: String,
@@ -58,23 +59,23 @@ pub(super) struct Refusal {
 }
 
 /// An object as the API server would store it, as far as it would, and what it says of it.
-pub(super) struct Judged {
+pub(crate) struct Judged {
     pub object: Value,
     pub refusals: Vec<Refusal>,
 }
 
 impl Definitions {
+    /// Those of [`crds`].
     pub fn new() -> Self {
-        let kinds = api::crds().into_iter().filter_map(|crd| {
+        let kinds = crds().into_iter().filter_map(|crd| {
             let version = crd.spec.versions.into_iter().next()?;
             let schema = json!(version.schema?.open_api_v3_schema?);
             let definition = Definition {
-                plural: crd.spec.names.plural,
                 namespaced: crd.spec.scope == "Namespaced",
                 compiled: OnceCell::new(),
                 schema,
             };
-            Some((crd.spec.names.kind, definition))
+            Some((Kind::named(&crd.spec.names.kind)?, definition))
         });
         Self {
             kinds: kinds.collect(),
@@ -82,21 +83,9 @@ impl Definitions {
         }
     }
 
-    /// The kinds that there are, in the order of their names.
-    pub fn kinds(&self) -> Vec<&str> {
-        let mut kinds: Vec<&str> = self.kinds.keys().map(String::as_str).collect();
-        kinds.sort_unstable();
-        kinds
-    }
-
-    /// What the kind is called in requests, and in the rules of admission policies.
-    pub fn plural(&self, kind: &str) -> Option<&str> {
-        self.kinds.get(kind).map(|definition| definition.plural.as_str())
-    }
-
-    /// Judges `object` as one that is created; `None` where there is no such kind.
-    pub fn judge(&self, kind: &str, object: &Value) -> Option<Judged> {
-        let definition = self.kinds.get(kind)?;
+    /// Judges `object` as one that is created; `None` where there is no definition of the kind.
+    pub fn judge(&self, kind: Kind, object: &Value) -> Option<Judged> {
+        let definition = self.kinds.get(&kind)?;
         let mut refusals = Vec::new();
         let mut object = object.clone();
         // What status says in a manifest the API server drops before it looks.
@@ -114,7 +103,9 @@ impl Definitions {
     }
 
     fn rules(&self, schema: &Value, compiled: &CompiledSchema, object: &Value, refusals: &mut Vec<Refusal>) {
-        let Err(errors) = self.validator.validate_compiled(compiled, object, None) else {
+        let mut compared = object.clone();
+        canonical(schema, &mut compared);
+        let Err(errors) = self.validator.validate_compiled(compiled, &compared, None) else {
             return;
         };
         let mut broken = Vec::new();
@@ -323,6 +314,7 @@ fn settle(schema: &Value, value: &mut Value, at: &str, refusals: &mut Vec<Refusa
                     }
                 }
             } else if let Some(values) = schema.get("additionalProperties").filter(|v| v.is_object()) {
+                map.retain(|_, value| !value.is_null() || values["nullable"] == true);
                 for (key, inner) in map {
                     settle(values, inner, &format!("{at}/{}", token(key)), refusals);
                 }
@@ -408,8 +400,34 @@ fn shorten(schema: &Value, value: &mut Value) {
     }
 }
 
+/// Writes date-times as `kube-cel` reads them, which knows fewer spellings than the API server.
+fn canonical(schema: &Value, value: &mut Value) {
+    match value {
+        Value::String(text) if schema["format"] == "date-time" => {
+            if let Ok(instant) = text.parse::<Timestamp>() {
+                *text = instant.to_string();
+            }
+        }
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|inner| canonical(&schema["items"], inner)),
+        Value::Object(map) => {
+            for (key, inner) in map {
+                if let Some(property) = schema["properties"].get(key) {
+                    canonical(property, inner);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn validate(schema: &Value, value: &Value, at: &str, refusals: &mut Vec<Refusal>) {
     let called = || dotted(&field(&Value::Null, at));
+    if schema["format"] == "date-time" {
+        date_time(value, at, &called(), refusals);
+        return;
+    }
     if let Some(wanted) = schema["type"].as_str()
         && !is(value, wanted)
     {
@@ -462,12 +480,66 @@ fn string(schema: &Value, text: &str, at: &str, called: &dyn Fn() -> String, ref
         );
         refuse(refusals, at, sentence);
     }
-    if schema["format"] == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
-        let sentence = format!(
-            "Invalid value: {text:?}: {} in body must be of type date-time: {text:?}",
-            called()
-        );
+}
+
+/// In the API server's words where it refuses, and in others where it stores what the operator cannot read.
+fn date_time(value: &Value, at: &str, called: &str, refusals: &mut Vec<Refusal>) {
+    // It names what it found by a format of its own, and lets lists through.
+    let found = match value {
+        Value::String(text) if date_time::is_stored(text) => None,
+        Value::String(text) => Some(text.as_str()),
+        Value::Array(_) => None,
+        Value::Number(number) if number.is_f64() => Some("float64"),
+        Value::Number(_) => Some("int64"),
+        Value::Null | Value::Bool(_) | Value::Object(_) => Some(""),
+    };
+    if let Some(found) = found {
+        let sentence =
+            format!("Invalid value: {found:?}: {called} in body must be of type date-time: {found:?}");
         block(refusals, at, sentence);
+    } else if let Some(why) = date_time::unreadable(value) {
+        block(refusals, at, why);
+    }
+}
+
+/// What the API server stores, and then cannot compare by a rule that names all of them.
+fn incomparable(schema: &Value, map: &Map<String, Value>, at: &str, refusals: &mut Vec<Refusal>) {
+    let rules = schema["x-kubernetes-validations"].as_array();
+    let rules = rules
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule["rule"].as_str());
+    let mut compared: Vec<&String> = Vec::new();
+    for rule in rules {
+        let properties = schema["properties"].as_object();
+        let named: Vec<&String> = properties
+            .into_iter()
+            .flatten()
+            .filter(|(key, property)| {
+                property["format"] == "date-time"
+                    && (rule.contains(&format!("self.{key} <")) || rule.ends_with(&format!("< self.{key}")))
+            })
+            .map(|(key, _)| key)
+            .collect();
+        if named.iter().all(|key| map.contains_key(*key)) {
+            compared.extend(named);
+        }
+    }
+    for key in compared {
+        let Some(text) = map[key].as_str() else {
+            continue;
+        };
+        let at = format!("{at}/{}", token(key));
+        if date_time::is_stored(text)
+            && !date_time::is_comparable(text)
+            && !refusals.iter().any(|refusal| refusal.at == at)
+        {
+            let sentence = format!(
+                "the API server refuses {text:?}, because its rule cannot compare it: write it like 2026-12-01T18:00:00Z, with a \
+                 capital T and Z"
+            );
+            block(refusals, &at, sentence);
+        }
     }
 }
 
@@ -535,6 +607,7 @@ fn object(schema: &Value, map: &Map<String, Value>, at: &str, refusals: &mut Vec
             validate(schema, inner, &format!("{at}/{}", token(key)), refusals);
         }
     }
+    incomparable(schema, map, at, refusals);
 }
 
 fn is(value: &Value, wanted: &str) -> bool {
@@ -572,411 +645,4 @@ fn mistyped(value: &Value, wanted: &str, at: &str, called: &str, refusals: &mut 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn release() -> Value {
-        json!({
-            "apiVersion": "signalbox.dev/v1alpha1", "kind": "Release",
-            "metadata": { "name": "payments-2026.11.1", "namespace": "payments" },
-            "spec": {
-                "product": "payments", "version": "2026.11.1", "requestedBy": "alice@example.com", "change": {},
-                "environments": ["sit", "uat"],
-                "components": [
-                    {
-                        "name": "config", "target": { "apiVersion": "v1", "kind": "ConfigMap", "name": "ledger" },
-                        "patch": { "data": { "A": "b" } },
-                    },
-                    {
-                        "name": "ledger", "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "ledger" },
-                        "images": [{ "container": "ledger", "image": "ledger:1" }],
-                        "after": ["config"], "restartOn": ["config"],
-                    },
-                ],
-            },
-        })
-    }
-
-    fn environment() -> Value {
-        json!({
-            "apiVersion": "signalbox.dev/v1alpha1", "kind": "Environment",
-            "metadata": { "name": "production" },
-            "spec": { "stage": "Production", "namespace": "{namespace}-prod" },
-        })
-    }
-
-    /// `field: sentence` of each refusal.
-    fn said(mut object: Value, changes: &[(&str, Value)]) -> Vec<String> {
-        for (at, value) in changes {
-            let (above, key) = at.rsplit_once('/').unwrap();
-            let above = object.pointer_mut(above).expect(at);
-            match (above, value) {
-                (Value::Object(map), Value::String(gone)) if gone == "(absent)" => drop(map.remove(key)),
-                (Value::Array(list), value) => match key.parse::<usize>() {
-                    Ok(index) => list[index] = value.clone(),
-                    Err(_) => list.push(value.clone()),
-                },
-                (above, value) => above[key] = value.clone(),
-            }
-        }
-        thread_local! {
-            static DEFINITIONS: Definitions = Definitions::new();
-        }
-        let kind = object["kind"].as_str().unwrap().to_owned();
-        let judged = DEFINITIONS.with(|definitions| definitions.judge(&kind, &object).unwrap());
-        let refusals = judged.refusals.iter();
-        refusals
-            .map(|r| format!("{}: {}", field(&object, &r.at), r.sentence))
-            .collect()
-    }
-
-    fn refused(object: &Value, at: &str, value: Value, sentence: &str) {
-        let said = said(object.clone(), &[(at, value)]);
-        assert!(
-            said.len() == 1 && said[0].contains(sentence),
-            "wanted: {sentence}\nsaid: {said:#?}"
-        );
-    }
-
-    #[test]
-    fn what_the_api_server_accepts_is_accepted() {
-        assert_eq!(said(release(), &[]), Vec::<String>::new());
-        assert_eq!(said(environment(), &[]), Vec::<String>::new());
-        for (at, value) in [
-            ("/spec/hold", Value::Null),
-            ("/spec/line", Value::Null),
-            ("/spec/backoutPlan", json!({})),
-            ("/spec/version", json!("1.4.0-rc.1")),
-            ("/status", json!({ "anything": "at all" })),
-            ("/spec/components/0/patch", json!({ "any": [{ "thing": 1.5 }] })),
-        ] {
-            assert_eq!(said(release(), &[(at, value)]), Vec::<String>::new(), "{at}");
-        }
-        for (at, value) in [
-            ("/spec/namespace", json!("a-{namespace}-b")),
-            (
-                "/spec/releaseNamespaces",
-                json!({ "matchLabels": { "signalbox.dev/tenant": "true" } }),
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "smoke", "job": { "template": "smoke-test" } }]),
-            ),
-            (
-                "/spec/windows",
-                json!([
-                    { "name": "t", "kind": "Allow", "schedule": "0 18 * * TUE", "duration": "4h", "timeZone": "Europe/London" },
-                    { "name": "y", "kind": "Deny", "from": "2026-12-18T00:00:00Z", "to": "2027-01-04T00:00:00Z" },
-                ]),
-            ),
-        ] {
-            assert_eq!(said(environment(), &[(at, value)]), Vec::<String>::new(), "{at}");
-        }
-    }
-
-    /// The sentences of the API server's own tests.
-    #[test]
-    fn a_release_is_refused_in_the_words_of_the_api_server() {
-        for version in ["v1", "1.", "1.2.3.4.5.6.7", "1.0 ", "latest", "1-"] {
-            let sentence = format!(
-                "spec.version: Invalid value: {version:?}: must be dotted numbers with an optional pre-release, like 2026.11.1"
-            );
-            refused(&release(), "/spec/version", json!(version), &sentence);
-        }
-        for duration in ["0s", "721h", "10", "1d", "5m1h", "-5m", ""] {
-            let sentence = "must be a duration from 1s to 720h, like 90s, 10m or 1h30m";
-            let at = "/spec/components/1/readyWithin";
-            assert!(
-                said(release(), &[(at, json!(duration))])
-                    .iter()
-                    .any(|said| said.contains(sentence)),
-                "{duration}"
-            );
-        }
-        let config = release()["spec"]["components"][0].clone();
-        let long = |n: usize| json!("x".repeat(n));
-        let many = |n: usize| (0..n).map(|i| format!("c{i}")).collect::<Vec<_>>();
-        for (at, value, sentence) in [
-            (
-                "/spec/product",
-                json!("pay ments"),
-                r#"spec.product: Invalid value: "pay ments": must be letters, digits"#,
-            ),
-            (
-                "/spec/line",
-                json!("-main"),
-                r#"spec.line: Invalid value: "-main": must be letters, digits"#,
-            ),
-            (
-                "/spec/components/1/after",
-                json!(["nobody"]),
-                "spec.components: Invalid value: after may only name components that stand earlier in the list",
-            ),
-            (
-                "/spec/components/1/restartOn",
-                json!(["ledger"]),
-                "spec.components: Invalid value: restartOn may only name components that stand earlier",
-            ),
-            (
-                "/spec/components/-",
-                config,
-                r#"spec.components[2]: Duplicate value: {"name":"config"}"#,
-            ),
-            (
-                "/spec/environments",
-                json!(["sit", "sit"]),
-                r#"spec.environments[1]: Duplicate value: "sit""#,
-            ),
-            (
-                "/spec/environments",
-                json!([]),
-                "spec.environments: Invalid value: 0: spec.environments in body should have at least 1 items",
-            ),
-            (
-                "/spec/environments",
-                json!(many(9)),
-                "spec.environments: Too many: 9: must have at most 8 items",
-            ),
-            (
-                "/spec/schedule",
-                json!([{ "environment": "sit" }, { "environment": "sit" }]),
-                r#"spec.schedule[1]: Duplicate value: {"environment":"sit"}"#,
-            ),
-            (
-                "/spec/components/0/patch",
-                json!("(absent)"),
-                "spec.components[0]: Invalid value: a component must say what changes: patch, images, remove, overrides or restartOn",
-            ),
-            (
-                "/spec/schedule",
-                json!([{ "environment": "sit", "start": "2026-11-24T20:00:00Z", "end": "2026-11-24T18:00:00Z" }]),
-                "spec.schedule[0]: Invalid value: schedule: start must be before end",
-            ),
-            (
-                "/spec/schedule",
-                json!([{ "environment": "sit", "start": "tomorrow" }]),
-                r#"spec.schedule[0].start: Invalid value: "tomorrow": spec.schedule[0].start in body must be of type date-time: "tomorrow""#,
-            ),
-            (
-                "/spec/components/0/remove",
-                json!(many(33)),
-                "spec.components[0].remove: Too many: 33",
-            ),
-            (
-                "/spec/product",
-                long(64),
-                "spec.product: Too long: may not be more than 63 bytes",
-            ),
-            ("/spec/product", json!("(absent)"), "spec.product: Required value"),
-            (
-                "/spec/change",
-                json!({ "reason": "x".repeat(5_000) }),
-                "spec.change.reason: Too long: may not be more than",
-            ),
-            (
-                "/spec/change",
-                json!({ "model": "Emergency" }),
-                r#"spec.change.model: Unsupported value: "Emergency": supported values: "Normal""#,
-            ),
-            (
-                "/spec/version",
-                json!(2026.11),
-                r#"spec.version: Invalid value: "number": spec.version in body must be of type string: "number"; put it in quotes"#,
-            ),
-            (
-                "/spec/environments",
-                json!("sit"),
-                r#"spec.environments: Invalid value: "string": spec.environments in body must be of type array: "string""#,
-            ),
-            (
-                "/spec/enviroments",
-                json!(["sit"]),
-                r#"spec.enviroments: unknown field "spec.enviroments"; did you mean environments?"#,
-            ),
-            (
-                "/spec/components/1/images/0/tag",
-                json!("1"),
-                r#"spec.components[1].images[0].tag: unknown field "spec.components[1].images[0].tag""#,
-            ),
-            ("/data", json!({}), r#"data: unknown field "data""#),
-            (
-                "/metadata/labes",
-                json!({}),
-                r#"metadata.labes: unknown field "metadata.labes"; did you mean labels?"#,
-            ),
-            (
-                "/metadata/name",
-                json!("(absent)"),
-                "metadata.name: Required value: name or generateName is required",
-            ),
-            (
-                "/metadata/name",
-                json!("Payments"),
-                r#"metadata.name: Invalid value: "Payments": a lowercase RFC 1123 subdomain"#,
-            ),
-            (
-                "/metadata/labels",
-                json!({ "a": true }),
-                r#"metadata.labels.a: Invalid value: "boolean""#,
-            ),
-            (
-                "/metadata/labels",
-                json!({ "a": "b c" }),
-                r#"metadata.labels.a: Invalid value: "b c": a valid label"#,
-            ),
-        ] {
-            refused(&release(), at, value, sentence);
-        }
-    }
-
-    #[test]
-    fn an_environment_is_refused_in_the_words_of_the_api_server() {
-        let soak = json!({ "environment": "uat", "duration": "24h" });
-        let recurring = |over: Value| {
-            let mut window = json!({ "name": "t", "kind": "Allow", "schedule": "0 18 * * TUE", "duration": "4h", "timeZone": "Europe/London" });
-            for (key, value) in over.as_object().unwrap() {
-                window[key] = value.clone();
-            }
-            let window = window.as_object().unwrap().clone();
-            let window: Map<String, Value> = window.into_iter().filter(|(_, v)| !v.is_null()).collect();
-            json!([window])
-        };
-        let either = "spec.windows[0]: Invalid value: a window has either schedule, duration and timeZone, or from and to";
-        for (at, value, sentence) in [
-            (
-                "/spec/namespace",
-                json!("shared"),
-                "spec: Invalid value: releaseNamespaces is required where namespace is a literal",
-            ),
-            (
-                "/spec/namespace",
-                json!("-{namespace}"),
-                "spec.namespace: Invalid value: namespace must be a DNS label, or one {namespace} with letters, digits and dashes",
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "both", "soak": soak, "job": { "template": "smoke" } }]),
-                "spec.gates[0]: Invalid value: a gate has exactly one of approval, soak, expression and job",
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "none" }]),
-                "spec.gates[0]: Invalid value: a gate has exactly one of",
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "Board", "soak": soak }]),
-                r#"spec.gates[0].name: Invalid value: "Board": must be lower-case letters"#,
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "board", "approval": { "role": "*" } }]),
-                r#"spec.gates[0].approval.role: Invalid value: "*": must be lower-case letters"#,
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "board", "approval": { "role": "b", "minimum": 0 } }]),
-                "spec.gates[0].approval.minimum: Invalid value: 0: spec.gates[0].approval.minimum in body should be greater than or equal to 1",
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "s", "soak": { "environment": "uat", "duration": "3d" } }]),
-                r#"spec.gates[0].soak.duration: Invalid value: "3d": must be a duration from 1s to 720h"#,
-            ),
-            (
-                "/spec/gates",
-                json!([{ "name": "s", "soak": soak }, { "name": "s", "soak": soak }]),
-                r#"spec.gates[1]: Duplicate value: {"name":"s"}"#,
-            ),
-            ("/spec/windows", recurring(json!({ "timeZone": null })), either),
-            (
-                "/spec/windows",
-                recurring(json!({ "to": "2027-01-04T00:00:00Z" })),
-                either,
-            ),
-            (
-                "/spec/windows",
-                recurring(json!({ "schedule": "0 18 * *" })),
-                r#"spec.windows[0].schedule: Invalid value: "0 18 * *": must be five fields of cron"#,
-            ),
-            (
-                "/spec/windows",
-                json!([{ "name": "y", "kind": "Deny", "from": "2026-12-18T00:00:00Z", "to": "2026-12-18T00:00:00Z" }]),
-                "spec.windows[0]: Invalid value: a window's from must be before its to",
-            ),
-            (
-                "/spec/allowedKinds",
-                json!([{ "apiVersion": "v1", "kind": "Secret" }]),
-                "spec.allowedKinds[0]: Invalid value: Secrets, RBAC, ServiceAccounts",
-            ),
-            (
-                "/spec/controls",
-                json!([{ "name": "TargetsAllowed", "enforcement": "Off" }]),
-                "spec.controls[0]: Invalid value: TargetsAllowed is always Required",
-            ),
-            (
-                "/spec/controls",
-                json!([{ "name": "DigestPinned", "enforcement": false }]),
-                r#"spec.controls[0].enforcement: Invalid value: "boolean": spec.controls[0].enforcement in body must be of type string: "boolean"; put it in quotes"#,
-            ),
-            (
-                "/spec/stage",
-                json!("Prod"),
-                r#"spec.stage: Unsupported value: "Prod": supported values: "Development""#,
-            ),
-            (
-                "/metadata/namespace",
-                json!("payments"),
-                "metadata.namespace: Forbidden: not allowed on this type",
-            ),
-        ] {
-            refused(&environment(), at, value, sentence);
-        }
-        let name = "spec.gates[0].name: Invalid value: a gate cannot have the name of a control";
-        let gate = json!([{ "name": "WindowOpen", "soak": soak }]);
-        assert!(
-            said(environment(), &[("/spec/gates", gate)])
-                .iter()
-                .any(|said| said == name)
-        );
-    }
-
-    #[test]
-    fn what_has_no_form_does_not_hide_what_is_wrong_elsewhere() {
-        let said = said(
-            release(),
-            &[
-                ("/spec/version", json!(1)),
-                ("/spec/components/0/target/name", json!("Ledger")),
-                ("/spec/components/1/after", json!(7)),
-            ],
-        );
-        let fields: Vec<_> = said.iter().map(|s| s.split(": ").next().unwrap()).collect();
-        // Whether `after` names earlier components cannot be asked of a number.
-        assert_eq!(
-            fields,
-            [
-                "spec.components[1].after",
-                "spec.version",
-                "spec.components[0].target.name"
-            ],
-            "{said:#?}"
-        );
-    }
-
-    #[test]
-    fn defaults_are_filled_in_and_what_is_unknown_taken_out() {
-        let mut object = release();
-        object["spec"]["more"] = json!(1);
-        object["spec"]["hold"] = Value::Null;
-        let judged = Definitions::new().judge("Release", &object).unwrap();
-        let spec = &judged.object["spec"];
-        assert_eq!(spec["line"], "main");
-        assert_eq!(spec["components"][0]["readyWithin"], "10m");
-        assert_eq!(spec["review"]["dueWithin"], "120h");
-        assert!(spec.get("more").is_none() && spec.get("hold").is_none());
-        let typed: Result<crate::api::Release, _> = serde_json::from_value(judged.object);
-        assert!(typed.is_ok(), "{typed:?}");
-    }
-}
+mod tests;

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
+use crate::manifests::pointers::token;
+
 /// Far deeper than anything that people write, and shallow enough for what recurses along a value.
 const MOST_DEPTH: usize = 64;
 /// Of one file, with what aliases repeat. The API server takes three megabytes; a few aliases can say more than that.
@@ -18,9 +20,12 @@ const BYTES_OF_A_NODE: usize = 64;
 /// Of all pointers to what stands in one file: a long key stands in the pointer of everything below it.
 const MOST_POINTERS: usize = 64 << 20;
 
+/// From here on Go writes a number with an exponent.
+const LEAST_WITH_EXPONENT: f64 = 1e21;
+
 /// One document: what it says, and where.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Parsed {
+pub(crate) struct Parsed {
     pub value: Value,
     /// By JSON pointer. What an alias repeats stands where the alias stands, and has no lines of its own.
     pub lines: HashMap<String, usize>,
@@ -30,13 +35,13 @@ pub(super) struct Parsed {
 
 /// Why a text cannot be read, and in which line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable {
+pub(crate) struct Unreadable {
     pub line: usize,
     pub why: String,
 }
 
 /// All documents of `text` that say something.
-pub(super) fn parse(text: &str) -> Result<Vec<Parsed>, Unreadable> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, Unreadable> {
     let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| not_yaml(text, &error))?;
@@ -103,6 +108,10 @@ impl Reader {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let nodes = 1 + text.len() / BYTES_OF_A_NODE;
+                if style == ScalarStyle::Plain && tag.is_none() && !self.at_key() && no_number(&text) {
+                    let why = format!("{text} is no number in JSON: put it in quotes if it is a text");
+                    return Err(unreadable(line, &why));
+                }
                 let value = scalar(text, style, tag.as_deref());
                 self.node(value, anchor, nodes, line)?;
             }
@@ -125,6 +134,14 @@ impl Reader {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the next node is a key.
+    fn at_key(&self) -> bool {
+        matches!(
+            self.open.last().map(|open| &open.held),
+            Some(Held::Map { key: None, .. })
+        )
     }
 
     fn begin(&mut self, held: Held, anchor: usize, line: usize) -> Result<(), Unreadable> {
@@ -156,7 +173,7 @@ impl Reader {
             }
             Some(Held::Map { key: Some(key), .. }) => {
                 self.at.push('/');
-                self.at.push_str(&super::token(key));
+                self.at.push_str(&token(key));
             }
             // A key has no place of its own.
             Some(Held::Map { key: None, .. }) => return Ok(()),
@@ -241,7 +258,7 @@ impl Reader {
                             "a key is a list or a map: keys are texts; put {{ … }} in quotes",
                         )
                     })?;
-                    let at = format!("{}/{}", self.at, super::token(&named));
+                    let at = format!("{}/{}", self.at, token(&named));
                     if map.contains_key(&named) {
                         self.twice.push((at.clone(), line));
                     }
@@ -334,11 +351,20 @@ fn number(text: &str) -> Option<Number> {
     });
     let decimal =
         all_digits(whole) && all_digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && stated;
-    if decimal {
-        Number::from_f64(digits.parse().ok()?)
-    } else {
-        None
+    let double: f64 = digits.parse().ok().filter(|_| decimal)?;
+    // `kubectl` sends JSON without a point where nothing follows it, and the API server reads what has none as an integer, if it fits.
+    let whole = double.fract() == 0.0 && double.abs() < LEAST_WITH_EXPONENT;
+    let sent = whole.then(|| format!("{double:.0}"));
+    match sent.and_then(|sent| sent.parse::<i64>().ok()) {
+        Some(integer) => Some(integer.into()),
+        None => Number::from_f64(double),
     }
+}
+
+/// What YAML knows and JSON does not; `kubectl` refuses it.
+fn no_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
 }
 
 /// As Go's `ParseInt` with base 0.
@@ -399,9 +425,22 @@ mod tests {
             ("0x1F", json!(31)),
             ("0b101", json!(5)),
             ("1_000", json!(1000)),
-            ("08", json!(8.0)),
+            ("08", json!(8)),
             ("2026.11", json!(2026.11)),
-            ("1e3", json!(1000.0)),
+            ("1e3", json!(1000)),
+            ("1.0", json!(1)),
+            ("-2.0", json!(-2)),
+            ("-0.0", json!(0)),
+            ("2.50e1", json!(25)),
+            ("9223372036854775807.0", json!(9_223_372_036_854_775_808.0)),
+            ("1e18", json!(1_000_000_000_000_000_000_i64)),
+            ("1e20", json!(1e20)),
+            ("1e21", json!(1e21)),
+            ("1.5e-7", json!(1.5e-7)),
+            ("1e999", json!("1e999")),
+            ("\".inf\"", json!(".inf")),
+            ("inf", json!("inf")),
+            ("-.nan", json!("-.nan")),
             (".5", json!(0.5)),
             ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
             ("9007199254740993", json!(9_007_199_254_740_993_i64)),
@@ -409,7 +448,7 @@ mod tests {
             ("2026-12-18T00:00:00Z", json!("2026-12-18T00:00:00Z")),
             ("0 18 * * TUE", json!("0 18 * * TUE")),
             ("1h30m", json!("1h30m")),
-            ("1.", json!(1.0)),
+            ("1.", json!(1)),
             ("+-1", json!("+-1")),
             ("!!str 1", json!("1")),
             ("!!int \"1\"", json!(1)),
@@ -454,6 +493,12 @@ mod tests {
             parsed.value,
             json!({ "x": { "a": 1, "b": 2 }, "u": { "a": 1, "b": 2 }, "z": { "a": 1, "b": 3 } })
         );
+    }
+
+    #[test]
+    fn a_key_that_is_a_number_is_what_json_would_call_it() {
+        let parsed = only("1.0: a\n.inf: b\n1e3: c\n");
+        assert_eq!(parsed.value, json!({ "1": "a", ".inf": "b", "1000": "c" }));
     }
 
     #[test]
@@ -502,6 +547,13 @@ mod tests {
             (&within, 2, "too large"),
             (&below, 4, "too large"),
             ("? [a]\n: 1\n", 1, "a key is a list or a map"),
+            (
+                "a: 1\nb: .inf\n",
+                2,
+                ".inf is no number in JSON: put it in quotes if it is a text",
+            ),
+            ("a: [1, -.INF]\n", 1, "-.INF is no number in JSON"),
+            ("a:\n- .NaN\n", 2, ".NaN is no number in JSON"),
         ] {
             let unreadable = parse(text).expect_err(text);
             assert!(unreadable.why.contains(why), "{text:.40}: {}", unreadable.why);

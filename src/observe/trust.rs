@@ -8,18 +8,39 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::index::Index;
+use crate::cache::index::Index;
 use crate::decide::facts::Trust;
 
-/// Kinds under which the index keeps them.
+/// The kind under which the index keeps policies.
 pub const POLICY: &str = "ValidatingAdmissionPolicy";
+/// The kind under which the index keeps bindings.
 pub const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
-/// Policies that Decisions and Releases must have passed, and the chart's text of each.
-const TEXTS: [(&str, &str); 5] = [
+/// Policies that people's acts must have passed, and the chart's text of each.
+const TEXTS: [(&str, &str); 11] = [
     (
         "signalbox-request",
         include_str!("../../charts/signalbox/files/policies/signalbox-request.yaml"),
+    ),
+    (
+        "signalbox-plan",
+        include_str!("../../charts/signalbox/files/policies/signalbox-plan.yaml"),
+    ),
+    (
+        "signalbox-hold",
+        include_str!("../../charts/signalbox/files/policies/signalbox-hold.yaml"),
+    ),
+    (
+        "signalbox-on-delete",
+        include_str!("../../charts/signalbox/files/policies/signalbox-on-delete.yaml"),
+    ),
+    (
+        "signalbox-forget",
+        include_str!("../../charts/signalbox/files/policies/signalbox-forget.yaml"),
+    ),
+    (
+        "signalbox-forget-decided",
+        include_str!("../../charts/signalbox/files/policies/signalbox-forget-decided.yaml"),
     ),
     (
         "signalbox-decision",
@@ -28,6 +49,10 @@ const TEXTS: [(&str, &str); 5] = [
     (
         "signalbox-decision-keep",
         include_str!("../../charts/signalbox/files/policies/signalbox-decision-keep.yaml"),
+    ),
+    (
+        "signalbox-decision-clear",
+        include_str!("../../charts/signalbox/files/policies/signalbox-decision-clear.yaml"),
     ),
     (
         "signalbox-review",
@@ -51,6 +76,8 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// Puts both names in their places in the chart's texts.
+    ///
     /// # Errors
     /// A text that is not YAML, which a test keeps from happening.
     pub fn new(username: &str, deployer: &str) -> Result<Self, serde_yaml_ng::Error> {
@@ -129,6 +156,37 @@ fn instant(value: Option<&Value>) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_policy_of_the_chart_is_compared() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/signalbox/files/policies");
+        let files = std::fs::read_dir(folder).expect("the chart's policies");
+        let names = files.map(|file| {
+            file.expect("a file")
+                .path()
+                .file_stem()
+                .expect("a name")
+                .to_owned()
+        });
+        let files: std::collections::BTreeSet<_> = names.collect();
+        assert_eq!(files, TEXTS.iter().map(|(name, _)| (*name).into()).collect());
+    }
+
+    #[test]
+    fn no_field_of_a_release_but_hold_is_an_environment_owners_to_change() {
+        use kube::CustomResourceExt as _;
+        let definition = serde_json::to_value(crate::api::Release::crd()).expect("a definition");
+        let spec = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties");
+        let fields = spec.and_then(Value::as_object).expect("a schema").keys();
+        let (_, text) = TEXTS
+            .iter()
+            .find(|(name, _)| *name == "signalbox-hold")
+            .expect("it");
+        let open: Vec<&String> = fields
+            .filter(|field| !text.contains(&format!("['spec.{field}']")))
+            .collect();
+        assert_eq!(open, ["hold"]);
+    }
 
     #[test]
     fn the_charts_texts_are_policies_and_bindings_with_every_placeholder_filled_in() {

@@ -14,10 +14,13 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::http::Health;
-use super::{Context, asked, reconcile};
-use crate::cluster::Trouble;
-use crate::observe::index::Key;
+use crate::cache::index::Key;
+use crate::cluster::trouble::Trouble;
+use crate::operator::context::Context;
+use crate::operator::health::Health;
+use crate::operator::pass::pass;
+use crate::operator::waiting::asked;
+use crate::reconcile::Next;
 
 /// How long passes that are under way may take to come to an end between two writes.
 const LAST_WORDS: Duration = Duration::from_secs(8);
@@ -32,32 +35,18 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest time that is slept in one go.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// What a pass wants next.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// Nothing until something changes.
-    Rest,
-    At(Timestamp),
-    /// As soon as others that are due have had their turn.
-    Turn,
-    Soon,
-}
-
 /// What is done about a key.
 type Pass = for<'a> fn(&'a Context, &'a Key) -> BoxFuture<'a, Result<Next, Trouble>>;
 
 /// Drains the queue until `stop`.
-pub(super) async fn run(context: Arc<Context>, health: Arc<Health>, stop: watch::Receiver<bool>) {
-    drain(context, health, stop, |context, key| {
-        Box::pin(reconcile::pass(context, key))
-    })
-    .await;
+pub(crate) async fn run(context: Arc<Context>, health: Arc<Health>, stop: watch::Receiver<bool>) {
+    drain(context, health, stop, |context, key| Box::pin(pass(context, key))).await;
 }
 
 async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Receiver<bool>, pass: Pass) {
-    let receiver = context.observer.queue().open();
+    let receiver = context.observer.knowledge().queue().open();
     let everything = context.observer.index().all();
-    context.observer.queue().wake(everything);
+    context.observer.knowledge().queue().wake(everything);
     let mut dispatcher = Dispatcher {
         context: Arc::clone(&context),
         pass,
@@ -83,7 +72,7 @@ async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Rece
         }
         health.beat();
     }
-    context.observer.queue().close();
+    context.observer.knowledge().queue().close();
     context.stopping.store(true, Ordering::Relaxed);
     let rest = async { while dispatcher.running.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
@@ -121,6 +110,7 @@ impl Dispatcher {
                 tracing::info_span!("reconcile", release = format!("{namespace}/{name}"))
             }
             Key::Environment { name } => tracing::info_span!("reconcile", release = "-", environment = name),
+            Key::Orphans => tracing::info_span!("reconcile", release = "-"),
         };
         let (work, pass) = (key.clone(), self.pass);
         let task = async move {
@@ -141,12 +131,12 @@ impl Dispatcher {
             Ok((id, result)) => (id, result),
             Err(error) => {
                 let id = error.id();
-                (id, Err(Trouble::Passing(format!("the pass panicked: {error}"))))
+                (id, Err(Trouble::Panicked(error.to_string())))
             }
         };
         let Some(key) = self.keys.remove(&id) else { return };
         self.busy.remove(&key);
-        let queue = self.context.observer.queue();
+        let queue = self.context.observer.knowledge().queue();
         if !matches!(result, Ok(Next::Turn)) {
             self.turns.remove(&key);
         }
@@ -169,9 +159,7 @@ impl Dispatcher {
                 let tries = self.failures.entry(key.clone()).or_insert(0);
                 *tries += 1;
                 let after = backoff(*tries);
-                let panicked =
-                    matches!(&trouble, Trouble::Passing(why) if why.starts_with("the pass panicked"));
-                if panicked {
+                if matches!(trouble, Trouble::Panicked(_)) {
                     self.context.metrics.panicked(key.kind());
                 }
                 // A conflict is the world moving on: the watch has it in a moment.
@@ -199,7 +187,7 @@ fn until(at: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::convert::Infallible;
     use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
@@ -211,9 +199,9 @@ mod tests {
 
     use super::*;
     use crate::api::{Environment, EnvironmentSpec};
+    use crate::cache::queue::Queue;
     use crate::decide::facts::Settings;
     use crate::observe::Observer;
-    use crate::observe::queue::Queue;
     use crate::observe::trust::Expected;
     use crate::operator::metrics::Metrics;
 
@@ -232,17 +220,20 @@ mod tests {
     }
 
     /// Environments `poisoned` and `sound`, and an API server that answers nothing of use.
-    fn context() -> Arc<Context> {
+    pub(crate) fn context() -> Arc<Context> {
         let service = tower::service_fn(|_: http::Request<Body>| async {
             Ok::<_, Infallible>(http::Response::new(Body::empty()))
         });
         let client = Client::new(service, "default");
         let settings = Settings {
             operator_namespace: "signalbox-system".to_owned(),
+            watch_namespaces: vec![],
             deployer: "signalbox-deployer".to_owned(),
+            require_consent: true,
             health_grace: SignedDuration::from_secs(1),
             inconclusive_after: SignedDuration::from_secs(1),
             policy_settle: SignedDuration::from_secs(1),
+            pre_state_limit: 64 << 20,
         };
         let expected = Expected::new("operator", &settings.deployer).expect("the chart's policies");
         let observer = Observer::new(
@@ -255,7 +246,9 @@ mod tests {
             let spec: EnvironmentSpec =
                 serde_json::from_value(serde_json::json!({ "stage": "SIT", "namespace": "sit" }))
                     .expect("an Environment");
-            observer.see(|index| index.put_environment(Environment::new(name, spec).into()));
+            observer
+                .knowledge()
+                .see(|index| index.put_environment(Environment::new(name, spec).into()));
         }
         Arc::new(Context {
             observer,
@@ -263,9 +256,8 @@ mod tests {
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
             term: crate::cluster::term::Term::for_good(),
-            config: crate::operator::Config {
+            config: crate::operator::context::Config {
                 settings,
-                watch_namespaces: vec![],
                 listen: ([127, 0, 0, 1], 0).into(),
                 identity: "one".to_owned(),
                 lease_duration: Duration::from_secs(15),
@@ -278,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn an_object_that_makes_its_pass_panic_is_tried_again_and_stops_no_other() {
         let context = context();
-        let (_synced, ready) = crate::operator::watches::synced();
+        let (_synced, ready) = crate::operator::synced::synced();
         let health = Arc::new(Health::new(ready, crate::cluster::pulse::Pulse::default()));
         let (stop, stopped) = watch::channel(false);
         let draining = tokio::spawn(drain(Arc::clone(&context), health, stopped, poisoned));

@@ -1,8 +1,10 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,56 +12,108 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tower::ServiceExt;
 
-use super::Context;
-use super::watches::Ready;
-use crate::cluster::pulse::{Pulse, QUIET};
-
-/// A loop that has not turned for this long hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
-
-/// Whether the process does its work.
-pub(super) struct Health {
-    started: Instant,
-    /// Milliseconds after `started` at which the loop last turned; 0 before it first leads.
-    last_beat: AtomicU64,
-    ready: Ready,
-    pulse: Pulse,
-}
-
-impl Health {
-    pub(super) fn new(ready: Ready, pulse: Pulse) -> Self {
-        Self {
-            started: Instant::now(),
-            last_beat: AtomicU64::new(0),
-            ready,
-            pulse,
-        }
-    }
-
-    pub(super) fn beat(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_beat.store(now.max(1), Ordering::Relaxed);
-    }
-
-    fn hangs(&self, leads: bool) -> bool {
-        let beat = Duration::from_millis(self.last_beat.load(Ordering::Relaxed));
-        leads && !beat.is_zero() && self.started.elapsed().saturating_sub(beat) > HANGS_AFTER
-    }
-}
+use crate::cluster::pulse::QUIET;
+use crate::operator::context::Context;
+use crate::operator::health::Health;
 
 type Shared = (Arc<Health>, Arc<Context>);
 
-pub(super) async fn serve(listener: TcpListener, health: Arc<Health>, context: Arc<Context>) {
+/// What a client may take. Whoever scrapes or probes sends a head of a few hundred bytes at once, and takes the answer.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// How long the head of a request may take from the connection's beginning.
+    head: Duration,
+    /// How long a connection may take in all: its one request and the answer.
+    connection: Duration,
+    /// How many there are at once.
+    connections: usize,
+}
+
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(5),
+    connection: Duration::from_secs(15),
+    connections: 64,
+};
+/// Bytes of a request's head. It is the least that hyper reads.
+const LONGEST_HEAD: usize = 8 * 1024;
+/// Until another connection is accepted where none could be, for want of file descriptors for instance.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>, context: Arc<Context>) {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state((health, context));
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the health endpoint has ended");
+    answer(listener, router, LIMITS).await;
+}
+
+/// A connection that is open.
+struct Open {
+    task: AbortHandle,
+    /// Its request has arrived and is being answered.
+    asked: Arc<AtomicBool>,
+}
+
+/// Answers one request a connection. Where all places are taken, the one that has been silent for longest gives way: nobody keeps
+/// the kubelet's probes out by opening connections and saying nothing.
+async fn answer(listener: TcpListener, router: Router, limits: Limits) {
+    let mut open: VecDeque<Open> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                // One that was given up meanwhile costs nothing; anything else lasts.
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+                ) {
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+                continue;
+            }
+        };
+        open.retain(|connection| !connection.task.is_finished());
+        if open.len() >= limits.connections {
+            let silent = open.iter().position(|o| !o.asked.load(Ordering::Relaxed));
+            match silent.and_then(|place| open.remove(place)) {
+                Some(silent) => silent.task.abort(),
+                // Everybody is being answered: whoever comes is refused, by closing.
+                None => continue,
+            }
+        }
+        let asked = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(connection(stream, router.clone(), Arc::clone(&asked), limits));
+        open.push_back(Open {
+            task: task.abort_handle(),
+            asked,
+        });
     }
+}
+
+async fn connection(stream: TcpStream, router: Router, asked: Arc<AtomicBool>, limits: Limits) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        router.clone().oneshot(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(LONGEST_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // How it ends is the client's business: there is nothing to be done about it.
+    let _ = tokio::time::timeout(limits.connection, served).await;
 }
 
 async fn healthz(State((health, context)): State<Shared>) -> (StatusCode, &'static str) {
@@ -103,4 +157,116 @@ async fn metrics(State((_, context)): State<Shared>) -> impl IntoResponse {
         )],
         text,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
+
+    use crate::operator::http::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn served(limits: Limits) -> SocketAddr {
+        served_and_told(limits, Arc::new(Semaphore::new(0))).await
+    }
+
+    /// `asked` gets a permit for each request whose answer never comes.
+    async fn served_and_told(limits: Limits, asked: Arc<Semaphore>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let never = async move || {
+            asked.add_permits(1);
+            std::future::pending::<&str>().await
+        };
+        let router = Router::new()
+            .route("/", get(async || "ok\n"))
+            .route("/never", get(never));
+        tokio::spawn(answer(listener, router, limits));
+        address
+    }
+
+    async fn open(address: SocketAddr, says: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(says).await.expect("written");
+        stream
+    }
+
+    /// All that is answered until the connection is closed.
+    async fn answered(mut stream: TcpStream) -> String {
+        let mut text = Vec::new();
+        // Closing what has not been read resets the connection: that is an end, too.
+        let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut text))
+            .await
+            .expect("closed");
+        String::from_utf8(text).expect("UTF-8")
+    }
+
+    const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[tokio::test]
+    async fn who_is_silent_gives_way_to_a_probe() {
+        let limits = Limits {
+            head: SOON * 2,
+            connection: SOON * 2,
+            ..LIMITS
+        };
+        let address = served(limits).await;
+        let mut silent = vec![];
+        for _ in 0..limits.connections {
+            silent.push(open(address, b"GET /").await);
+        }
+        let text = answered(open(address, PROBE).await).await;
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("ok\n"),
+            "{text}"
+        );
+        assert_eq!(answered(silent.remove(0)).await, "", "the oldest had to go");
+    }
+
+    #[tokio::test]
+    async fn where_everybody_is_being_answered_whoever_comes_is_refused() {
+        let limits = Limits {
+            connections: 2,
+            connection: SOON * 2,
+            ..LIMITS
+        };
+        let asked = Arc::new(Semaphore::new(0));
+        let address = served_and_told(limits, Arc::clone(&asked)).await;
+        let mut waiting = vec![];
+        for _ in 0..limits.connections {
+            waiting.push(open(address, b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await);
+            asked.acquire().await.expect("open").forget();
+        }
+        assert_eq!(answered(open(address, PROBE).await).await, "");
+        waiting.clear();
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_late_or_too_long_and_an_answer_that_nobody_takes_end_the_connection() {
+        let short = Duration::from_millis(100);
+        let address = served(Limits {
+            head: short,
+            ..LIMITS
+        })
+        .await;
+        assert_eq!(
+            answered(open(address, b"GET / HTTP/1.1\r\nHost:").await).await,
+            ""
+        );
+        assert_eq!(answered(open(address, b"").await).await, "");
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(LONGEST_HEAD));
+        let text = answered(open(address, long.as_bytes()).await).await;
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 431 "), "{text}");
+        let address = served(Limits {
+            connection: short,
+            ..LIMITS
+        })
+        .await;
+        let never = open(address, b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert_eq!(answered(never).await, "");
+    }
 }

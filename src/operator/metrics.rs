@@ -12,10 +12,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::api::ReleaseStatus;
-use crate::api::release::State;
-use crate::decide::facts::Observed;
+use crate::api::environment::Stage;
+use crate::cache::index::Key;
+use crate::decide::facts::Trust;
 use crate::observe::Observer;
+use crate::reconcile::Ended;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PassLabels {
@@ -83,7 +84,7 @@ impl Default for Metrics {
             promotions.clone(),
         );
         // There from the start, so that an alert on anything but 0 can be written.
-        for kind in ["Release", "Environment"] {
+        for kind in Key::kinds() {
             drop(panics.get_or_create(&KindLabels { kind }));
         }
         registry.register("panics", "Passes that panicked", panics.clone());
@@ -118,25 +119,11 @@ impl Default for Metrics {
 }
 
 /// As people write it.
-fn stage(stage: crate::api::environment::Stage) -> String {
+fn stage(stage: Stage) -> String {
     serde_json::to_value(stage)
         .ok()
         .and_then(|v| v.as_str().map(str::to_owned))
         .unwrap_or_default()
-}
-
-/// Promotions that a Transition ends, counted once it is written.
-pub(crate) struct Moved<'a> {
-    metrics: &'a Metrics,
-    ended: Vec<PromotionLabels>,
-}
-
-impl Moved<'_> {
-    pub(crate) fn count(self) {
-        for labels in self.ended {
-            self.metrics.promotions.get_or_create(&labels).inc();
-        }
-    }
 }
 
 impl Metrics {
@@ -152,18 +139,15 @@ impl Metrics {
         self.panics.get_or_create(&KindLabels { kind }).inc();
     }
 
-    pub(crate) fn moves(&self, o: &Observed, next: &ReleaseStatus) -> Moved<'_> {
-        let ended = next
-            .environments
-            .iter()
-            .filter(|p| matches!(p.state, State::Succeeded | State::BackedOut | State::Failed))
-            .filter(|p| o.release.promotion(&p.name).map(|was| was.state) != Some(p.state))
-            .map(|p| PromotionLabels {
-                stage: p.entered.as_ref().map_or_else(String::new, |e| stage(e.stage)),
-                outcome: p.state.as_str(),
-            })
-            .collect();
-        Moved { metrics: self, ended }
+    /// Counts promotions that have ended.
+    pub(crate) fn count(&self, ended: &[Ended]) {
+        for promotion in ended {
+            let labels = PromotionLabels {
+                stage: promotion.stage.map_or_else(String::new, stage),
+                outcome: promotion.state.as_str(),
+            };
+            self.promotions.get_or_create(&labels).inc();
+        }
     }
 
     /// The text that is scraped; what is known of the world is counted now.
@@ -178,7 +162,7 @@ impl Metrics {
         for (state, count) in states {
             self.states.get_or_create(&StateLabels { state }).set(count);
         }
-        let vouched = matches!(observer.trust(), crate::decide::facts::Trust::Vouched { .. });
+        let vouched = matches!(observer.trust(), Trust::Vouched { .. });
         self.vouched.set(i64::from(vouched));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {

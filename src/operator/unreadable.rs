@@ -1,19 +1,19 @@
-//! A Release or Environment that does not fit its type is said so on its own status: nothing else is known of it, and
-//! nothing that it holds is given up.
+//! A Release or Environment that does not fit its type, or a Release that is too large, is told so on its own status: nothing else
+//! is known of it, and nothing that it holds is given up.
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::{Environment, Release, reasons};
-use crate::cluster::Trouble;
+use crate::api::{Environment, Release};
+use crate::cache::index::Unreadable;
 use crate::cluster::sent::{Sent, Shape};
-use crate::decide::cut;
-use crate::observe::index::Unreadable;
+use crate::cluster::trouble::Trouble;
+use crate::domain::text::cut;
 
 /// Writes Accepted=False once.
-pub(super) async fn say(
+pub(crate) async fn say(
     client: &Client,
     namespace: &str,
     name: &str,
@@ -23,7 +23,6 @@ pub(super) async fn say(
     write(
         &api,
         name,
-        "Release",
         &[("Accepted", "False"), ("Stalled", "True")],
         unreadable,
     )
@@ -31,13 +30,13 @@ pub(super) async fn say(
 }
 
 /// Writes Ready=False once.
-pub(super) async fn say_environment(
+pub(crate) async fn say_environment(
     client: &Client,
     name: &str,
     unreadable: &Unreadable,
 ) -> Result<(), Trouble> {
     let api: Api<Sent<Environment>> = Api::all(client.clone());
-    write(&api, name, "Environment", &[("Ready", "False")], unreadable).await
+    write(&api, name, &[("Ready", "False"), ("Stalled", "True")], unreadable).await
 }
 
 /// The only part that has to be read: the rest may be what cannot be, however it is tried.
@@ -55,17 +54,13 @@ static CONDITIONS: Shape = Shape {
 async fn write<K: Resource>(
     api: &Api<Sent<K>>,
     name: &str,
-    kind: &str,
     conditions_to_write: &[(&str, &str)],
     unreadable: &Unreadable,
 ) -> Result<(), Trouble> {
     let Some(object) = api.get_opt(name).await? else {
         return Ok(());
     };
-    let message = cut(format!(
-        "this {kind} does not fit its type ({}): correct that field; until then it is left as it is",
-        unreadable.error
-    ));
+    let message = cut(unreadable.message.clone());
     let was = object
         .shaped(&CONDITIONS)
         .pointer("/status/conditions")
@@ -84,19 +79,20 @@ async fn write<K: Resource>(
         .collect();
     for (kind, status) in conditions_to_write {
         conditions.push(json!({
-            "type": kind, "status": status, "reason": reasons::UNREADABLE, "message": message,
+            "type": kind, "status": status, "reason": unreadable.reason, "message": message,
             "observedGeneration": unreadable.generation, "lastTransitionTime": crate::api::time(Timestamp::now()),
         }));
     }
     tracing::warn!(
         name,
-        kind,
-        error = unreadable.error,
-        "an object does not fit its type"
+        reason = unreadable.reason,
+        message,
+        "an object cannot be read, and is left as it is"
     );
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version() },
-        "status": { "conditions": conditions }
+        // Whoever compares generations, as kstatus does, would otherwise go on waiting for an answer.
+        "status": { "observedGeneration": unreadable.generation, "conditions": conditions }
     });
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;

@@ -1,5 +1,8 @@
 //! One watch a kind feeds the index. Objects are cut down to what decisions read before they are kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +19,27 @@ use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::{Api, Resource, ResourceExt};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Context;
-use crate::api::{Decision, Environment, LABEL_ENVIRONMENT, LABEL_RELEASE, Release, ReleaseReview};
-use crate::apply::LABEL_RELEASE_UID;
+use crate::api::{
+    Decision, Environment, Kind, LABEL_RELEASE, LABEL_RELEASE_UID, Release, ReleaseReview, reasons,
+};
+use crate::cache::index::{self, Key, Unreadable};
+use crate::cache::kept::Kept;
+use crate::cache::knowledge::Knowledge;
 use crate::cluster::deployer::WRITER;
 use crate::cluster::pulse::WATCH_SECONDS;
 use crate::cluster::sent::{LAST_APPLIED, Sent, Shape};
-use crate::decide::facts::StoredPreState;
-use crate::observe::index::{self, Index, Key, Unreadable};
-use crate::observe::kept::Kept;
+use crate::decide::accepted::{self, Problem};
+use crate::decide::consent::Accepts;
+use crate::observe::leader;
 use crate::observe::trust::{BINDING, POLICY};
-use crate::observe::{Observer, claims};
+use crate::operator::context::Context;
+use crate::operator::synced::Synced;
+use crate::stored::{claims, pre_states, remembered};
 
-/// Counts the watches that have not listed everything yet.
-pub(super) type Synced = watch::Sender<usize>;
-pub(super) type Ready = watch::Receiver<usize>;
-
-pub(super) fn synced() -> (Synced, Ready) {
-    watch::channel(0)
-}
+/// How many Releases the API server sends at once: each may have 1.5 MiB.
+const RELEASES_IN_A_PAGE: u32 = 50;
 
 /// A watch that ends soon, and is heard to end, is one whose silence is noticed soon.
 fn config() -> watcher::Config {
@@ -55,55 +57,53 @@ fn backoff() -> ExponentialBackoff {
     pauses.into()
 }
 
-type Keys = Vec<Key>;
-
 /// Starts every watch; `synced` falls to zero once all have listed.
-pub(super) fn start(context: &Arc<Context>, synced: Synced) -> Vec<JoinHandle<()>> {
+pub(crate) fn start(context: &Arc<Context>, synced: Synced) -> Vec<JoinHandle<()>> {
     let mut starter = Starter {
         context: Arc::clone(context),
         synced: Arc::new(synced),
         tasks: vec![],
     };
-    starter.everywhere(put_environment, |i, _, name, _| i.remove_environment(name));
-    starter
-        .everywhere::<PartialObjectMeta<Namespace>>(put_namespace, |i, _, name, _| i.remove_namespace(name));
+    for kind in Kind::ALL {
+        starter.ours(kind);
+    }
+    starter.everywhere::<PartialObjectMeta<Namespace>>(put_namespace, |o, _, name, _| {
+        o.see(|i| i.remove_namespace(name))
+    });
     starter.everywhere::<ValidatingAdmissionPolicy>(
         |o, p| put_policy(o, POLICY, p),
-        |i, _, name, _| i.remove_policy(POLICY, name),
+        |o, _, name, _| o.see(|i| i.remove_policy(POLICY, name)),
     );
     starter.everywhere::<ValidatingAdmissionPolicyBinding>(
         |o, p| put_policy(o, BINDING, p),
-        |i, _, name, _| i.remove_policy(BINDING, name),
+        |o, _, name, _| o.see(|i| i.remove_policy(BINDING, name)),
     );
-    starter.watched(put_release, |i, ns, name, _| i.remove_release(ns, name));
-    starter.watched(put_decision, |i, ns, name, _| i.remove_decision(ns, name));
-    starter.watched(put_review, |i, ns, name, _| i.remove_review(ns, name));
     starter.watched::<Deployment>(
         |o, w| put_workload(o, "Deployment", w),
-        |i, ns, name, _| i.remove_workload("Deployment", ns, name),
+        |o, ns, name, _| o.see(|i| i.remove_workload("Deployment", ns, name)),
     );
     starter.watched::<StatefulSet>(
         |o, w| put_workload(o, "StatefulSet", w),
-        |i, ns, name, _| i.remove_workload("StatefulSet", ns, name),
+        |o, ns, name, _| o.see(|i| i.remove_workload("StatefulSet", ns, name)),
     );
     starter.watched::<DaemonSet>(
         |o, w| put_workload(o, "DaemonSet", w),
-        |i, ns, name, _| i.remove_workload("DaemonSet", ns, name),
+        |o, ns, name, _| o.see(|i| i.remove_workload("DaemonSet", ns, name)),
     );
     starter.watched::<CronJob>(
         |o, w| put_workload(o, "CronJob", w),
-        |i, ns, name, _| i.remove_workload("CronJob", ns, name),
+        |o, ns, name, _| o.see(|i| i.remove_workload("CronJob", ns, name)),
     );
-    starter.watched(put_pod, |i, ns, name, _| i.remove_pod(ns, name));
-    starter.labelled(put_job, |i, ns, name, _| i.remove_job(ns, name));
-    starter.at_home(put_claim, |i, _, name, uid| i.remove_claim(name, uid));
+    starter.watched(put_pod, |o, ns, name, _| o.see(|i| i.remove_pod(ns, name)));
+    starter.labelled(put_job, |o, ns, name, _| o.see(|i| i.remove_job(ns, name)));
+    starter.at_home(put_claim, remove_claim);
     starter.pre_states();
     starter.tasks
 }
 
-type Put<K> = fn(&Observer, &Sent<K>);
+type Put<K> = fn(&Knowledge, &Sent<K>);
 /// Namespace, name and uid.
-type Remove = fn(&mut Index, &str, &str, &str) -> Keys;
+type Remove = fn(&Knowledge, &str, &str, &str);
 
 struct Starter {
     context: Arc<Context>,
@@ -112,6 +112,24 @@ struct Starter {
 }
 
 impl Starter {
+    /// The watch of one of our kinds.
+    fn ours(&mut self, kind: Kind) {
+        match kind {
+            Kind::Release => self.releases(put_release, |o, ns, name, _| {
+                o.see(|i| i.remove(Kind::Release, ns, name))
+            }),
+            Kind::Environment => self.everywhere(put_environment, |o, ns, name, _| {
+                o.see(|i| i.remove(Kind::Environment, ns, name))
+            }),
+            Kind::Decision => self.watched(put_decision, |o, ns, name, _| {
+                o.see(|i| i.remove(Kind::Decision, ns, name))
+            }),
+            Kind::ReleaseReview => self.watched(put_review, |o, ns, name, _| {
+                o.see(|i| i.remove(Kind::ReleaseReview, ns, name))
+            }),
+        }
+    }
+
     fn everywhere<K>(&mut self, put: Put<K>, remove: Remove)
     where
         K: Resource<DynamicType = ()> + 'static,
@@ -149,13 +167,20 @@ impl Starter {
         self.follow(api, config(), put, remove);
     }
 
+    /// A Release may be large, and a page of them is in memory at once.
+    fn releases(&mut self, put: Put<Release>, remove: Remove) {
+        for api in self.watched_apis() {
+            self.follow(api, config().page_size(RELEASES_IN_A_PAGE), put, remove);
+        }
+    }
+
     /// Pre-states are large and rarely read: only their metadata is watched.
     fn pre_states(&mut self) {
         let api: Api<Sent<PartialObjectMeta<ControllerRevision>>> =
             Api::namespaced(self.client(), &self.context.config.settings.operator_namespace);
         let config = config().labels(LABEL_RELEASE_UID);
         let stream = watcher::watcher(api, config).backoff(backoff());
-        let remove: Remove = |i, _, name, uid| i.remove_pre_state(name, uid);
+        let remove: Remove = |o, _, name, uid| o.see(|i| i.remove_pre_state(name, uid));
         self.spawn::<PartialObjectMeta<ControllerRevision>, _>(stream, put_pre_state, remove);
     }
 
@@ -163,7 +188,7 @@ impl Starter {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        let namespaces = &self.context.config.watch_namespaces;
+        let namespaces = &self.context.config.settings.watch_namespaces;
         if namespaces.is_empty() {
             return vec![Api::all(self.client())];
         }
@@ -239,15 +264,13 @@ impl<K: Resource> Followed<K> {
                 if let Some(listed) = &mut self.listed {
                     listed.insert(names, uid);
                 }
-                (self.put)(&self.context.observer, &object);
+                (self.put)(self.context.observer.knowledge(), &object);
             }
             Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
                 for ((namespace, name), uid) in &self.known {
                     if !listed.contains_key(&(namespace.clone(), name.clone())) {
-                        self.context
-                            .observer
-                            .see(|index| (self.remove)(index, namespace, name, uid));
+                        (self.remove)(self.context.observer.knowledge(), namespace, name, uid);
                     }
                 }
                 self.known = listed;
@@ -259,14 +282,12 @@ impl<K: Resource> Followed<K> {
                 let (names, uid) = identity(&object);
                 self.replaced(&names, &uid);
                 self.known.insert(names, uid);
-                (self.put)(&self.context.observer, &object);
+                (self.put)(self.context.observer.knowledge(), &object);
             }
             Event::Delete(object) => {
                 let (names, uid) = identity(&object);
                 self.known.remove(&names);
-                self.context
-                    .observer
-                    .see(|index| (self.remove)(index, &names.0, &names.1, &uid));
+                (self.remove)(self.context.observer.knowledge(), &names.0, &names.1, &uid);
             }
         }
     }
@@ -277,9 +298,7 @@ impl<K> Followed<K> {
     fn replaced(&self, names: &(String, String), uid: &str) {
         let (namespace, name) = names;
         if let Some(before) = self.known.get(names).filter(|before| *before != uid) {
-            self.context
-                .observer
-                .see(|index| (self.remove)(index, namespace, name, before));
+            (self.remove)(self.context.observer.knowledge(), namespace, name, before);
         }
     }
 }
@@ -327,8 +346,9 @@ static POD: Shape = Shape {
         (
             "spec",
             &Shape {
-                keep: |key| key.ends_with("ontainers"),
+                keep: |key| key.ends_with("ontainers") || key == "volumes",
                 inside: &[
+                    ("volumes", &VOLUME),
                     ("containers", &CONTAINER),
                     ("initContainers", &CONTAINER),
                     ("ephemeralContainers", &CONTAINER),
@@ -338,6 +358,11 @@ static POD: Shape = Shape {
     ],
 };
 static CONTAINER: Shape = Shape {
+    // An init container that is restarted is a sidecar.
+    keep: |key| matches!(key, "name" | "image" | "restartPolicy"),
+    inside: &[],
+};
+static VOLUME: Shape = Shape {
     keep: |key| matches!(key, "name" | "image"),
     inside: &[],
 };
@@ -352,20 +377,39 @@ static JOB: Shape = Shape {
     )],
 };
 
-fn put_release(observer: &Observer, sent: &Sent<Release>) {
+fn put_release(known: &Knowledge, sent: &Sent<Release>) {
     let ((namespace, name), _) = identity(sent);
     // Most events only repeat what our own write returned.
-    if observer.index().has_release(&namespace, &name, sent.meta()) {
+    if known.index().has_release(&namespace, &name, sent.meta()) {
         return;
     }
     match sent.release() {
-        Ok(release) => observer.see(|index| index.put_release(Arc::new(release))),
-        Err(error) => observer.see(|index| index.put_unreadable(&namespace, &name, unreadable(sent, error))),
+        Ok(release) => match held_too_large(known, &release) {
+            None => known.see(|index| index.put_release(Arc::new(release))),
+            Some(problem) => {
+                let unreadable = Unreadable {
+                    reason: problem.reason,
+                    message: problem.sentence,
+                    ..unreadable(sent, String::new())
+                };
+                known.see(|index| index.put_unreadable(&namespace, &name, unreadable));
+            }
+        },
+        Err(error) => known.see(|index| index.put_unreadable(&namespace, &name, unreadable(sent, error))),
     }
 }
 
-fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
-    if observer.index().has_environment(&sent.name_any(), sent.meta()) {
+/// Why a Release is told that it is too large and not held at all. One that has a claim has it taken away first, and one that is being
+/// deleted goes.
+fn held_too_large(known: &Knowledge, release: &Release) -> Option<Problem> {
+    let meta = &release.metadata;
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    let problem = accepted::too_large(release).filter(|_| meta.deletion_timestamp.is_none())?;
+    known.index().claims_of(uid).next().is_none().then_some(problem)
+}
+
+fn put_environment(known: &Knowledge, sent: &Sent<Environment>) {
+    if known.index().has_environment(&sent.name_any(), sent.meta()) {
         return;
     }
     match sent.environment() {
@@ -376,9 +420,9 @@ fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
             let answered = environment.status.as_ref().and_then(|s| s.observed_generation);
             let changed = answered != environment.metadata.generation;
             let key = Key::environment(&environment.name_any());
-            observer.see(|index| index.put_environment(Arc::new(environment)));
+            known.see(|index| index.put_environment(Arc::new(environment)));
             if unheld || changed {
-                observer.queue().wake_after(key, Duration::ZERO);
+                known.queue().wake_after(key, Duration::ZERO);
             }
         }
         Err(error) => {
@@ -388,24 +432,28 @@ fn put_environment(observer: &Observer, sent: &Sent<Environment>) {
                 %error,
                 "an Environment does not fit its type and counts as absent"
             );
-            observer.see(|index| index.put_unreadable_environment(&name, unreadable(sent, error)));
+            known.see(|index| index.put_unreadable_environment(&name, unreadable(sent, error)));
         }
     }
 }
 
-fn unreadable<K: Resource>(sent: &Sent<K>, error: String) -> Unreadable {
+fn unreadable<K: Resource<DynamicType = ()>>(sent: &Sent<K>, error: String) -> Unreadable {
     Unreadable {
         resource_version: sent.resource_version(),
         generation: sent.meta().generation,
-        error,
+        reason: reasons::UNREADABLE,
+        message: format!(
+            "this {} does not fit its type ({error}): correct that field; until then it is left as it is",
+            K::kind(&())
+        ),
     }
 }
 
-fn put_decision(observer: &Observer, sent: &Sent<Decision>) {
+fn put_decision(known: &Knowledge, sent: &Sent<Decision>) {
     match sent.parse() {
         Ok(mut decision) => {
             decision.metadata.managed_fields = None;
-            observer.see(|index| index.put_decision(Arc::new(decision)));
+            known.see(|index| index.put_decision(Arc::new(decision)));
         }
         Err(error) => {
             let decision = sent.name_any();
@@ -414,11 +462,11 @@ fn put_decision(observer: &Observer, sent: &Sent<Decision>) {
     }
 }
 
-fn put_review(observer: &Observer, sent: &Sent<ReleaseReview>) {
+fn put_review(known: &Knowledge, sent: &Sent<ReleaseReview>) {
     match sent.parse() {
         Ok(mut review) => {
             review.metadata.managed_fields = None;
-            observer.see(|index| index.put_review(Arc::new(review)));
+            known.see(|index| index.put_review(Arc::new(review)));
         }
         Err(error) => {
             let review = sent.name_any();
@@ -427,36 +475,42 @@ fn put_review(observer: &Observer, sent: &Sent<ReleaseReview>) {
     }
 }
 
-fn put_namespace(observer: &Observer, sent: &Sent<PartialObjectMeta<Namespace>>) {
+fn put_namespace(known: &Knowledge, sent: &Sent<PartialObjectMeta<Namespace>>) {
     let Ok(namespace) = sent.parse() else { return };
     let terminating = namespace.metadata.deletion_timestamp.is_some();
+    let accepts = Accepts::read(namespace.metadata.annotations.as_ref());
     let labels = namespace.metadata.labels.unwrap_or_default();
-    observer.see(|index| index.put_namespace(&sent.name_any(), index::Namespace { labels, terminating }));
+    let namespace = index::Namespace {
+        labels,
+        terminating,
+        accepts,
+    };
+    known.see(|index| index.put_namespace(&sent.name_any(), namespace));
 }
 
-fn put_policy<K: Resource>(observer: &Observer, kind: &'static str, sent: &Sent<K>) {
+fn put_policy<K: Resource>(known: &Knowledge, kind: &'static str, sent: &Sent<K>) {
     let policy = Arc::new(sent.shaped(&Shape::WHOLE));
-    observer.see(|index| index.put_policy(kind, &sent.name_any(), policy));
+    known.see(|index| index.put_policy(kind, &sent.name_any(), policy));
 }
 
 /// A workload, of which a list tells neither kind nor version.
-fn put_workload<K: Resource<DynamicType = ()>>(observer: &Observer, kind: &'static str, sent: &Sent<K>) {
+fn put_workload<K: Resource<DynamicType = ()>>(known: &Knowledge, kind: &'static str, sent: &Sent<K>) {
     let ((namespace, name), _) = identity(sent);
     let typed = [("apiVersion", &*K::api_version(&())), ("kind", kind)];
     let object = kept(sent, &WORKLOAD, &typed);
-    observer.see(|index| index.put_workload(kind, &namespace, &name, object));
+    known.see(|index| index.put_workload(kind, &namespace, &name, object));
 }
 
-fn put_pod(observer: &Observer, sent: &Sent<Pod>) {
+fn put_pod(known: &Knowledge, sent: &Sent<Pod>) {
     let ((namespace, name), _) = identity(sent);
     let pod = kept(sent, &POD, &[]);
-    observer.see(|index| index.put_pod(&namespace, &name, pod));
+    known.see(|index| index.put_pod(&namespace, &name, pod));
 }
 
-fn put_job(observer: &Observer, sent: &Sent<Job>) {
+fn put_job(known: &Knowledge, sent: &Sent<Job>) {
     let ((namespace, name), _) = identity(sent);
     let job = kept(sent, &JOB, &[]);
-    observer.see(|index| index.put_job(&namespace, &name, job));
+    known.see(|index| index.put_job(&namespace, &name, job));
 }
 
 fn kept<K: Resource>(sent: &Sent<K>, shape: &'static Shape, typed: &[(&str, &str)]) -> Kept {
@@ -469,21 +523,28 @@ fn kept<K: Resource>(sent: &Sent<K>, shape: &'static Shape, typed: &[(&str, &str
     )
 }
 
-fn put_claim(observer: &Observer, sent: &Sent<Lease>) {
-    if let Some(claim) = sent.parse().ok().as_ref().and_then(claims::read) {
-        observer.see(|index| index.put_claim(claim));
+fn put_claim(known: &Knowledge, sent: &Sent<Lease>) {
+    let Ok(lease) = sent.parse() else { return };
+    if leader::is(&lease) {
+        known.see_leader(lease.spec.as_ref().and_then(leader::holder));
+    } else if let Some(claim) = claims::read(&lease) {
+        known.see(|index| index.put_claim(claim));
     }
 }
 
-fn put_pre_state(observer: &Observer, sent: &Sent<PartialObjectMeta<ControllerRevision>>) {
+fn remove_claim(known: &Knowledge, _: &str, name: &str, uid: &str) {
+    if name == leader::LEASE {
+        known.see_leader(None);
+    } else {
+        known.see(|index| index.remove_claim(name, uid));
+    }
+}
+
+fn put_pre_state(known: &Knowledge, sent: &Sent<PartialObjectMeta<ControllerRevision>>) {
     let Ok(revision) = sent.parse() else { return };
-    let labels = revision.metadata.labels.clone().unwrap_or_default();
-    let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
-    let stored = StoredPreState {
-        name: revision.name_any(),
-        uid: revision.metadata.uid.clone().unwrap_or_default(),
-        release_uid: label(LABEL_RELEASE_UID),
-        environment: label(LABEL_ENVIRONMENT),
-    };
-    observer.see(|index| index.put_pre_state(stored));
+    if let Some(remembered) = remembered::read(&revision.metadata) {
+        known.see(|index| index.put_remembered(remembered));
+        return;
+    }
+    known.see(|index| index.put_pre_state(pre_states::read(&revision.metadata)));
 }

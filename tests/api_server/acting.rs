@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -180,25 +179,5 @@ impl Stage {
             .patch(name, &parameters, &Patch::Strategic(patch))
             .await
             .expect("the admin may");
-    }
-
-    /// A suspended CronJob: the template of gates and verifications.
-    pub async fn template(&self, short: &str, name: &str, image: &str) {
-        let template: CronJob = serde_json::from_value(json!({
-            "metadata": { "name": name },
-            "spec": {
-                "suspend": true,
-                "schedule": "0 0 1 1 *",
-                "jobTemplate": { "spec": { "backoffLimit": 0, "template": { "spec": {
-                    "restartPolicy": "Never",
-                    "containers": [{ "name": "probe", "image": image }],
-                } } } },
-            },
-        }))
-        .unwrap();
-        self.in_target::<CronJob>(short)
-            .create(&PostParams::default(), &template)
-            .await
-            .unwrap();
     }
 }

@@ -68,8 +68,8 @@ async fn promotion_says(stage: &Stage, release: &str, short: &str, sentence: &st
     wait_until(&stage.api::<Release>(), release, LONG, |release| {
         let promotion = release.promotion(&environment);
         promotion
-            .and_then(|p| p.message.as_ref())
-            .is_some_and(|message| message.contains(sentence))
+            .and_then(|p| p.says())
+            .is_some_and(|says| says.contains(sentence))
     })
     .await
 }

@@ -124,6 +124,16 @@ async fn a_window_recurs_or_stands_once() {
     environments
         .accepts(with("windows", json!([recurring, once])))
         .await;
+    for schedule in [
+        "@daily",
+        "5/15 9 * * MON/2",
+        "0 18 * * TUE#1",
+        " 0\t18 * *  TUE\n",
+    ] {
+        let mut window = recurring.clone();
+        window["schedule"] = json!(schedule);
+        environments.accepts(with("windows", json!([window]))).await;
+    }
 
     let changed = |window: &Value, field: &str, value: Value| {
         let mut window = window.clone();
@@ -147,6 +157,22 @@ async fn a_window_recurs_or_stands_once() {
         (
             changed(&recurring, "schedule", json!("0 18 * *")),
             r#"spec.windows[0].schedule: Invalid value: "0 18 * *": must be five fields of cron"#,
+        ),
+        (
+            changed(&recurring, "schedule", json!("TZ=Asia/Tokyo 0 9 * * *")),
+            r#"spec.windows[0].schedule: Invalid value: "TZ=Asia/Tokyo 0 9 * * *": must not name a time zone: the window's timeZone does"#,
+        ),
+        (
+            changed(&recurring, "schedule", json!("@every 1h30m")),
+            r#"spec.windows[0].schedule: Invalid value: "@every 1h30m": must say when it begins by the clock"#,
+        ),
+        (
+            changed(&once, "to", json!("2027-01-04 00:00:00Z")),
+            r#"spec.windows[0].to: Invalid value: "2027-01-04 00:00:00Z": spec.windows[0].to in body must be of type date-time: "2027-01-04 00:00:00Z""#,
+        ),
+        (
+            changed(&once, "to", json!(20_270_104)),
+            r#"spec.windows[0].to: Invalid value: "int64": spec.windows[0].to in body must be of type date-time: "int64""#,
         ),
         (
             changed(&recurring, "duration", json!("1w")),

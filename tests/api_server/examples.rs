@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::kubectl;
 
-const PIPELINE: &str = "system:serviceaccount:payments:pipeline";
+const PIPELINE: &str = "system:serviceaccount:payments-pipeline:pipeline";
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -30,6 +30,7 @@ fn accepted(how: &str, path: &Path, user: &str) {
             return;
         }
         assert!(Instant::now() < deadline, "{path} as {user}: {told}");
+        // Nothing tells when the authorizer has seen a Role.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -49,13 +50,14 @@ fn every_example_is_accepted_from_the_person_whom_it_names() {
         ("decision-approve.yaml", "bob@example.com"),
         ("decision-backout.yaml", "bob@example.com"),
         ("review.yaml", "carol@example.com"),
+        ("quota.yaml", "admin"),
     ] {
         let path = repository("examples/payments").join(file);
         accepted("--filename", &path, person);
     }
     // A file that nobody thought of here would be a file that nobody tried.
     let files = fs::read_dir(repository("examples/payments")).unwrap().count();
-    assert_eq!(files, 8, "list the new example above");
+    assert_eq!(files, 9, "list the new example above");
 }
 
 #[test]
@@ -82,8 +84,8 @@ fn the_manifests_in_the_readme_are_accepted() {
         .filter_map(|rest| rest.split("```").next())
         .filter(|block| block.starts_with("apiVersion:"))
         .collect();
-    assert_eq!(manifests.len(), 2, "an Environment and a Release");
-    for (manifest, user) in manifests.into_iter().zip(["admin", "alice@example.com"]) {
+    assert_eq!(manifests.len(), 3, "an Environment, a Release and a quota");
+    for (manifest, user) in manifests.into_iter().zip(["admin", "alice@example.com", "admin"]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("manifest.yaml");
         fs::write(&path, manifest).unwrap();

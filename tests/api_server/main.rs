@@ -6,16 +6,26 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod access;
 mod acting;
 mod backout;
 mod bad_input;
+mod consent;
 mod decision_rules;
 mod defaults;
 mod environment_rules;
+mod forgetting;
+mod four_eyes;
+mod gitops;
+mod judges;
+mod neighbours;
+mod occupancy;
+mod owners;
 mod people;
 mod policies;
 mod printing;
 mod promotion;
+mod quotas;
 mod release_rules;
 mod release_transitions;
 mod review_rules;

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Event, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use signalbox::api::environment::{EnvironmentSpec, Gate};
 use signalbox::api::release::{CheckState, ReviewState, State};
@@ -13,8 +13,8 @@ use signalbox::api::{Action, Decision, Release, ReleaseReview};
 
 use crate::acting::{LONG, check, finished, promotion};
 use crate::kit::{
-    IMAGE, IMAGE_BEFORE, Stage, StageBuilder, approval_gate, as_person, decision, kubectl, refused,
-    user_name, wait_until,
+    IMAGE, IMAGE_BEFORE, Stage, StageBuilder, approval_gate, as_person, decision, gone, kubectl, refused,
+    some, user_name, wait_until,
 };
 
 /// `sit` asks for `minimum` approvals by the board.
@@ -84,11 +84,7 @@ async fn distinct_people_are_counted_and_the_requester_is_none_of_them() {
     approve(&stage, "carol", &name, &hash).await;
     stage.reaches(&name, "sit", State::Succeeded).await;
     // The Release owns what was decided on it.
-    let decisions = stage
-        .decisions()
-        .list(&kube::api::ListParams::default())
-        .await
-        .unwrap();
+    let decisions = stage.decisions().list(&ListParams::default()).await.unwrap();
     assert_eq!(decisions.items.len(), 4);
     for decision in &decisions {
         let owners = decision.metadata.owner_references.as_ref().unwrap();
@@ -122,6 +118,142 @@ async fn one_reject_blocks_a_plan_for_good_and_a_new_plan_starts_afresh() {
     let new = promotion(&stage, &changed, "sit").plan_hash.clone();
     approve(&stage, "carol", &name, &new).await;
     stage.reaches(&name, "sit", State::Succeeded).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
+    let stage = board("outlives", 1).await;
+    for verb in ["delete", "forget"] {
+        stage.grant("alice", verb, "releases", "").await;
+    }
+    let ours: Api<Release> = Api::namespaced(as_person("alice").await, stage.namespace());
+    let plan = |name: &str| {
+        let release = stage.release("1.0").into(&["sit"]).image("ledger", IMAGE);
+        release.named(name)
+    };
+    let name = stage.submit(plan("payments-1.0")).await;
+    let hash = stage.plan_hash(&name, "sit").await;
+    stage.entitle("bob", "approve", "environments/board").await;
+    let reject = decision(Action::Reject, &name, &stage.environment("sit"))
+        .at_gate("board", "board", &hash)
+        .because("Not before the audit.")
+        .build();
+    let reject = stage.create_as("bob", &reject).await.expect("entitled");
+    board_says(&stage, &name, "rejected this plan: Not before the audit").await;
+    some(&stage.api::<Event>(), LONG, |event| {
+        let message = event.message.clone().unwrap_or_default();
+        event.reason.as_deref() == Some("Rejected")
+            && message.contains(&format!("Reject by {}: Not before the audit", user_name("bob")))
+    })
+    .await;
+
+    // The same plan again, under the same name and under another one.
+    for (again, said) in [
+        (&*name, "rejected this plan"),
+        ("payments-again", "rejected this plan as Release payments-1.0"),
+    ] {
+        ours.delete(&name, &DeleteParams::default())
+            .await
+            .expect("alice may");
+        gone(&stage.api::<Release>(), &name, LONG).await;
+        let again = stage.submit(plan(again)).await;
+        assert_eq!(stage.plan_hash(&again, "sit").await, hash);
+        let (state, _) = board_says(&stage, &again, said).await;
+        assert_eq!(state, CheckState::Failed);
+        approve(&stage, "carol", &again, &hash).await;
+    }
+    let kept = stage
+        .decisions()
+        .get(&reject.metadata.name.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(kept.metadata.uid, reject.metadata.uid);
+    assert!(
+        kept.metadata
+            .owner_references
+            .is_none_or(|owners| owners.is_empty())
+    );
+    let (state, _) = board_says(&stage, "payments-again", "only a new plan can go in").await;
+    assert_eq!(state, CheckState::Failed);
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_release_that_a_pipeline_requested_for_nobody_is_approved_by_nobody() {
+    let stage = board("nobody", 1).await;
+    stage.grant("alice", "request-for", "releases", "").await;
+    let robot = format!("system:serviceaccount:{}:pipeline", stage.namespace());
+    let name = stage
+        .submit(
+            stage
+                .release("1.0")
+                .into(&["sit"])
+                .image("ledger", IMAGE)
+                .with("/spec/requestedBy", robot.clone()),
+        )
+        .await;
+    let hash = stage.plan_hash(&name, "sit").await;
+    let (state, message) = board_says(&stage, &name, "no approval counts").await;
+    assert_eq!(state, CheckState::Unknown);
+    assert!(
+        message.contains(&format!("spec.requestedBy is the ServiceAccount {robot}")),
+        "{message}"
+    );
+    approve(&stage, "bob", &name, &hash).await;
+    // Whoever holds request-for says who it is for, in another Release, which waits for an approval of its own.
+    let release = stage.release("1.1").into(&["sit"]).image("ledger", IMAGE);
+    let name = stage.submit(release).await;
+    let (state, message) = board_says(&stage, &name, "0 of 1").await;
+    assert_eq!(state, CheckState::Waiting, "{message}");
+    let hash = stage.plan_hash(&name, "sit").await;
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
+    approve(&stage, "bob", &name, &hash).await;
+    stage.reaches(&name, "sit", State::Succeeded).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn one_person_in_two_spellings_is_one_and_fills_one_role() {
+    let stage = Stage::new("spellings")
+        .with("sit", |spec: &mut EnvironmentSpec| {
+            spec.gates = vec![
+                approval_gate("board", "board", 2),
+                approval_gate("tests", "tester", 1),
+            ];
+        })
+        .await;
+    let (name, hash) = submitted(&stage).await;
+    approve(&stage, "bob", &name, &hash).await;
+    approve(&stage, "BOB", &name, &hash).await;
+    board_says(
+        &stage,
+        &name,
+        "1 of 2 approvals by board, given by BOB@example.com or bob@example.com",
+    )
+    .await;
+    stage.entitle("BOB", "approve", "environments/tester").await;
+    let tester = decision(Action::Approve, &name, &stage.environment("sit"))
+        .by("BOB")
+        .at_gate("tests", "tester", &hash)
+        .build();
+    stage.create_as("BOB", &tester).await.expect("entitled");
+    let seen = stage
+        .until(&name, "sit", |p| {
+            // Which of the two it is: decisions of one second have no order that a person could see.
+            let shut = [("board", "tester"), ("tests", "board")].map(|(gate, other)| {
+                check(p, gate).is_some_and(|c| {
+                    let but =
+                        format!("one person fills one role, and bob@example.com already approved as {other}");
+                    c.message.to_lowercase().contains(&but)
+                })
+            });
+            shut[0] != shut[1]
+        })
+        .await;
+    assert_eq!(promotion(&stage, &seen, "sit").state, State::Waiting);
+    assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
     stage.finish().await;
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::kit::{IMAGE, Stage, kubectl};
+use signalbox::api::{Action, Kind};
+
+use crate::kit::{IMAGE, Stage, decision, kubectl};
 
 #[tokio::test]
 async fn a_release_tells_its_state_in_one_line() {
@@ -77,17 +79,66 @@ async fn a_release_tells_its_state_in_one_line() {
 
 #[tokio::test]
 async fn every_kind_has_its_short_name_and_is_explained() {
-    for (short, kind) in [
-        ("rel", "Release"),
-        ("env", "Environment"),
-        ("dec", "Decision"),
-        ("pir", "ReleaseReview"),
-    ] {
+    for kind in Kind::ALL {
+        let short = match kind {
+            Kind::Release => "rel",
+            Kind::Environment => "env",
+            Kind::Decision => "dec",
+            Kind::ReleaseReview => "pir",
+        };
         let (content, explained) = kubectl(&["explain", &format!("{short}.spec"), "--recursive=false"]);
         assert!(
-            content && explained.contains(&format!("KIND:       {kind}")),
+            content && explained.contains(&format!("KIND:       {}", kind.name())),
             "{explained}"
         );
         assert!(!explained.contains("<no description>"), "{explained}");
     }
+}
+
+#[tokio::test]
+async fn releases_are_found_by_product_and_version_and_decisions_by_their_release() {
+    let stage = Stage::new("fields").bare().await;
+    for (product, version) in [("payments", "1"), ("payments", "2"), ("ledger", "2")] {
+        let release = stage.release(version).named(&format!("{product}-{version}"));
+        let release = release.product(product).into(&["sit"]).image("ledger", IMAGE);
+        stage.submit_as_admin(release).await;
+    }
+    let found = |kind: &str, selector: &str| {
+        let selector = format!("--field-selector={selector}");
+        let (content, names) = kubectl(&["get", kind, "-o", "name", &selector, "-n", stage.namespace()]);
+        assert!(content, "{names}");
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let names = |kind: &str, names: &[&str]| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| format!("{kind}.signalbox.dev/{name}"))
+            .collect()
+    };
+    assert_eq!(
+        found("rel", "spec.product=payments"),
+        names("release", &["payments-1", "payments-2"])
+    );
+    assert_eq!(
+        found("rel", "spec.product=payments,spec.version=2"),
+        names("release", &["payments-2"])
+    );
+
+    let production = stage.environment("prod");
+    stage.grant("bob", "backout", "environments", &production).await;
+    for release in ["payments-1", "payments-2"] {
+        let decision = decision(Action::BackOut, release, &production);
+        let decision = decision.attempt(1).named(release).build();
+        stage.create_as("bob", &decision).await.unwrap();
+    }
+    assert_eq!(
+        found("dec", "spec.release=payments-2"),
+        names("decision", &["payments-2"])
+    );
+    for release in ["payments-1", "payments-2", "ledger-2"] {
+        stage.forget(release).await;
+    }
+    stage.finish().await;
 }

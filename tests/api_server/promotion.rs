@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -20,7 +20,7 @@ use crate::acting::{
     LONG, SLOW, UNREADY, audited, check, finished, observed, promotion, started, states, verification, window,
 };
 use crate::kit::{
-    IMAGE, IMAGE_BEFORE, Stage, audit_log, expression_gate, job_gate, kubectl, operator_namespace,
+    IMAGE, IMAGE_BEFORE, Stage, audit_log, expression_gate, gone, job_gate, kubectl, operator_namespace,
     operator_user, soak_gate, wait_until,
 };
 
@@ -104,7 +104,7 @@ async fn a_release_goes_through_sit_uat_and_production() {
     // The claim's end is the last write; whatever comes after it would be one too many.
     for short in ALL {
         let leases: Api<Lease> = Api::namespaced(stage.client(), &operator_namespace());
-        crate::kit::gone(&leases, &claim_name(&stage.target(short)), LONG).await;
+        gone(&leases, &claim_name(&stage.target(short)), LONG).await;
     }
     let events = stage
         .api::<Event>()
@@ -456,6 +456,50 @@ async fn keys_are_removed_overridden_and_objects_created_where_the_patch_names_t
             Some("routes")
         );
     }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn workloads_of_every_kind_are_created_and_a_backout_deletes_them() {
+    let stage = Stage::new("creates").only(&["sit"]).await;
+    let labels = |name: &str| json!({ "app": name });
+    let pods = |name: &str| {
+        let spec = json!({ "containers": [{ "name": "main" }] });
+        json!({ "metadata": { "labels": labels(name) }, "spec": spec })
+    };
+    let selecting =
+        |name: &str| json!({ "selector": { "matchLabels": labels(name) }, "template": pods(name) });
+    let mut nightly = pods("nightly");
+    nightly["spec"]["restartPolicy"] = json!("Never");
+    let nightly = json!({ "schedule": "0 3 * * *", "jobTemplate": { "spec": { "template": nightly } } });
+    let component = |api_version: &str, kind: &str, name: &str, spec: Value| {
+        json!({
+            "name": name,
+            "target": { "apiVersion": api_version, "kind": kind, "name": name },
+            "images": [{ "container": "main", "image": IMAGE }],
+            "patch": { "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, "spec": spec },
+        })
+    };
+    let name = stage
+        .submit(
+            stage
+                .release("1.0")
+                .into(&["sit"])
+                .component(component("apps/v1", "Deployment", "front", selecting("front")))
+                .component(component("apps/v1", "StatefulSet", "store", selecting("store")))
+                .component(component("apps/v1", "DaemonSet", "agent", selecting("agent")))
+                .component(component("batch/v1", "CronJob", "nightly", nightly)),
+        )
+        .await;
+    stage.reaches(&name, "sit", State::Succeeded).await;
+    let front = stage.in_target::<Deployment>("sit").get("front").await.unwrap();
+    assert_eq!(front.labels().get("signalbox.dev/release"), Some(&name));
+    stage.decide("bob", Action::BackOut, &name, "sit").await;
+    stage.reaches(&name, "sit", State::BackedOut).await;
+    gone(&stage.in_target::<Deployment>("sit"), "front", LONG).await;
+    gone(&stage.in_target::<StatefulSet>("sit"), "store", LONG).await;
+    gone(&stage.in_target::<DaemonSet>("sit"), "agent", LONG).await;
+    gone(&stage.in_target::<CronJob>("sit"), "nightly", LONG).await;
     stage.finish().await;
 }
 
@@ -887,7 +931,7 @@ async fn a_retry_is_no_way_round_a_newer_version() {
 }
 
 /// Age is counted in seconds, and at equal age the uid decides: comes back once what is created now is younger.
-async fn older_than_a_tick(stage: &Stage, release: &Release) {
+pub(crate) async fn older_than_a_tick(stage: &Stage, release: &Release) {
     let dry_run = PostParams {
         dry_run: true,
         ..PostParams::default()
@@ -906,7 +950,7 @@ async fn older_than_a_tick(stage: &Stage, release: &Release) {
 }
 
 #[tokio::test]
-async fn one_target_takes_one_release_at_a_time_by_planned_start_then_age() {
+async fn one_target_takes_one_release_at_a_time_by_age_also_where_a_planned_start_is_over() {
     let stage = Stage::new("queue").with("sit", observed(3)).await;
     let sit = stage.environment("sit");
     let with = |product: &str| {
@@ -922,7 +966,8 @@ async fn one_target_takes_one_release_at_a_time_by_planned_start_then_age() {
     let queued = stage.reaches(&old, "sit", State::Queued).await;
     older_than_a_tick(&stage, &queued).await;
     let young = stage.submit(with("young")).await;
-    stage.reaches(&young, "sit", State::Queued).await;
+    let queued = stage.reaches(&young, "sit", State::Queued).await;
+    older_than_a_tick(&stage, &queued).await;
     let planned = stage
         .submit(with("planned").with(
             "/spec/schedule",
@@ -930,7 +975,7 @@ async fn one_target_takes_one_release_at_a_time_by_planned_start_then_age() {
         ))
         .await;
     let mut previous: Option<Timestamp> = None;
-    for name in [&first, &planned, &old, &young] {
+    for name in [&first, &old, &young, &planned] {
         let release = stage.reaches(name, "sit", State::Succeeded).await;
         if let Some(end) = previous {
             assert!(

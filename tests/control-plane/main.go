@@ -1,5 +1,5 @@
-// Command control-plane is etcd, the parts of a Kubernetes control plane and kubectl in one program, so that the tests
-// can have a real cluster on a machine with nothing but Go, Rust and git.
+// Command control-plane is etcd, the parts of a Kubernetes control plane, a kubelet and kubectl in one program, so that the
+// tests can have a real cluster on a machine with nothing but Go, Rust and git.
 //
 // The first argument says which part to be. Nothing outlives whoever started it: with SIGNALBOX_TETHERED set, the
 // process ends when its standard input reaches its end, which the operating system sees to even where the parent is
@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -26,10 +27,11 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 const usage = `usage: control-plane PART [ARGUMENT…]
-parts: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl: what they are elsewhere
+parts: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubectl: what they are elsewhere
        keypair FILE: writes a new RSA key, which signs the tokens of service accounts`
 
 func main() {
@@ -56,6 +58,8 @@ func main() {
 		run(controllers.NewControllerManagerCommand())
 	case "kube-scheduler":
 		run(scheduler.NewSchedulerCommand())
+	case "kubelet":
+		run(kubelet.NewKubeletCommand(context.Background()))
 	case "kubectl":
 		run(kubectl.NewDefaultKubectlCommand())
 	case "keypair":

@@ -187,6 +187,7 @@ fn is_of_one_run(key: &str) -> bool {
                 | "resourceVersion"
                 | "lastTransitionTime"
                 | "planHash"
+                | "plan"
                 | "contentHash"
                 | "preState"
                 | "job"
@@ -201,7 +202,9 @@ fn without_times(text: &str) -> String {
         if let Some((place, _)) = core.split_once("/signalbox-") {
             return format!("{place}/JOB");
         }
-        if core.parse::<jiff::Timestamp>().is_ok() {
+        if core.starts_with("signalbox-") {
+            "JOB".to_owned()
+        } else if core.parse::<jiff::Timestamp>().is_ok() {
             "TIME".to_owned()
         } else if core.starts_with("prestate-") || core.starts_with("claim-") || core.starts_with("v1:") {
             "HASH".to_owned()
@@ -262,7 +265,11 @@ fn flatten(path: String, value: Value, into: &mut BTreeMap<String, Value>) {
         }
         Value::Array(list) if !list.is_empty() => {
             for (index, value) in list.into_iter().enumerate() {
-                flatten(format!("{path}/{index}"), value, into);
+                // Conditions go by their type: one more in between does not move the others.
+                let name = value["type"]
+                    .as_str()
+                    .map_or_else(|| index.to_string(), str::to_owned);
+                flatten(format!("{path}/{name}"), value, into);
             }
         }
         other => {

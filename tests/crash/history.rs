@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signalbox::api::Release;
+use signalbox::api::release::State;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -249,32 +250,9 @@ fn seen<K: Resource>(kind: &'static str, object: &K, content: Option<fn(&K) -> V
     })
 }
 
-/// The edges of docs/state-machine.md within one attempt; a retry begins the next one.
-fn is_edge(from: &str, to: &str) -> bool {
-    from == to
-        || matches!(
-            (from, to),
-            ("" | "Pending", "Pending" | "Waiting" | "Queued")
-                | ("Waiting", "Pending" | "Queued" | "Deploying" | "Withdrawn" | "Superseded")
-                | ("Queued", "Waiting" | "Deploying" | "Withdrawn" | "Superseded")
-                | ("Pending", "Withdrawn" | "Superseded")
-                // When somebody edited a target between capture and change.
-                | ("Deploying", "Waiting")
-                | ("Deploying", "Verifying" | "Observing" | "Succeeded" | "BackingOut" | "AwaitingDecision")
-                | ("Verifying", "Observing" | "Succeeded" | "BackingOut" | "AwaitingDecision")
-                | ("Observing", "Succeeded" | "BackingOut" | "AwaitingDecision")
-                | ("Succeeded", "BackingOut")
-                | ("AwaitingDecision", "BackingOut" | "Succeeded" | "Failed")
-                | ("BackingOut", "BackedOut" | "Failed")
-                | ("Failed", "BackingOut" | "Succeeded")
-        )
-}
-
-fn is_under_way(state: &str) -> bool {
-    matches!(
-        state,
-        "Deploying" | "Verifying" | "Observing" | "BackingOut" | "AwaitingDecision"
-    )
+/// The state of a promotion as it was written; one without a state is not on status yet.
+fn state_of(promotion: &Value) -> State {
+    serde_json::from_value(promotion["state"].clone()).unwrap_or_default()
 }
 
 /// What stands at one moment.
@@ -290,9 +268,7 @@ struct World {
 impl World {
     /// The state of the promotion that may touch targets, if one may.
     fn acting(&self) -> Option<&Value> {
-        self.promotions
-            .values()
-            .find(|p| is_under_way(p["state"].as_str().unwrap_or_default()))
+        self.promotions.values().find(|p| state_of(p).under_way())
     }
 
     fn count(&self, kind: &str) -> usize {
@@ -323,7 +299,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
     let was = world.objects.get(&key).cloned();
     let mut says =
         |what: String| wrong.push(format!("{} {} at {}: {what}", seen.kind, seen.name, seen.version));
-    let state = |p: &Value| p["state"].as_str().unwrap_or_default().to_owned();
+    let state = |p: &Value| state_of(p).as_str();
     match seen.kind {
         "Release" => {
             let listed = seen
@@ -337,7 +313,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
                 .cloned();
             match (world.promotions.get(&seen.name), now) {
                 (Some(p), None) => {
-                    if is_under_way(&state(p)) {
+                    if state_of(p).under_way() {
                         says(format!("gone in the middle of {}", state(p)));
                     }
                     world.promotions.remove(&seen.name);
@@ -346,8 +322,8 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
                     if let Some(complaint) = promotion_moved(was, &now) {
                         says(complaint);
                     }
-                    if was.is_none_or(|was| state(was) != "Deploying" && state(was) != state(&now))
-                        && state(&now) == "Deploying"
+                    if was.is_none_or(|was| state_of(was) != State::Deploying)
+                        && state_of(&now) == State::Deploying
                         && (world.count("Lease") == 0 || world.count("ControllerRevision") == 0)
                     {
                         says("entered without a claim or a pre-state".to_owned());
@@ -360,7 +336,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
         "Deployment" | "ConfigMap" if was.as_ref() != seen.content.as_ref() && was.is_some() => {
             effects.target_changes += 1;
             let acting = world.acting().map(state).unwrap_or_default();
-            if !matches!(acting.as_str(), "Deploying" | "BackingOut") {
+            if !world.acting().is_some_and(|p| state_of(p).changes_targets()) {
                 says(format!("changed while the promotion is {acting:?}"));
             }
             if world.count("Lease") == 0 || world.count("ControllerRevision") == 0 {
@@ -405,20 +381,19 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
 
 /// What is unlawful about one write of a status.
 fn promotion_moved(was: Option<&Value>, now: &Value) -> Option<String> {
-    let text = |p: &Value, field: &str| p[field].as_str().unwrap_or_default().to_owned();
+    let (from, to) = (was.map(state_of).unwrap_or_default(), state_of(now));
     let Some(was) = was else {
-        return (!is_edge("", &text(now, "state"))).then(|| format!("began in {}", text(now, "state")));
+        return (!from.may_become(to, false)).then(|| format!("began in {}", to.as_str()));
     };
-    let (from, to) = (text(was, "state"), text(now, "state"));
     let (before, after) = (was["attempt"].as_i64(), now["attempt"].as_i64());
+    let (is, becomes) = (from.as_str(), to.as_str());
     if before != after {
-        let is_retry = after == before.map(|n| n + 1)
-            && matches!(from.as_str(), "BackedOut" | "Failed")
-            && matches!(to.as_str(), "Pending" | "Waiting" | "Queued");
-        return (!is_retry).then(|| format!("attempt {before:?} in {from} became {after:?} in {to}"));
+        // Nothing here retries what has not entered, and each Retry begins the very next attempt.
+        let is_retry = after == before.map(|n| n + 1) && from.ended_badly() && from.may_become(to, true);
+        return (!is_retry).then(|| format!("attempt {before:?} in {is} became {after:?} in {becomes}"));
     }
-    if !is_edge(&from, &to) {
-        return Some(format!("{from} → {to} is no edge"));
+    if !from.may_become(to, false) {
+        return Some(format!("{is} → {becomes} is no edge"));
     }
     // Written once an attempt, and never again.
     ["entered", "startedAt", "deployedAt", "verifiedAt"]

@@ -13,6 +13,7 @@ mod follow;
 mod history;
 mod kinds;
 mod load;
+mod memory;
 mod outages;
 mod play;
 mod poison;

@@ -72,7 +72,8 @@ impl Poison {
 
     /// Submitted and, where it is seen, looked at until one of its expressions has turned out to cost too much.
     async fn submitted(&self, version: usize, seen: bool) -> String {
-        let data: Map<String, Value> = (0..100)
+        // As much as is accepted in all.
+        let data: Map<String, Value> = (0..35)
             .map(|n| (format!("key-{n}"), json!("x".repeat(100))))
             .collect();
         let mut release = self.stage.release(&version.to_string());
@@ -92,6 +93,7 @@ impl Poison {
         for n in 0_u64.. {
             let label = json!({ "metadata": { "labels": { "test.signalbox.dev/n": n.to_string() } } });
             self.stage.merge(release, label).await;
+            // The pace of the load, not a wait.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -36,9 +37,19 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-pub async fn leads(process: &Process) {
+pub async fn leads(process: &Process) -> Lease {
     wait_until(&leases().await, "signalbox", LONG, |lease| {
         holder(lease) == process.identity
+    })
+    .await
+}
+
+/// Once the leader has renewed its Lease after what stands there now.
+async fn renewed() {
+    let renewed = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.clone());
+    let before = renewed(&leases().await.get("signalbox").await.unwrap());
+    wait_until(&leases().await, "signalbox", LONG, |lease| {
+        renewed(lease) > before
     })
     .await;
 }
@@ -150,10 +161,21 @@ async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
     stage.reaches(&release, "sit", State::Deploying).await;
     leader.kill();
     let killed = Instant::now();
-    leads(&other).await;
+    let left = leases().await.get("signalbox").await.unwrap().spec.unwrap();
+    let taken = leads(&other).await.spec.unwrap();
     println!(
         "the other one leads {:.1?} after the leader's death",
         killed.elapsed()
+    );
+    let kept = taken
+        .acquire_time
+        .unwrap()
+        .0
+        .duration_since(left.renew_time.unwrap().0);
+    assert_eq!(left.holder_identity.unwrap(), leader.identity);
+    assert!(
+        (SignedDuration::from_secs(15)..SignedDuration::from_secs(18)).contains(&kept),
+        "not before the Lease has run out, and then at once: {kept:?}"
     );
     ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
@@ -237,6 +259,48 @@ async fn a_leader_that_is_paused_past_its_leadership_writes_nothing_when_it_wake
     leads(&leader).await;
     stage.finish().await;
     assert!(leader.terminated().await.success());
+}
+
+/// As `helm upgrade` does it: the next pod is there before the one that leads is asked to go.
+#[tokio::test]
+async fn a_lease_that_is_given_back_is_taken_at_once_by_who_stands_by() {
+    let _alone = CLUSTER.write().await;
+    let folder = tempfile::tempdir().unwrap();
+    let leader = Process::start("crash-0", folder.path()).await;
+    leads(&leader).await;
+    let others = [
+        Process::start("crash-1", folder.path()).await,
+        Process::start("crash-2", folder.path()).await,
+    ];
+    // What stands by has started by then, and has just seen a Lease that is good for a long time.
+    renewed().await;
+    assert!(leader.terminated().await.success());
+    let ended = Instant::now();
+    let taken = wait_until(&leases().await, "signalbox", LONG, |lease| {
+        !holder(lease).is_empty()
+    })
+    .await;
+    let took = ended.elapsed();
+    println!(
+        "{} leads {took:.1?} after the one before it has ended",
+        holder(&taken)
+    );
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // Exactly one of the two, and the other one stands by for it.
+    let (first, second): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|process| process.identity == holder(&taken));
+    renewed().await;
+    for (leader, heir) in first.into_iter().zip(&second) {
+        leads(&leader).await;
+        assert!(leader.terminated().await.success());
+        let ended = Instant::now();
+        leads(heir).await;
+        assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
+    }
+    for process in second {
+        assert!(process.terminated().await.success());
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::{Value, json};
 
 /// Unset means that somebody ran `cargo test`: failing says more than passing without a test.
-pub(super) fn kubeconfig() -> PathBuf {
+pub fn kubeconfig() -> PathBuf {
     std::env::var_os("SIGNALBOX_TEST_KUBECONFIG")
         .expect("there is no cluster to test against: run cargo xtask test")
         .into()
@@ -42,6 +43,49 @@ pub fn user_name(person: &str) -> String {
 /// A person of the group `developers`, with the rights that a stage granted and no others.
 pub async fn as_person(person: &str) -> Client {
     impersonating(user_name(person), &["system:authenticated", "developers"]).await
+}
+
+/// A user by the API server's name, with what is bound to it and nothing that a stage grants to everybody.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub name: String,
+    pub groups: Vec<String>,
+    /// As whom RoleBindings know it.
+    pub subject: Value,
+}
+
+impl User {
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            groups: vec!["system:authenticated".to_owned()],
+            subject: json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name }),
+        }
+    }
+
+    /// Known to RoleBindings by a group only.
+    #[must_use]
+    pub fn of(group: &str, name: &str) -> Self {
+        let mut user = Self::named(name);
+        user.groups.push(group.to_owned());
+        user.subject = json!({ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group });
+        user
+    }
+
+    pub async fn client(&self) -> Client {
+        let groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
+        impersonating(self.name.clone(), &groups).await
+    }
+}
+
+/// Somebody of the group `developers` without a name, whom only the token file of a cluster of ours knows: nobody can be
+/// impersonated by an empty name.
+pub async fn nameless() -> Option<Client> {
+    let path = audit_log()?.with_file_name("nameless.kubeconfig");
+    let kubeconfig = Kubeconfig::read_from(&path).expect("it stands beside the audit log");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Some(Client::try_from(config.expect("it makes sense")).expect("a client"))
 }
 
 /// The operator's user, who alone may write status.

@@ -23,10 +23,11 @@ pub use build::{
     release, soak_gate,
 };
 pub use cluster::{
-    admin, as_operator, as_person, audit_log, kubectl, operator_namespace, operator_user, user_name,
+    User, admin, as_operator, as_person, audit_log, kubeconfig, kubectl, nameless, operator_namespace,
+    operator_user, user_name,
 };
 pub use faults::{Counts, Fault, Faults, Kill, Ledger, Meets, Script, Side, Told, Watching, Write};
 pub use network::Network;
 pub use operator::{Operator, Process, Scope, Version};
 pub use stage::{Stage, StageBuilder};
-pub use wait::{gone, refused, state_of, wait_until};
+pub use wait::{gone, refused, some, state_of, wait_until};

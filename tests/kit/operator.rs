@@ -194,12 +194,14 @@ fn settings(scope: &Scope) -> signalbox::operator::Config {
     signalbox::operator::Config {
         settings: Settings {
             operator_namespace: scope.home.clone(),
+            watch_namespaces: scope.namespaces.clone(),
             deployer: "signalbox-deployer".to_owned(),
+            require_consent: true,
             health_grace: SignedDuration::from_secs(5),
             inconclusive_after: SignedDuration::from_mins(30),
             policy_settle: POLICY_SETTLE,
+            pre_state_limit: 64 << 20,
         },
-        watch_namespaces: scope.namespaces.clone(),
         listen: scope.listen,
         identity: scope.identity.to_owned(),
         // As short as leadership can be: who waits for a dead leader waits for nothing else.
@@ -344,13 +346,23 @@ impl Process {
         let mut often = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..50 {
             often.tick().await;
-            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-            let status = status.expect("it runs");
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-            least = least.min(kibibytes.expect("VmRSS in kB") / 1024.0);
+            least = least.min(self.memory("VmRSS:"));
         }
         least
+    }
+
+    /// The most that it has had resident so far, in MiB.
+    #[must_use]
+    pub fn peak(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kibibytes.expect("a number of kB") / 1024.0
     }
 
     /// SIGTERM, and how it ended.

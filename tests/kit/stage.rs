@@ -11,18 +11,19 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signalbox::api::release::State;
-use signalbox::api::{Decision, Environment, EnvironmentSpec, Release};
+use signalbox::api::{ACCEPT, Decision, Environment, EnvironmentSpec, Kind, Release};
 
 use super::build::{IMAGE_BEFORE, ReleaseBuilder, release};
-use super::cluster::{admin, as_operator, as_person, operator_namespace, user_name};
+use super::cluster::{User, admin, as_operator, as_person, operator_namespace, user_name};
 use super::operator::SCOPE_LABEL;
 use super::wait::{gone, state_of, wait_until};
 
@@ -38,6 +39,7 @@ pub struct StageBuilder {
     environments: Vec<(&'static str, Value)>,
     changes: BTreeMap<&'static str, Vec<Change>>,
     home: Option<String>,
+    empty: bool,
 }
 
 /// A stage that is set. End a test with [`Stage::finish`]; what a failed test leaves is for inspection.
@@ -105,6 +107,13 @@ impl StageBuilder {
         self
     }
 
+    /// Nothing runs in its targets yet, where images have to be real.
+    #[must_use]
+    pub fn empty(mut self) -> Self {
+        self.empty = true;
+        self
+    }
+
     /// Without environments: only the namespace for Releases.
     #[must_use]
     pub fn bare(mut self) -> Self {
@@ -142,6 +151,7 @@ impl Stage {
             environments,
             changes: BTreeMap::new(),
             home: None,
+            empty: false,
         }
     }
 
@@ -267,14 +277,61 @@ impl Stage {
         self.until_allowed(person, verb, resource, name).await;
     }
 
-    /// The authorizer follows bindings a moment later and offers nothing to watch: asking again is all there is.
+    /// Binds a ClusterRole in the Releases' namespace; comes back once the API server knows that `user` may do `verb` on
+    /// `resource`.
+    pub async fn bind(&self, role: &str, user: &User, verb: &str, resource: &str) {
+        self.bind_named(role, user, verb, resource, "").await;
+    }
+
+    /// The same, once they may do so on the one named `name`.
+    pub async fn bind_named(&self, role: &str, user: &User, verb: &str, resource: &str, name: &str) {
+        let binding = json!({
+            "metadata": { "generateName": "bound-" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": [user.subject],
+        });
+        create::<RoleBinding>(&self.api(), binding).await;
+        self.until_user_may(user, verb, resource, name).await;
+    }
+
+    /// Binds a ClusterRole in the whole cluster, and gives the name of the binding, which the stage does not take away; comes back once
+    /// the API server knows that `user` may do `verb` on the `resource` named `name` or, if that is empty, on any.
+    pub async fn bind_everywhere(
+        &self,
+        role: &str,
+        user: &User,
+        verb: &str,
+        resource: &str,
+        name: &str,
+    ) -> String {
+        let binding = format!(
+            "{}-{:08x}",
+            self.name,
+            RandomState::new().hash_one(role) & 0xffff_ffff
+        );
+        let object = json!({
+            "metadata": { "name": binding },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": [user.subject],
+        });
+        create::<ClusterRoleBinding>(&Api::all(self.client()), object).await;
+        self.until_user_may(user, verb, resource, name).await;
+        binding
+    }
+
     async fn until_allowed(&self, person: &str, verb: &str, resource: &str, name: &str) {
+        let user = User::of("developers", &user_name(person));
+        self.until_user_may(&user, verb, resource, name).await;
+    }
+
+    /// The authorizer follows bindings a moment later and offers nothing to watch: asking again is all there is.
+    async fn until_user_may(&self, user: &User, verb: &str, resource: &str, name: &str) {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review: SubjectAccessReview = serde_json::from_value(json!({
             "metadata": {},
             "spec": {
-                "user": user_name(person),
-                "groups": ["system:authenticated", "developers"],
+                "user": user.name,
+                "groups": user.groups,
                 "resourceAttributes": {
                     "group": "signalbox.dev", "namespace": self.name,
                     "verb": verb, "resource": resource, "subresource": subresource, "name": name,
@@ -296,7 +353,7 @@ impl Stage {
         };
         tokio::time::timeout(LONG, allowed)
             .await
-            .unwrap_or_else(|_| panic!("{person} was granted {verb} on {resource}, in vain"));
+            .unwrap_or_else(|_| panic!("{} was granted {verb} on {resource}, in vain", user.name));
     }
 
     /// What a Decision binds to, once the Release's status has it.
@@ -309,6 +366,25 @@ impl Stage {
         let api = self.api::<Release>();
         let release = wait_until(&api, release, LONG, |release| hash(release).is_some()).await;
         hash(&release).unwrap_or_default()
+    }
+
+    /// A suspended CronJob in a target: the template of gates and verifications.
+    pub async fn template(&self, short: &str, name: &str, image: &str) {
+        create::<CronJob>(
+            &self.in_target(short),
+            json!({
+                "metadata": { "name": name },
+                "spec": {
+                    "suspend": true,
+                    "schedule": "0 0 1 1 *",
+                    "jobTemplate": { "spec": { "backoffLimit": 0, "template": { "spec": {
+                        "restartPolicy": "Never",
+                        "containers": [{ "name": "probe", "image": image }],
+                    } } } },
+                },
+            }),
+        )
+        .await;
     }
 
     /// Decisions on this stage, as the admin.
@@ -436,6 +512,7 @@ async fn set(builder: StageBuilder) -> Stage {
         environments,
         mut changes,
         home,
+        empty,
     } = builder;
     let client = admin().await;
     create_namespace(&client, &name).await;
@@ -447,9 +524,10 @@ async fn set(builder: StageBuilder) -> Stage {
     // Everybody may ask for everything here: what they may have is the admission policies' to say.
     let developers =
         json!({ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "developers" });
+    let namespaced = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Environment);
     let ask = json!([{
         "apiGroups": ["signalbox.dev"],
-        "resources": ["releases", "decisions", "releasereviews"],
+        "resources": namespaced.map(Kind::plural).collect::<Vec<_>>(),
         "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
     }]);
     bind(&client, &name, "developers", ask, developers).await;
@@ -462,9 +540,14 @@ async fn set(builder: StageBuilder) -> Stage {
         finished: false,
     };
     for (short, mut spec) in environments {
-        create_target(&stage.client, &stage.target(short)).await;
+        let target = stage.target(short);
+        create_target(&stage.client, &target, &stage.name).await;
+        if !empty {
+            create_ledger(&stage.client, &target).await;
+        }
         spec["namespace"] = format!("{{namespace}}-{short}").into();
-        spec["releaseNamespaces"] = json!({});
+        // Of no other stage, with which this one would share its targets.
+        spec["releaseNamespaces"] = json!({ "matchLabels": { "kubernetes.io/metadata.name": stage.name } });
         let mut spec: EnvironmentSpec = serde_json::from_value(spec).expect("an Environment's spec");
         for change in changes.remove(short).unwrap_or_default() {
             change(&mut spec);
@@ -502,23 +585,27 @@ async fn create_namespace(client: &Client, name: &str) {
     create(&namespaces, json!({ "metadata": { "name": name } })).await;
 }
 
-/// The target namespace, as a team keeps it: the deployer with the chart's rights, and the ledger running.
-async fn create_target(client: &Client, namespace: &str) {
+/// The target namespace, as a team keeps it: the deployer with the chart's rights, which accepts Releases of `accepted` alone.
+async fn create_target(client: &Client, namespace: &str, accepted: &str) {
     create_namespace(client, namespace).await;
     create::<ServiceAccount>(
         &Api::namespaced(client.clone(), namespace),
-        json!({ "metadata": { "name": DEPLOYER } }),
+        json!({ "metadata": { "name": DEPLOYER, "annotations": { (ACCEPT): accepted } } }),
     )
     .await;
-    let all = ["get", "list", "create", "patch", "delete"];
+    let all = ["get", "create", "patch", "delete"];
     let rules = json!([
         { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": all },
         { "apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": all },
         { "apiGroups": [""], "resources": ["configmaps"], "verbs": all },
-        { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"] },
+        { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "delete"] },
     ]);
     let deployer = json!({ "kind": "ServiceAccount", "name": DEPLOYER, "namespace": namespace });
     bind(client, namespace, DEPLOYER, rules, deployer).await;
+}
+
+/// The ledger with its configuration, running.
+async fn create_ledger(client: &Client, namespace: &str) {
     create::<ConfigMap>(
         &Api::namespaced(client.clone(), namespace),
         json!({ "metadata": { "name": "ledger-config" }, "data": { "FEATURE_X": "off", "OLD_KEY": "old" } }),

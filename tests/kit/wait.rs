@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kube::runtime::wait::await_condition;
+use futures::StreamExt;
+use kube::runtime::wait::{Error, await_condition};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +31,7 @@ where
         *last.lock().unwrap() = object.cloned();
         object.is_some_and(&holds)
     };
-    match tokio::time::timeout(timeout, await_condition(api.clone(), name, seen)).await {
+    match tokio::time::timeout(timeout, watched(api, name, &seen)).await {
         Ok(Ok(Some(object))) => object,
         Ok(Ok(None)) => unreachable!("the condition wants an object"),
         Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
@@ -38,6 +40,30 @@ where
             described(last.into_inner().unwrap().as_ref())
         ),
     }
+}
+
+/// The first object that `holds`, whatever its name. Events come this way: they are written after the status that they tell of.
+///
+/// # Panics
+/// With the names of those that were there when it takes longer than `timeout`.
+pub async fn some<K>(api: &Api<K>, timeout: Duration, holds: impl Fn(&K) -> bool + Send) -> K
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let mut seen = Vec::new();
+    let objects = watcher(api.clone(), watcher::Config::default()).applied_objects();
+    let mut objects = std::pin::pin!(objects);
+    let found = tokio::time::timeout(timeout, async {
+        loop {
+            match objects.next().await.expect("a watch does not end") {
+                Ok(object) if holds(&object) => return object,
+                Ok(object) => seen.push(object),
+                Err(error) => println!("watched again after {error}"),
+            }
+        }
+    })
+    .await;
+    found.unwrap_or_else(|_| panic!("waited {timeout:?} in vain; there were {seen:#?}"))
 }
 
 /// Waits until there is no object `name`.
@@ -50,7 +76,7 @@ where
         *last.lock().unwrap() = object.cloned();
         object.is_none()
     };
-    match tokio::time::timeout(timeout, await_condition(api.clone(), name, seen)).await {
+    match tokio::time::timeout(timeout, watched(api, name, &seen)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
         Err(_) => {
@@ -60,6 +86,20 @@ where
                 "waited {timeout:?} for {name} to go; finalizers {held_by:?}; last seen {}",
                 described(last.as_ref())
             )
+        }
+    }
+}
+
+/// What is there once the condition holds. An API server that no longer has the version from which it was to go on, as after a change
+/// of the definition, is asked anew.
+async fn watched<K>(api: &Api<K>, name: &str, holds: &impl Fn(Option<&K>) -> bool) -> Result<Option<K>, Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    loop {
+        match await_condition(api.clone(), name, holds).await {
+            Err(Error::ProbeFailed(watcher::Error::WatchError(status))) if status.code == 410 => {}
+            answer => return answer,
         }
     }
 }

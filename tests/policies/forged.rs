@@ -1,5 +1,6 @@
 //! A Decision that nobody vouched for never counts, whenever the operator looks at it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,23 +22,28 @@ const LONG: Duration = Duration::from_secs(60);
 const SETTLED: SignedDuration = SignedDuration::from_secs(4);
 const BINDING: &str = "signalbox-decision";
 
-/// The binding of the policy on Decisions.
+/// The binding of a policy.
 struct Bound {
+    name: String,
     api: Api<ValidatingAdmissionPolicyBinding>,
     kept: ValidatingAdmissionPolicyBinding,
 }
 
 impl Bound {
-    async fn now() -> Self {
+    async fn now(name: &str) -> Self {
         let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(admin().await);
-        let mut kept = api.get(BINDING).await.expect("the chart's binding");
+        let mut kept = api.get(name).await.expect("the chart's binding");
         kept.metadata.managed_fields = None;
         (kept.metadata.resource_version, kept.metadata.uid) = (None, None);
-        Self { api, kept }
+        let name = name.to_owned();
+        Self { name, api, kept }
     }
 
     async fn deleted(&self) {
-        self.api.delete(BINDING, &DeleteParams::default()).await.unwrap();
+        self.api
+            .delete(&self.name, &DeleteParams::default())
+            .await
+            .unwrap();
     }
 
     async fn created_again(&self) {
@@ -48,7 +54,7 @@ impl Bound {
     async fn acts(&self, actions: Value) {
         let change = Patch::Merge(json!({ "spec": { "validationActions": actions } }));
         self.api
-            .patch(BINDING, &PatchParams::default(), &change)
+            .patch(&self.name, &PatchParams::default(), &change)
             .await
             .unwrap();
     }
@@ -128,7 +134,7 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     let hash = stage.plan_hash(&name, "sit").await;
     board(&stage, &name, |c| c.reason == reasons::APPROVALS_MISSING).await;
 
-    let bound = Bound::now().await;
+    let bound = Bound::now(BINDING).await;
     unbind(&bound).await;
     forge(&stage, &name, &hash).await;
     let unknown = board(&stage, &name, |c| c.reason == reasons::NOT_VOUCHED_FOR).await;
@@ -162,9 +168,7 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     kept_out(&stage, &name).await;
 
     // bob himself is let in, once he is that much younger than the binding.
-    while clock(&stage).await < bound_at + SETTLED {
-        tokio::task::yield_now().await;
-    }
+    settled(&stage, bound_at).await;
     let own = decision(Action::Approve, &name, &environment)
         .at_gate("board", "board", &hash)
         .build();
@@ -172,6 +176,13 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     stage.reaches(&name, "sit", State::Succeeded).await;
     stage.finish().await;
     operator.terminated().await;
+}
+
+/// Comes back once who is created now is that much younger than what was written at `bound_at`.
+async fn settled(stage: &Stage, bound_at: Timestamp) {
+    while clock(stage).await < bound_at + SETTLED {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The API server's clock, by which ages are counted.
@@ -203,4 +214,50 @@ async fn while_the_binding_only_audited() {
         async |bound| bound.acts(json!(["Deny"])).await,
     )
     .await;
+}
+
+/// The chart's policies, by the names of their files.
+fn policies() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/signalbox/files/policies");
+    let files = std::fs::read_dir(folder).unwrap();
+    let names = files.map(|file| {
+        file.unwrap()
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn no_decision_counts_while_any_of_the_policies_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Process::start("missing", folder.path()).await;
+    let stage = Stage::new("missing")
+        .with("sit", |spec| {
+            spec.gates = vec![approval_gate("board", "board", 1)]
+        })
+        .await;
+    let name = stage
+        .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
+        .await;
+    board(&stage, &name, |c| c.reason == reasons::APPROVALS_MISSING).await;
+    let policies = policies();
+    assert_eq!(policies.len(), 11);
+    for policy in policies {
+        let bound = Bound::now(&policy).await;
+        bound.deleted().await;
+        let missing = format!("ValidatingAdmissionPolicyBinding {policy} is missing");
+        let unknown = |c: &Check| c.reason == reasons::NOT_VOUCHED_FOR && c.message.contains(&missing);
+        board(&stage, &name, unknown).await;
+        bound.created_again().await;
+        board(&stage, &name, |c| !c.message.contains(&missing)).await;
+    }
+    // The tests after it ask for approvals at once.
+    settled(&stage, clock(&stage).await).await;
+    kept_out(&stage, &name).await;
+    stage.finish().await;
+    operator.terminated().await;
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use signalbox::api::Release;
-use signalbox::api::release::{CheckState, State};
+use signalbox::api::release::State;
 
 use crate::control_plane::ControlPlane;
 use crate::operator::{self, Operator};
@@ -75,7 +75,7 @@ pub async fn run(options: Options) -> Result<()> {
                 crate::test::cargo(&repository, &build, &[]).await?,
                 "the operator does not build"
             );
-            repository.join("target/release/signalbox")
+            crate::target(&repository).join("release/signalbox")
         }
     };
     let mut bench = Bench {
@@ -464,11 +464,7 @@ fn promotions(release: &Release) -> impl Iterator<Item = State> {
 fn waits_for(release: &Release, check: &str) -> bool {
     let promotions = release.status.iter().flat_map(|s| &s.environments);
     promotions.take(1).any(|p| {
-        let mut open = p
-            .checks
-            .iter()
-            .filter(|c| c.state != CheckState::Satisfied && !c.advisory)
-            .peekable();
+        let mut open = p.held_by().peekable();
         p.state == State::Waiting && open.peek().is_some() && open.all(|c| c.name == check)
     })
 }

@@ -1,7 +1,34 @@
 //! `cargo xtask chart`: helm's own linting, and a rendering at every values file that the chart keeps for it.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
+
+const TEMPLATE: [&str; 2] = ["template", "signalbox"];
+/// With the notes, which `helm template` leaves out.
+const NOTES: [&str; 3] = ["install", "signalbox", "--dry-run=client"];
+
+/// What helm prints of the chart at one of its own values files. No cluster is asked.
+async fn printed(helm: &Path, arguments: &[&str], chart: &Path, values: &Path) -> Result<String> {
+    let output = Command::new(helm)
+        .args(arguments)
+        .arg(chart)
+        .args(["--namespace", "signalbox-system", "--values"])
+        .arg(values)
+        .output()
+        .await
+        .context("cannot run helm")?;
+    let told = String::from_utf8(output.stdout)?;
+    ensure!(
+        output.status.success(),
+        "helm {} fails at {}:\n{told}{}",
+        arguments[0],
+        values.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(told)
+}
 
 /// Lints and renders.
 ///
@@ -11,28 +38,68 @@ pub async fn run() -> Result<()> {
     let root = crate::repository()?;
     let helm = crate::tools::Tools::ready(&root).await?.folder().join("helm");
     let chart = root.join("charts/signalbox");
+    let at = |values: &str| chart.join("ci").join(values);
+    let left_out = printed(&helm, &TEMPLATE, &chart, &at("openshift.yaml")).await?;
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        ensure!(
+            !left_out.contains(field),
+            "the chart still renders {field} where values set it to null"
+        );
+    }
+    ensure!(
+        left_out.contains("runAsNonRoot: true") && left_out.contains("readOnlyRootFilesystem: true"),
+        "the chart renders less than is left out"
+    );
+    let some = printed(&helm, &NOTES, &chart, &at("namespaced.yaml")).await?;
+    for says in [
+        "Only these namespaces are watched: payments-sit, payments-prod.",
+        "TargetsAllowed says NamespaceNotWatched",
+    ] {
+        ensure!(
+            some.contains(says),
+            "the notes do not say what watch.namespaces hides: {says}"
+        );
+    }
+    let all = printed(&helm, &NOTES, &chart, &at("default.yaml")).await?;
+    ensure!(
+        all.contains("\nNOTES:\n") && !all.contains("namespaces are watched"),
+        "the notes speak of watch.namespaces where all are watched"
+    );
+    ensure!(
+        !left_out.contains("kind: NetworkPolicy")
+            && printed(&helm, &TEMPLATE, &chart, &at("ha.yaml"))
+                .await?
+                .contains("kind: NetworkPolicy"),
+        "the chart renders a NetworkPolicy where, and only where, networkPolicy.enabled asks for it"
+    );
+    let quotas = printed(&helm, &TEMPLATE, &chart, &at("ha.yaml")).await?;
+    ensure!(
+        !left_out.contains("kind: ResourceQuota")
+            && quotas.matches("kind: ResourceQuota").count() == 2
+            && quotas.matches("count/releases.signalbox.dev: \"50\"").count() == 2
+            && quotas.matches("count/decisions.signalbox.dev: \"1000\"").count() == 2,
+        "the chart does not render one ResourceQuota in each of tenantQuota.namespaces, with what values say and the defaults beside it"
+    );
+    let consenting = printed(&helm, &TEMPLATE, &chart, &at("ha.yaml")).await?;
+    ensure!(
+        consenting.contains("signalbox.dev/accept: \"payments/uat\"")
+            && consenting.contains("signalbox.dev/accept: \"payments/production,ledgers\"")
+            && consenting.matches("signalbox.dev/accept:").count() == 2
+            && consenting.contains("name: SIGNALBOX_REQUIRE_CONSENT\n          value: \"false\""),
+        "the chart does not render whom deployer.namespaces accepts, or accepts somebody unasked"
+    );
+    ensure!(
+        all.contains("name: SIGNALBOX_REQUIRE_CONSENT\n          value: \"true\"")
+            && all.contains("annotate serviceaccount signalbox-deployer signalbox.dev/accept="),
+        "the chart does not require consent where nothing is said, or the notes do not say how to consent"
+    );
     let mut files: Vec<_> = std::fs::read_dir(chart.join("ci"))?
         .map(|e| e.map(|e| e.path()))
         .collect::<Result<_, _>>()?;
     files.sort();
     for values in files {
-        for arguments in [&["lint", "--strict"][..], &["template", "signalbox"][..]] {
-            let output = Command::new(&helm)
-                .args(arguments)
-                .arg(&chart)
-                .args(["--namespace", "signalbox-system", "--values"])
-                .arg(&values)
-                .output()
-                .await
-                .context("cannot run helm")?;
-            ensure!(
-                output.status.success(),
-                "helm {} fails at {}:\n{}{}",
-                arguments[0],
-                values.display(),
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            );
+        for arguments in [&["lint", "--strict"][..], &TEMPLATE] {
+            printed(&helm, arguments, &chart, &values).await?;
         }
         println!(
             "chart: {} lints and renders",

@@ -1,6 +1,6 @@
 //! A control plane of one's own for as long as a value lives: etcd, kube-apiserver, kube-controller-manager,
-//! kube-scheduler and a make-believe kubelet, in a folder of their own, on ports of their own, gone when it is dropped.
-//! Or somebody's existing cluster behind the same face.
+//! kube-scheduler and a make-believe kubelet, or real ones, in a folder of their own, on ports of their own, gone when it is
+//! dropped. Or somebody's existing cluster behind the same face.
 
 use std::fs;
 use std::future::Future;
@@ -20,7 +20,11 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::kubeconfig::{self, Cluster, private};
+use crate::namespaces::Namespaces;
+use crate::node;
+use crate::oci::{Oci, Registry};
 use crate::process::{Process, tail};
+use crate::runtime::Runtime;
 use crate::tools::Tools;
 
 /// The people of the examples and tests. None is born with rights: roles are what the tests are about.
@@ -43,6 +47,8 @@ pub struct ControlPlane {
     /// Where its etcd answers, where the control plane is ours.
     etcd: Option<String>,
     owned: bool,
+    /// What real nodes pull from.
+    _registry: Option<Registry>,
     folder: TempDir,
 }
 
@@ -53,7 +59,7 @@ impl ControlPlane {
         let mut attempts = 3;
         loop {
             attempts -= 1;
-            match Self::try_start(tools, repository).await {
+            match Self::try_start(tools, repository, None).await {
                 Err(error) if attempts > 0 && format!("{error:#}").contains("address already in use") => {}
                 settled => return settled,
             }
@@ -79,11 +85,24 @@ impl ControlPlane {
             cluster,
             etcd: None,
             owned: false,
+            _registry: None,
             folder: folder()?,
         })
     }
 
-    async fn try_start(tools: &Tools, repository: &Path) -> Result<Self> {
+    /// Starts a control plane with real nodes in the namespaces that this process is in, and waits until they are ready.
+    pub async fn real(tools: &Tools, oci: &Oci, repository: &Path, namespaces: &Namespaces) -> Result<Self> {
+        let runtime = Runtime::ready().await?;
+        namespaces.furnish().await?;
+        node::wire().await?;
+        Self::try_start(tools, repository, Some((namespaces, &runtime, oci))).await
+    }
+
+    async fn try_start(
+        tools: &Tools,
+        repository: &Path,
+        real: Option<(&Namespaces, &Runtime, &Oci)>,
+    ) -> Result<Self> {
         let folder = folder()?;
         let at = |name: &str| folder.path().join(name);
         let text = |name: &str| at(name).display().to_string();
@@ -114,7 +133,10 @@ impl ControlPlane {
         let [client_port, peer_port, secure_port] = free_ports()?;
         let etcd = format!("http://127.0.0.1:{client_port}");
         let peer = format!("http://127.0.0.1:{peer_port}");
-        let server = format!("https://127.0.0.1:{secure_port}");
+        let server = match real {
+            Some(_) => format!("https://{}:443", node::SERVICE),
+            None => format!("https://127.0.0.1:{secure_port}"),
+        };
         let admin_token = secret()?;
         let people = PEOPLE
             .iter()
@@ -123,6 +145,14 @@ impl ControlPlane {
         let mut tokens = format!("{admin_token},admin,admin,\"system:masters\"\n");
         for (name, token) in &people {
             tokens += &format!("{token},{},{name},\"{GROUP}\"\n", username(name));
+        }
+        // Only this file knows users without a name; a test tries what one may do.
+        let nameless_token = secret()?;
+        tokens += &format!("{nameless_token},,nameless,\"{GROUP}\"\n");
+        let node_tokens = node::NODES.iter().map(|_| secret()).collect::<Result<Vec<_>>>()?;
+        for (name, token) in node::NODES.iter().zip(&node_tokens) {
+            let user = node::username(name);
+            tokens += &format!("{token},{user},{user},\"system:nodes\"\n");
         }
         private(&at("tokens.csv"), &tokens)?;
 
@@ -139,12 +169,19 @@ impl ControlPlane {
         ]);
         processes.push(Process::start("etcd", &mut command, log("etcd"))?);
 
-        let mut command = part("kube-apiserver");
+        let mut command = match real {
+            // Which a test may kill, and finds again.
+            Some(_) => {
+                let mut kept = Command::new(tools.path("tether"));
+                kept.arg("keep")
+                    .arg(tools.path("control-plane"))
+                    .arg("kube-apiserver");
+                kept
+            }
+            None => part("kube-apiserver"),
+        };
         command.args([
             format!("--etcd-servers={etcd}"),
-            format!("--secure-port={secure_port}"),
-            "--bind-address=127.0.0.1".to_owned(),
-            "--advertise-address=127.0.0.1".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(), // nobody reaches it through a Service
             format!("--cert-dir={}", folder.path().display()),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
@@ -154,9 +191,7 @@ impl ControlPlane {
                 text("service-accounts.pem")
             ),
             format!("--token-auth-file={}", text("tokens.csv")),
-            "--authorization-mode=RBAC".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-            "--disable-admission-plugins=TaintNodesByCondition".to_owned(), // else a new node stays tainted
             format!(
                 "--audit-policy-file={}",
                 source.join("audit-policy.yaml").display()
@@ -164,6 +199,24 @@ impl ControlPlane {
             format!("--audit-log-path={}", text("audit.log")),
             "--audit-log-maxsize=10000".to_owned(), // one file, which readers follow
         ]);
+        command.args(match real {
+            Some(_) => vec![
+                "--secure-port=443".to_owned(),
+                "--bind-address=0.0.0.0".to_owned(),
+                format!("--advertise-address={}", node::GATEWAY),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--enable-admission-plugins=NodeRestriction".to_owned(),
+                "--allow-privileged=true".to_owned(),
+                "--kubelet-preferred-address-types=InternalIP".to_owned(), // nobody resolves the nodes' names
+            ],
+            None => vec![
+                format!("--secure-port={secure_port}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                "--advertise-address=127.0.0.1".to_owned(),
+                "--authorization-mode=RBAC".to_owned(),
+                "--disable-admission-plugins=TaintNodesByCondition".to_owned(), // else a new node stays tainted
+            ],
+        });
         processes.push(Process::start(
             "kube-apiserver",
             &mut command,
@@ -191,12 +244,17 @@ impl ControlPlane {
         for (name, token) in &people {
             cluster.write(&at(&format!("{name}.kubeconfig")), name, token)?;
         }
+        cluster.write(&at("nameless.kubeconfig"), "nameless", &nameless_token)?;
         let client = Client::try_from(config.clone())?;
 
         let mut command = part("kube-controller-manager");
         command.args([
             format!("--kubeconfig={}", admin.display()),
-            "--controllers=*,-node-ipam-controller,-node-lifecycle-controller".to_owned(),
+            match real {
+                Some(_) => "--controllers=*,-node-ipam-controller".to_owned(),
+                None => "--controllers=*,-node-ipam-controller,-node-lifecycle-controller".to_owned(),
+            },
+            "--node-monitor-grace-period=10s".to_owned(),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
             format!(
@@ -229,29 +287,33 @@ impl ControlPlane {
             log("kube-scheduler"),
         )?);
 
-        let mut command = Command::new(tools.path("tether"));
-        command.arg("run").arg(tools.path("kwok")).args([
-            format!("--kubeconfig={}", admin.display()),
-            format!("--config={}", source.join("stages.yaml").display()),
-            "--manage-all-nodes=true".to_owned(),
-            "--node-lease-duration-seconds=0".to_owned(), // nobody watches the node's leases
-            "--node-port=0".to_owned(),                   // and nobody asks it for logs
-            "--node-ip=192.0.2.1".to_owned(),
-            "--cidr=10.0.0.0/8".to_owned(),
-        ]);
-        processes.push(Process::start("kwok", &mut command, log("kwok"))?);
+        let mut registry = None;
+        match real {
+            Some((namespaces, runtime, oci)) => {
+                registry = Some(oci.serve(node::REGISTRY, &log("registry")).await?);
+                let pause = node::push_program(oci, "pause", &[]).await?;
+                for (index, token) in node_tokens.iter().enumerate() {
+                    let started = node::start(tools, runtime, namespaces, &cluster, index, token, &pause);
+                    processes.extend(started.await?);
+                }
+            }
+            None => processes.push(pretended(tools, &source, &admin, log("kwok"))?),
+        }
 
         let nodes = Api::<Node>::all(client.clone());
         let accounts = Api::<ServiceAccount>::default_namespaced(client.clone());
+        let count = if real.is_some() { node::NODES.len() } else { NODES };
         while_all_run(&mut processes, "the nodes and the controllers", async {
-            for index in 1..=NODES {
-                nodes.create(&PostParams::default(), &node(index)).await?;
+            if real.is_none() {
+                for index in 1..=NODES {
+                    nodes.create(&PostParams::default(), &node(index)).await?;
+                }
             }
             loop {
                 // The controllers work once one of them has made this account, kwok once the nodes are ready.
                 let account = accounts.get_opt("default").await?;
                 let all = nodes.list(&kube::api::ListParams::default()).await?;
-                if account.is_some() && all.iter().all(node_ready) {
+                if account.is_some() && all.items.len() == count && all.iter().all(node_ready) {
                     return Ok(());
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -266,6 +328,7 @@ impl ControlPlane {
             cluster,
             etcd: Some(etcd),
             owned: true,
+            _registry: registry,
             folder,
         })
     }
@@ -401,6 +464,21 @@ async fn ready(config: &Config) -> bool {
         tokio::time::timeout(Duration::from_secs(2), asked).await,
         Ok(Ok(_))
     )
+}
+
+/// The make-believe kubelet of all nodes.
+fn pretended(tools: &Tools, source: &Path, admin: &Path, log: PathBuf) -> Result<Process> {
+    let mut command = Command::new(tools.path("tether"));
+    command.arg("run").arg(tools.path("kwok")).args([
+        format!("--kubeconfig={}", admin.display()),
+        format!("--config={}", source.join("stages.yaml").display()),
+        "--manage-all-nodes=true".to_owned(),
+        "--node-lease-duration-seconds=0".to_owned(), // nobody watches the node's leases
+        "--node-port=0".to_owned(),                   // and nobody asks it for logs
+        "--node-ip=192.0.2.1".to_owned(),
+        "--cidr=10.0.0.0/8".to_owned(),
+    ]);
+    Process::start("kwok", &mut command, log)
 }
 
 fn node(index: usize) -> Node {

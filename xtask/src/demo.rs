@@ -3,17 +3,20 @@
 
 mod follow;
 mod proof;
+mod real;
 mod show;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use signalbox::api::Release;
-use signalbox::api::release::{BackoutState, CheckState, Promotion, State};
+use signalbox::api::release::{BackoutState, Promotion, State};
 
 use crate::control_plane::ControlPlane;
+use crate::namespaces::Namespaces;
 use crate::operator::{self, Operator};
 use crate::tools::Tools;
 use follow::Follower;
@@ -24,6 +27,8 @@ use stage::Stage;
 const FIRST: &str = "payments-2026.11.1";
 const SECOND: &str = "payments-2026.11.2";
 const LAST: &str = "production";
+const TITLE: &str =
+    "Signalbox: one release that goes through to production, and one that is backed out in UAT.\n";
 /// Short, because nobody wants to watch a minute pass before the first approval counts.
 const POLICY_SETTLE: Duration = Duration::from_secs(2);
 const FLAGS: &[&str] = &["--policy-settle", "2s", "--health-grace", "10s"];
@@ -38,19 +43,31 @@ pub struct Options {
     /// `cargo xtask up` are), instead of starting one
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
+    /// With real containers, the operator's among them, instead of make-believe ones; needs root and Linux
+    #[arg(long, conflicts_with_all = ["keep", "kubeconfig"])]
+    real: bool,
 }
 
 /// Tells the story.
 ///
 /// # Errors
 /// It did not end as told, or could not begin.
-pub async fn run(options: Options) -> Result<()> {
+pub async fn run(options: Options) -> Result<ExitCode> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
+    match (options.real, Namespaces::inside()) {
+        (false, _) => pretended(options, &repository, &tools).await?,
+        (true, None) => return real::outside(&repository, &tools).await,
+        (true, Some(namespaces)) => real::inside(&repository, &tools, &namespaces).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With pods that are make-believe, or on somebody's cluster, and the operator beside it.
+async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result<()> {
     let screen = Screen::new(Instant::now());
 
-    screen
-        .note("Signalbox: one release that goes through to production, and one that is backed out in UAT.\n");
+    screen.note(TITLE);
 
     if let Some(path) = &options.kubeconfig {
         ensure!(path.is_file(), "there is no kubeconfig {}", path.display());
@@ -59,11 +76,11 @@ pub async fn run(options: Options) -> Result<()> {
         .note("Building the operator and bringing up a control plane; the first time that takes minutes.\n");
     // Two things that take their time and share nothing.
     let (built, cluster) = tokio::join!(
-        crate::test::cargo(&repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
+        crate::test::cargo(repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
         async {
             match &options.kubeconfig {
                 Some(path) => ControlPlane::existing(path).await,
-                None => ControlPlane::start(&tools, &repository).await,
+                None => ControlPlane::start(tools, repository).await,
             }
         }
     );
@@ -72,10 +89,10 @@ pub async fn run(options: Options) -> Result<()> {
     let version = cluster.client().apiserver_version().await?.git_version;
     screen.say(&format!("A control plane is ready: Kubernetes {version}"));
 
-    let stage = Stage::new(&repository, &tools, &cluster, screen).await?;
+    let stage = Stage::new(repository, tools, &cluster, screen).await?;
     stage.install().await?;
-    let binary = repository.join("target/debug/signalbox");
-    let mut operator = Operator::start(&tools, &cluster, &binary, FLAGS).await?;
+    let binary = crate::target(repository).join("debug/signalbox");
+    let mut operator = Operator::start(tools, &cluster, &binary, FLAGS).await?;
     operator.ready().await?;
     operator.leads().await?;
     screen.say("The chart is installed; the operator leads, as the chart's ServiceAccount");
@@ -141,7 +158,7 @@ async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Res
         .until(SECOND, "be backed out of uat", |release| {
             release
                 .promotion("uat")
-                .is_some_and(|uat| matches!(uat.state, State::BackedOut | State::Failed))
+                .is_some_and(|uat| uat.state.ended_badly())
         })
         .await?;
     let verified = release
@@ -165,11 +182,7 @@ async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Res
 
 /// The board's approval is all that is missing.
 fn waits_for_the_board(promotion: &Promotion) -> bool {
-    let mut open = promotion
-        .checks
-        .iter()
-        .filter(|check| check.state != CheckState::Satisfied && !check.advisory)
-        .peekable();
+    let mut open = promotion.held_by().peekable();
     promotion.state == State::Waiting && open.peek().is_some() && open.all(|check| check.name == "board")
 }
 
@@ -186,11 +199,12 @@ fn states(release: &Release) -> Vec<State> {
 }
 
 async fn look_further(stage: &Stage<'_>, screen: &Screen, keep: bool) -> Result<()> {
+    stage.at_rest().await?;
     screen.title("What it looks like now");
     for arguments in [
-        &["get", "releases", "-n", "payments"][..],
-        &["get", "releases", "-n", "payments", "-o", "wide"],
-        &["get", "environments"],
+        &["get", "rel", "-n", "payments"][..],
+        &["get", "rel", "-n", "payments", "-o", "wide"],
+        &["get", "env"],
     ] {
         stage.show("alice", arguments).await?;
     }

@@ -7,16 +7,26 @@ pub mod chart;
 pub mod control_plane;
 pub mod crds;
 pub mod demo;
+pub mod dockerfile;
+mod go;
 pub mod image;
 pub mod kubeconfig;
+pub mod namespaces;
+pub mod node;
+pub mod oci;
 mod offline;
 pub mod operator;
 pub mod process;
+pub mod real;
+mod rights;
+pub mod runtime;
+mod sbom;
 pub mod test;
 pub mod tools;
 pub mod up;
+mod writes;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -29,4 +39,9 @@ pub fn repository() -> Result<PathBuf> {
         .find(|folder| folder.join("tests/control-plane/go.mod").is_file())
         .map(PathBuf::from)
         .with_context(|| format!("{} is not inside Signalbox's repository", here.display()))
+}
+
+/// Where cargo, which is always run in the root of the repository, puts what it builds.
+pub(crate) fn target(repository: &Path) -> PathBuf {
+    repository.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

@@ -28,6 +28,8 @@ enum Command {
     Test(xtask::test::Options),
     /// Measures what promotions cost on a real control plane, and prints a table
     Bench(xtask::bench::Options),
+    /// Builds the operator's image without a container runtime, and pushes it
+    Image(xtask::image::Options),
     /// Runs kubectl, of the version the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
     Kubectl(Passed),
     /// Runs helm, of the version the tests use
@@ -81,9 +83,10 @@ async fn run() -> Result<ExitCode> {
 async fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(options) => xtask::up::run(options).await.map(|()| ExitCode::SUCCESS),
-        Command::Demo(options) => xtask::demo::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Demo(options) => xtask::demo::run(options).await,
         Command::Test(options) => xtask::test::run(options).await,
         Command::Bench(options) => xtask::bench::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Image(options) => xtask::image::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Kubectl(passed) => pass_on("kubectl", passed).await,
         Command::Helm(passed) => pass_on("helm", passed).await,
         Command::Crds { check } => xtask::crds::run(&xtask::repository()?, check).map(|()| ExitCode::SUCCESS),

@@ -44,11 +44,37 @@ pub async fn install(
     cluster: &ControlPlane,
     values: &[&str],
 ) -> Result<()> {
+    upgrade(tools, repository, cluster, values, &[]).await
+}
+
+/// Installs the chart, or brings an installed one up to date, and waits until its pods run, where pods are real.
+///
+/// # Errors
+/// What helm complains about.
+pub async fn install_and_wait(
+    tools: &Tools,
+    repository: &Path,
+    cluster: &ControlPlane,
+    values: &[String],
+) -> Result<()> {
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let wait = ["--wait", "--timeout", "60s"];
+    upgrade(tools, repository, cluster, &values, &wait).await
+}
+
+async fn upgrade(
+    tools: &Tools,
+    repository: &Path,
+    cluster: &ControlPlane,
+    values: &[&str],
+    flags: &[&str],
+) -> Result<()> {
     let mut helm = Command::new(tools.path("helm"));
     helm.args(["upgrade", "--install", RELEASE])
         .arg(repository.join("charts/signalbox"))
         .args(["--namespace", NAMESPACE, "--create-namespace", "--kubeconfig"])
-        .arg(cluster.admin());
+        .arg(cluster.admin())
+        .args(flags);
     for value in values {
         helm.args(["--set", value]);
     }
@@ -291,7 +317,7 @@ impl Operator {
 }
 
 /// The body of an answer with status 200. One line of HTTP needs no client.
-async fn get(port: u16, path: &str) -> Result<String> {
+pub(crate) async fn get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream
         .write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())

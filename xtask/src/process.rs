@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -38,6 +38,11 @@ impl Process {
     /// Starts a process that talks to the terminal.
     pub fn in_sight(name: &str, command: &mut Command) -> Result<Self> {
         Self::spawn(name, command.stdin(Stdio::null()), None)
+    }
+
+    /// Starts a process that talks to the terminal, and that the Go program `tether` ends when this process is gone.
+    pub fn tethered_in_sight(name: &str, command: &mut Command) -> Result<Self> {
+        Self::spawn(name, command.stdin(Stdio::piped()), None)
     }
 
     fn spawn(name: &str, command: &mut Command, log: Option<PathBuf>) -> Result<Self> {
@@ -121,6 +126,27 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a program of the system that has to succeed, in `folder`.
+///
+/// # Errors
+/// What it complains about.
+pub async fn succeeds(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("cannot run {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
 }
 
 /// The last `lines` lines of a file, indented; what cannot be read is left out.

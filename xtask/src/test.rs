@@ -1,4 +1,7 @@
-//! `cargo xtask test`: every rung of the tests, the fast ones first, the others against one real control plane.
+//! `cargo xtask test`: every rung of the tests, the fast ones first, then those against one real control plane whose pods are
+//! make-believe, and last those with real nodes and containers.
+
+mod kubelet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +12,8 @@ use tokio::process::Command;
 
 use crate::before;
 use crate::control_plane::ControlPlane;
+use crate::go::Module;
+use crate::namespaces::Namespaces;
 use crate::operator::{self, NAMESPACE, Operator};
 use crate::process::Process;
 use crate::tools::Tools;
@@ -30,6 +35,37 @@ const BESIDE: [(&str, &str); 2] = [("api_server", "--test-threads=12"), ("defini
 /// for many. A test of the last that ends in the middle leaves the whole cluster's policies as they then are.
 const ALONE: [(&str, &str); 2] = [("crash", "--test-threads=32"), ("policies", SERIAL)];
 const SERIAL: &str = "--test-threads=1";
+/// The rung that compares what the chart grants with what was asked for; it says something only of a run of all rungs.
+const RIGHTS: &str = "rights";
+/// The rung with real containers.
+const KUBELET: &str = "kubelet";
+/// What others make of our objects, for the first rung beside the operator.
+pub(crate) const GITOPS: Module = Module {
+    name: "gitops",
+    what: "what GitOps tools judge by",
+    sources: &["go.mod", "go.sum", "main.go"],
+};
+/// The rung in which others read the same texts.
+const DIALECTS: &str = "dialects";
+/// What expressions and schedules mean to others, for that rung.
+pub(crate) const ORACLE: Module = Module {
+    name: "dialects/oracle",
+    what: "what Kubernetes reads expressions and schedules with",
+    sources: &["cel.go", "cron.go", "go.mod", "go.sum", "main.go"],
+};
+/// All rungs, in their order.
+const RUNGS: [&str; 10] = [
+    DIALECTS,
+    "pure",
+    "api_server",
+    "definitions",
+    "image",
+    "crash",
+    "policies",
+    "writes",
+    RIGHTS,
+    KUBELET,
+];
 
 /// What `test` can be told.
 #[derive(clap::Args)]
@@ -37,6 +73,9 @@ pub struct Options {
     /// Uses the cluster of this kubeconfig, whose user may do everything, instead of starting one
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
+    /// Runs only this rung; may be given more than once
+    #[arg(long, value_name = "RUNG", value_parser = RUNGS)]
+    rung: Vec<String>,
     /// Handed to every test program, for instance a test's name
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -52,23 +91,51 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let mut rungs = Rungs {
         repository: repository.clone(),
         arguments: options.arguments,
+        wanted: options.rung,
         ended: Vec::new(),
+        left_out: Vec::new(),
     };
+    if let Some(namespaces) = Namespaces::inside() {
+        return kubelet::inside(&mut rungs, &tools, &namespaces).await;
+    }
+    if rungs.wants(DIALECTS) {
+        let environment = [("SIGNALBOX_TEST_DIALECTS", ORACLE.built(&repository).await?)];
+        let selection = ["--test", DIALECTS];
+        rungs
+            .run(DIALECTS, &selection, &environment, "--nocapture")
+            .await?;
+    }
+    let without = [DIALECTS, KUBELET];
+    if RUNGS
+        .iter()
+        .any(|name| !without.contains(name) && rungs.wants(name))
+    {
+        on_one_cluster(&mut rungs, &tools, options.kubeconfig.as_deref()).await?;
+    }
+    if rungs.wants(KUBELET) {
+        kubelet::outside(&mut rungs, &tools).await?;
+    }
+    Ok(rungs.summary())
+}
 
+/// The rungs whose pods are make-believe.
+async fn on_one_cluster(rungs: &mut Rungs, tools: &Tools, kubeconfig: Option<&Path>) -> Result<()> {
+    let repository = rungs.repository.clone();
     // Two things that take their time and share nothing.
     let (built, cluster) = tokio::join!(
         async {
             let began = Instant::now();
-            let built = cargo(&repository, &["build", "--workspace", "--bins", "--tests"], &[]).await?;
+            // With `cargo build`, everything would be built once more later, as the profile `test` wants it.
+            let built = cargo(&repository, &["test", "--workspace", "--no-run"], &[]).await?;
             ensure!(built, "the workspace does not build");
             let took = began.elapsed();
             // Not earlier: two builds at once would take turns at the same processors.
             anyhow::Ok((took, before::operator(&repository).await))
         },
         async {
-            match &options.kubeconfig {
+            match kubeconfig {
                 Some(path) => ControlPlane::existing(path).await,
-                None => ControlPlane::start(&tools, &repository).await,
+                None => ControlPlane::start(tools, &repository).await,
             }
         }
     );
@@ -78,7 +145,10 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
     rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
-    let mut environment = environment(&cluster, &tools);
+    let mut environment = environment(&cluster, tools);
+    if rungs.wants("api_server") {
+        environment.push(("SIGNALBOX_TEST_GITOPS", GITOPS.built(&repository).await?));
+    }
     match before {
         Ok(binary) => environment.push(("SIGNALBOX_TEST_BEFORE", binary)),
         Err(error) => {
@@ -86,7 +156,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             rungs.ended.push(("v0.1.0", false, Duration::ZERO));
         }
     }
-    let operator = beside(&repository, &cluster, &tools).await?;
+    let operator = beside(&repository, &cluster, tools).await?;
     tokio::select! {
         outcome = rungs.beside(operator, &environment) => if let Err(error) = outcome {
             eprintln!("error: {error:#}");
@@ -94,10 +164,10 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         },
         error = cluster.failed() => return Err(error),
     }
-    rungs.image(&cluster, &tools).await?;
+    rungs.image(&cluster, tools).await?;
     environment.push((
         "SIGNALBOX_TEST_SHIPPED",
-        repository.join("target/release/signalbox"),
+        crate::target(&repository).join("release/signalbox"),
     ));
     for (name, threads) in ALONE {
         let selection = ["--test", name];
@@ -106,13 +176,17 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             error = cluster.failed() => return Err(error),
         }
     }
-    Ok(rungs.summary())
+    if let Some(log) = cluster.audit_log() {
+        rungs.writes(&log);
+        rungs.rights(&log, tools).await;
+    }
+    Ok(())
 }
 
 /// The operator that the rungs share.
 async fn beside(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Result<Operator> {
     operator::install(tools, repository, cluster, &[]).await?;
-    let binary = repository.join("target/debug/signalbox");
+    let binary = crate::target(repository).join("debug/signalbox");
     let mut operator = Operator::start(tools, cluster, &binary, FLAGS).await?;
     operator.ready().await?;
     operator::policies_settled(cluster, POLICY_SETTLE).await?;
@@ -138,11 +212,19 @@ fn environment(cluster: &ControlPlane, tools: &Tools) -> Vec<(&'static str, Path
 struct Rungs {
     repository: PathBuf,
     arguments: Vec<String>,
+    /// Empty: all.
+    wanted: Vec<String>,
     /// Each rung, whether it passed, and how long it took.
     ended: Vec<(&'static str, bool, Duration)>,
+    /// Rungs that cannot be run here, and why.
+    left_out: Vec<(&'static str, String)>,
 }
 
 impl Rungs {
+    fn wants(&self, name: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == name)
+    }
+
     /// The rungs that share one operator, which afterwards has to stop when asked to.
     async fn beside(
         &mut self,
@@ -170,6 +252,9 @@ impl Rungs {
 
     /// The image's files are enough for the image's program.
     async fn image(&mut self, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
+        if !self.wants("image") {
+            return Ok(());
+        }
         let began = Instant::now();
         let outcome = crate::image::starts(&self.repository, cluster, tools).await;
         if let Err(error) = &outcome {
@@ -179,6 +264,43 @@ impl Rungs {
         Ok(())
     }
 
+    /// Whatever the tests have let neighbours do, no target was written in a loop.
+    fn writes(&mut self, log: &Path) {
+        if !self.wants("writes") {
+            return;
+        }
+        let began = Instant::now();
+        let outcome = crate::writes::bounded(log);
+        match &outcome {
+            Ok(most) => {
+                eprintln!("No target was written more than {most} times by one attempt of a promotion.")
+            }
+            Err(error) => eprintln!("error: {error:#}"),
+        }
+        self.ended.push(("writes", outcome.is_ok(), began.elapsed()));
+    }
+
+    /// Nothing was refused to the operator, and nothing that it may was never asked for.
+    async fn rights(&mut self, log: &Path, tools: &Tools) {
+        if !self.wants(RIGHTS) {
+            return;
+        }
+        if !self.wanted.is_empty() || !self.arguments.is_empty() {
+            let why = "it needs every test of every rung before it".to_owned();
+            self.left_out.push((RIGHTS, why));
+            return;
+        }
+        let began = Instant::now();
+        let outcome = crate::rights::least(tools, &self.repository, log).await;
+        match &outcome {
+            Ok(all) => {
+                eprintln!("Each of the {all} rights that the chart grants was used, and none was missing.")
+            }
+            Err(error) => eprintln!("error: {error:#}"),
+        }
+        self.ended.push((RIGHTS, outcome.is_ok(), began.elapsed()));
+    }
+
     async fn run(
         &mut self,
         name: &'static str,
@@ -186,9 +308,7 @@ impl Rungs {
         environment: &[(&'static str, PathBuf)],
         also: &str,
     ) -> Result<()> {
-        if let ["--test", test] = selection
-            && !has_test(&self.repository, test)
-        {
+        if !self.wants(name) {
             return Ok(());
         }
         let began = Instant::now();
@@ -208,17 +328,15 @@ impl Rungs {
             let word = if *passed { "passed" } else { "FAILED" };
             eprintln!("{name:<12}{word}{:>8.1} s", took.as_secs_f32());
         }
+        for (name, why) in &self.left_out {
+            eprintln!("{name:<12}left out: {why}");
+        }
         if self.ended.iter().all(|(_, passed, _)| *passed) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         }
     }
-}
-
-fn has_test(repository: &Path, name: &str) -> bool {
-    let tests = repository.join("tests");
-    tests.join(format!("{name}.rs")).exists() || tests.join(name).join("main.rs").exists()
 }
 
 /// Runs cargo in sight of whoever asked.
@@ -233,7 +351,13 @@ pub(crate) async fn cargo(
         .args(arguments)
         .current_dir(repository)
         .envs(environment.iter().map(|(name, value)| (name, value)));
-    // What `cargo run` told us about ourselves. Build scripts watch some of it, and would have everything built again.
+    forget_cargo(&mut command);
+    Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
+}
+
+/// Keeps from a command what `cargo run` told us about ourselves. Build scripts watch some of it, and would have everything built
+/// again.
+pub(crate) fn forget_cargo(command: &mut Command) {
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
@@ -241,5 +365,4 @@ pub(crate) async fn cargo(
     for name in ours {
         command.env_remove(name);
     }
-    Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
 }

@@ -27,7 +27,8 @@ impl Tools {
     pub async fn ready(repository: &Path) -> Result<Self> {
         let source = repository.join("tests/control-plane");
         let cache = cache()?;
-        let folder = cache.join(fingerprint(&source)?);
+        let files = ["go.mod", "go.sum", "main.go", "tether/main.go"];
+        let folder = cache.join(fingerprint(&source, &files)?);
         let tools = Self { folder };
         if tools.complete() {
             return Ok(tools);
@@ -60,7 +61,7 @@ impl Tools {
 
     async fn build(&self, source: &Path, cache: &Path) -> Result<()> {
         let module = fs::read_to_string(source.join("go.mod"))?;
-        require_go(&module, cache).await?;
+        require_go(&module, cache, "the control plane").await?;
         let kubernetes = required(&module, "k8s.io/kubernetes").context("go.mod names no Kubernetes")?;
         let version = kubernetes.trim_start_matches('v').split('.').collect::<Vec<_>>();
         let [major, minor, _] = version[..] else {
@@ -159,11 +160,10 @@ pub(crate) async fn progress(title: &str, mut process: Process, log: &Path) -> R
     Ok(())
 }
 
-async fn require_go(module: &str, anywhere: &Path) -> Result<()> {
+/// Refuses a machine whose Go is older than `module`, the go.mod of `what`, wants.
+pub(crate) async fn require_go(module: &str, anywhere: &Path, what: &str) -> Result<()> {
     let wanted = required(module, "go").context("go.mod names no version of Go")?;
-    let missing = || {
-        format!("the control plane is built from source: install Go {wanted} or newer (https://go.dev/dl)")
-    };
+    let missing = || format!("{what} is built from source: install Go {wanted} or newer (https://go.dev/dl)");
     let asked = Command::new("go")
         .args(["env", "GOVERSION"])
         .current_dir(anywhere)
@@ -204,9 +204,9 @@ fn numbers(version: &str) -> Vec<u32> {
 }
 
 /// Changes with everything that the tools are made of, so that two checkouts share a build or have one each.
-fn fingerprint(source: &Path) -> Result<String> {
+pub(crate) fn fingerprint(source: &Path, files: &[&str]) -> Result<String> {
     let mut hash = Sha256::new();
-    for name in ["go.mod", "go.sum", "main.go", "tether/main.go"] {
+    for name in files {
         let path = source.join(name);
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
     }

@@ -38,11 +38,27 @@ subjects:
 {{- define "signalbox.workloadRules" -}}
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [batch]
   resources: [jobs, cronjobs]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+{{- end }}
+
+{{/* Where the chart creates the deployer: the names, as JSON. */}}
+{{- define "signalbox.deployerNamespaces" -}}
+{{- $names := list }}
+{{- range $entry := .Values.deployer.namespaces }}
+{{- $name := $entry }}
+{{- if kindIs "map" $entry }}
+{{- $name = $entry.name }}
+{{- end }}
+{{- if has $name $names }}
+{{- fail (printf "deployer.namespaces names %s twice" $name) }}
+{{- end }}
+{{- $names = append $names $name }}
+{{- end }}
+{{- toJson $names }}
 {{- end }}

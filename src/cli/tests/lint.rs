@@ -1,6 +1,6 @@
 //! `signalbox lint`.
 
-use super::{golden, signalbox};
+use crate::cli::tests::{golden, signalbox};
 
 const WRONG: &str = "src/cli/tests/wrong.yaml";
 
@@ -72,6 +72,31 @@ fn what_is_no_manifest_names_file_and_line_and_ends_with_1() {
 }
 
 #[test]
+fn a_release_that_would_be_its_own_judge_is_found_where_both_are_among_the_files() {
+    let environment = "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {name: sit}\nspec:\n  stage: SIT\n  \
+                       namespace: \"{namespace}-sit\"\n  owner: {team: Testing}\n  verification:\n  - {name: smoke, job: {template: smoke-tests}}\n";
+    let release = "---\napiVersion: signalbox.dev/v1alpha1\nkind: Release\nmetadata: {name: a, namespace: payments}\nspec:\n  \
+                   product: a\n  version: \"1\"\n  requestedBy: rita@example.com\n  change: {}\n  environments: [sit]\n  components:\n  \
+                   - name: tests\n    target: {apiVersion: batch/v1, kind: CronJob, name: smoke-tests}\n    patch: {spec: {suspend: true}}\n";
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &format!("{environment}{release}"));
+    assert_eq!(exit, Ok(1), "{printed}");
+    assert!(
+        printed.contains(
+            "Release payments/a: spec.components: sit holds it back: TargetsAllowed: component tests targets CronJob smoke-tests, the \
+             template of the Job of verification smoke in sit: a Release cannot change what judges Releases in payments-sit; take the \
+             component out, or ask Testing for a template of another name"
+        ),
+        "{printed}"
+    );
+    let (_, printed) = signalbox(&["simulate", "-f", "-"], &format!("{environment}{release}"));
+    let unwrapped = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        unwrapped.contains("targets CronJob smoke-tests, the template of the Job of verification smoke"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_mistyped_kind_version_or_field_is_not_passed_over() {
     for (input, said) in [
         (
@@ -90,6 +115,120 @@ fn a_mistyped_kind_version_or_field_is_not_passed_over() {
         let (exit, printed) = signalbox(&["lint", "-f", "-"], input);
         assert_eq!(exit, Ok(1));
         assert!(printed.contains(said), "{printed}");
+    }
+}
+
+/// What `lint` says of an Environment with this window, without where it stands.
+fn of_window(window: &str) -> (Result<u8, String>, String) {
+    let environment = format!(
+        "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {{name: production}}\nspec:\n  stage: Production\n  namespace: \"{{namespace}}-prod\"\n  windows:\n  - {{name: w, kind: Allow, {window}}}\n"
+    );
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &environment);
+    let first = printed.lines().next().unwrap_or_default();
+    let said = first.strip_prefix("standard input:8: ").unwrap_or(first);
+    (exit, said.to_owned())
+}
+
+#[test]
+fn a_schedule_is_what_a_cron_job_makes_of_it_or_is_refused_with_what_to_write() {
+    let clean = "no errors in 1 object of signalbox.dev in 1 file";
+    for (schedule, said) in [
+        ("0 18 * * TUE#1", clean),
+        ("5/15 18 * * MON/2", clean),
+        ("@daily", clean),
+        (" 0\\t18 * *  TUE\\n", clean),
+        (
+            "0 18 1-7 * TUE",
+            "note: Environment production: spec.windows[0].schedule: Window \"w\": the schedule \"0 18 1-7 * TUE\" restricts both day of month and day of week, and cron takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its first Tuesday, and * as day of month.",
+        ),
+        (
+            ", 9 * * *",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \", 9 * * *\" cannot be read: minute \",\": an element of the list is empty: take the comma out, or write * for every minute.",
+        ),
+        (
+            "0 , * * *",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 , * * *\" cannot be read: hour \",\": an element of the list is empty: take the comma out, or write * for every hour.",
+        ),
+        (
+            "0 9 * * JAN",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 9 * * JAN\" cannot be read: day of week \"JAN\": JAN is the name of a month, which stands in the fourth field; here stands a number from 0 to 6 or a name from SUN to SAT.",
+        ),
+        (
+            "TZ=Asia/Tokyo 0 9 * * *",
+            "Environment production: spec.windows[0].schedule: Invalid value: \"TZ=Asia/Tokyo 0 9 * * *\": must not name a time zone: the window's timeZone does",
+        ),
+        (
+            "@every 1h",
+            "Environment production: spec.windows[0].schedule: Invalid value: \"@every 1h\": must say when it begins by the clock, like 0 */2 * * * for every second hour: @every depends on when a process started",
+        ),
+        (
+            "0 18 * *",
+            "Environment production: spec.windows[0].schedule: Invalid value: \"0 18 * *\": must be five fields of cron: minute, hour, day of month, month and day of week, like 0 18 * * TUE, or one of @hourly, @daily, @weekly, @monthly and @yearly",
+        ),
+    ] {
+        let (exit, printed) = of_window(&format!(
+            "schedule: \"{schedule}\", duration: 4h, timeZone: Europe/London"
+        ));
+        assert_eq!(printed, said);
+        assert_eq!(
+            exit,
+            Ok(u8::from(!(said == clean || said.starts_with("note")))),
+            "{schedule}"
+        );
+    }
+}
+
+#[test]
+fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_it() {
+    for (to, said) in [
+        (
+            "2027-01-04T00:00:00Z",
+            "no errors in 1 object of signalbox.dev in 1 file",
+        ),
+        (
+            "2027-01-04 00:00:00Z",
+            "spec.windows[0].to: Invalid value: \"2027-01-04 00:00:00Z\": spec.windows[0].to in body must be of type date-time: \"2027-01-04 00:00:00Z\"",
+        ),
+        (
+            "2027-01-04T00:00:60Z",
+            "spec.windows[0].to: Invalid value: \"2027-01-04T00:00:60Z\": spec.windows[0].to in body must be of type date-time: \"2027-01-04T00:00:60Z\"",
+        ),
+        (
+            "2027-01-04t00:00:00z",
+            "spec.windows[0].to: the API server refuses \"2027-01-04t00:00:00z\", because its rule cannot compare it: write it like 2026-12-01T18:00:00Z, with a capital T and Z",
+        ),
+        (
+            "9999-12-31T23:59:59Z",
+            "spec.windows[0].to: \"9999-12-31T23:59:59Z\" is later than the operator can read: for what has no end write 9999-12-30T00:00:00Z",
+        ),
+        (
+            "2027-01-04T00:00:00+24:00",
+            "no errors in 1 object of signalbox.dev in 1 file",
+        ),
+        (
+            "2027-01-04T00:00:00.1234567890Z",
+            "spec.windows[0].to: the API server stores \"2027-01-04T00:00:00.1234567890Z\", but the operator cannot read it: write it like 2026-12-01T18:00:00Z",
+        ),
+        (
+            "[]",
+            "spec.windows[0].to: is a list, which the API server stores, but the operator reads a date-time here, like 2026-12-01T18:00:00Z",
+        ),
+        (
+            "20270104",
+            "spec.windows[0].to: Invalid value: \"int64\": spec.windows[0].to in body must be of type date-time: \"int64\"",
+        ),
+    ] {
+        let to = if to.contains('T') || to.contains('t') || to.contains(' ') {
+            format!("\"{to}\"")
+        } else {
+            to.to_owned()
+        };
+        // What begins in the year before is over, so that nothing else is said.
+        let (_, printed) = of_window(&format!("from: 2026-01-01T00:00:00Z, to: {to}"));
+        let printed = printed
+            .strip_prefix("Environment production: ")
+            .unwrap_or(&printed);
+        assert_eq!(printed, said);
     }
 }
 
@@ -160,4 +299,49 @@ fn many_files_are_checked_together() {
         (exit, printed.as_str()),
         (Ok(0), "no errors in 15 objects of signalbox.dev in 13 files\n")
     );
+}
+
+#[test]
+fn patches_that_are_too_large_in_all_are_found_and_the_largest_component_is_named() {
+    let release = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();
+    let head = release.split("  components:").next().unwrap();
+    let of = |bytes: usize| {
+        let value = "x".repeat(bytes - r#"{"data":{"K":""}}"#.len());
+        format!(
+            "{head}  components:\n    - name: config\n      target: {{ apiVersion: v1, kind: ConfigMap, name: ledger-config }}\n      \
+             patch: {{ data: {{ K: {value} }} }}\n"
+        )
+    };
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &of(256 * 1024));
+    assert_eq!(exit, Ok(0), "{printed}");
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &of(256 * 1024 + 1));
+    assert_eq!(exit, Ok(1), "{printed}");
+    let said = "spec.components[0]: The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all \
+                (config 257 KiB): split the Release, or put what is large into an image.";
+    assert!(printed.contains(said), "{}", &printed[..printed.len().min(2000)]);
+}
+
+#[test]
+fn what_goes_wrong_on_the_target_is_said_beforehand() {
+    let release = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();
+    let head = release.split("  components:").next().unwrap();
+    let components = r#"  components:
+    - name: config
+      target: { apiVersion: v1, kind: ConfigMap, name: ledger-config }
+      patch: { immutable: true, data: { A: b } }
+    - name: ledger
+      target: { apiVersion: apps/v1, kind: Deployment, name: ledger }
+      patch: { spec: { template: { spec: { containers: [ { name: ledger, env: [ { name: URL, value: "$(HOST)" }, { name: HOST, value: db } ] } ] } } } }
+      remove: [ /spec/template/spec/initContainers/0/env/0 ]
+"#;
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &format!("{head}{components}"));
+    assert_eq!(exit, Ok(1), "{printed}");
+    for said in [
+        "spec.components[0].patch.immutable: Component config: ConfigMap ledger-config: /immutable becomes true, and no backout could put that back",
+        "spec.components[1].remove[0]: Component ledger: remove /spec/template/spec/initContainers/0/env/0 goes by position",
+        "as in /spec/template/spec/initContainers[name=…]/env[name=…].",
+        "spec.components[1].patch.spec.template.spec.containers[0].env[0].value: Component ledger: $(HOST) is not expanded, because HOST is defined only after it in container ledger",
+    ] {
+        assert!(printed.contains(said), "{said}\n{printed}");
+    }
 }

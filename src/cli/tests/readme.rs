@@ -1,6 +1,11 @@
 //! What the README shows is what the commands print.
 
-use super::signalbox;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::api::Kind;
+use crate::cli::tests::signalbox;
 
 /// The commands of the README whose output it shows, by the name in `<!-- output: name -->`; their words end at the end of the
 /// console block.
@@ -30,4 +35,65 @@ fn the_readme_shows_what_is_printed() {
             assert_eq!(printed, readme[from..to], "{command}");
         }
     }
+}
+
+/// Every file below `folder` that people read or that prints what they read.
+fn texts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            texts(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|end| ["md", "yaml", "txt", "rs", "sh", "tpl"].iter().any(|e| *e == end))
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// Words of `line` by which a command of kubectl names one of our kinds, and which another operator's kind may have, too: then
+/// kubectl shows that one's objects.
+fn ambiguous(line: &str) -> Option<String> {
+    static NAMED: LazyLock<Regex> = LazyLock::new(|| {
+        let kinds = Kind::ALL.map(|kind| format!("{}?", kind.plural())).join("|");
+        Regex::new(&format!(r"kubectl\b[^`#|]*[\s,]({kinds})([\s/,`.]|$)")).unwrap()
+    });
+    let found = NAMED.captures(line)?;
+    let whole = line[found.get(1).unwrap().start()..].split_whitespace().next()?;
+    (!whole.contains(".signalbox.dev")).then(|| whole.to_owned())
+}
+
+#[test]
+fn a_command_names_our_kinds_so_that_they_cannot_be_taken_for_anothers() {
+    assert_eq!(
+        ambiguous("$ kubectl -n a get releases -o wide").as_deref(),
+        Some("releases")
+    );
+    assert_eq!(ambiguous("kubectl get env,releases").as_deref(), Some("releases"));
+    assert_eq!(
+        ambiguous("`kubectl wait release/a`").as_deref(),
+        Some("release/a`")
+    );
+    assert_eq!(
+        ambiguous("`kubectl explain release.spec` has").as_deref(),
+        Some("release.spec`")
+    );
+    assert_eq!(ambiguous("kubectl delete releases.signalbox.dev --all"), None);
+    assert_eq!(ambiguous("kubectl get rel   # all releases there are"), None);
+
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for folder in ["docs", "examples", "charts", "src", "xtask/src"] {
+        texts(&root.join(folder), &mut paths);
+    }
+    let mut wrong = Vec::new();
+    for path in paths.iter().filter(|path| !path.ends_with("cli/tests/readme.rs")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().enumerate();
+        wrong.extend(
+            lines.filter_map(|(n, line)| Some(format!("{}:{}: {}", path.display(), n + 1, ambiguous(line)?))),
+        );
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }

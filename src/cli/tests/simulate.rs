@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{golden, signalbox};
+use crate::cli::tests::{golden, signalbox};
 
 const ONE: [&str; 7] = [
     "simulate",
@@ -223,7 +223,7 @@ fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtake
     assert_eq!(exit, Ok(0), "{printed}");
     assert_eq!(printed.matches("=> is superseded: a newer release").count(), 1);
     assert_eq!(printed.matches("=> reaches its goal").count(), 1);
-    assert!(!printed.contains("mend it first"), "{printed}");
+    assert!(!printed.contains("put it right first"), "{printed}");
 }
 
 #[test]

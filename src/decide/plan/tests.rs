@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::*;
 use crate::decide::fixtures::*;
-use crate::decide::patches;
+use crate::decide::plan::*;
+use crate::domain::patches;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Vector {
@@ -67,6 +67,16 @@ fn every_field_that_was_approved_voids_the_approval_when_it_changes() {
         (
             "change reason",
             with(json!({ "change": { "reason": "because" } })),
+        ),
+        ("source", with(json!({ "source": { "revision": "abc" } }))),
+        ("another source", with(json!({ "source": { "revision": "abd" } }))),
+        (
+            "when it was committed",
+            with(json!({ "source": { "committedAt": "2026-11-20T09:00:00Z" } })),
+        ),
+        (
+            "notes",
+            with(json!({ "source": { "notesURL": "https://notes" } })),
         ),
         (
             "component order",
@@ -171,7 +181,7 @@ fn what_nobody_approves_voids_nothing() {
             "review",
             with(json!({ "review": { "required": "Always", "reviewer": "carol" } })),
         ),
-        ("source", with(json!({ "source": { "revision": "abc" } }))),
+        ("a source that says nothing", with(json!({ "source": {} }))),
         ("environments", with(json!({ "environments": ["uat"] }))),
         (
             "another environment's override",
@@ -233,14 +243,16 @@ fn canonical_text_sorts_keys_keeps_lists_and_is_exact_with_integers() {
 
 #[test]
 fn names_are_derived_from_what_they_are_for() {
-    let base = job_name("u", "uat", 1, "smoke", "h");
+    let base = job_name("s", "u", "uat", 1, "smoke", "h");
     assert_eq!(base.len(), "signalbox-".len() + 16);
     for other in [
-        job_name("v", "uat", 1, "smoke", "h"),
-        job_name("u", "sit", 1, "smoke", "h"),
-        job_name("u", "uat", 2, "smoke", "h"),
-        job_name("u", "uat", 1, "load", "h"),
-        job_name("u", "uat", 1, "smoke", "i"),
+        job_name("t", "u", "uat", 1, "smoke", "h"),
+        job_name_before("u", "uat", 1, "smoke", "h"),
+        job_name("s", "v", "uat", 1, "smoke", "h"),
+        job_name("s", "u", "sit", 1, "smoke", "h"),
+        job_name("s", "u", "uat", 2, "smoke", "h"),
+        job_name("s", "u", "uat", 1, "load", "h"),
+        job_name("s", "u", "uat", 1, "smoke", "i"),
     ] {
         assert_ne!(base, other);
     }
@@ -257,11 +269,11 @@ fn names_are_derived_from_what_they_are_for() {
 fn a_configuration_stamp_looks_at_content_only() {
     let config = |version: &str, limit: &str| json!({ "metadata": { "resourceVersion": version }, "data": { "limit": limit }, "status": version });
     assert_eq!(
-        configuration_stamp(&config("1", "a")),
-        configuration_stamp(&config("2", "a"))
+        crate::domain::digest::configuration_stamp(&config("1", "a")),
+        crate::domain::digest::configuration_stamp(&config("2", "a"))
     );
     assert_ne!(
-        configuration_stamp(&config("1", "a")),
-        configuration_stamp(&config("1", "b"))
+        crate::domain::digest::configuration_stamp(&config("1", "a")),
+        crate::domain::digest::configuration_stamp(&config("1", "b"))
     );
 }

@@ -8,10 +8,13 @@ use crate::api::release::{
 };
 use crate::api::time;
 use crate::decide::accepted::Accepted;
-use crate::decide::calendar::{When, Window, WindowKind};
+use crate::decide::decide;
+use crate::decide::derive::{conditions, forecast, rag, review as pir};
 use crate::decide::facts::Observed;
 use crate::decide::fixtures::*;
-use crate::decide::{Step, conditions, cut, decide, forecast, rag, review as pir};
+use crate::decide::step::Step;
+use crate::domain::calendar::{When, Window, WindowKind};
+use crate::domain::text::cut;
 
 const WORST_FIRST: [State; 12] = [
     State::Failed,
@@ -40,13 +43,16 @@ fn pair(a: &str, b: &str) -> (String, String) {
 
 #[test]
 fn ready_says_the_worst_environments_state() {
+    let over = [State::Withdrawn, State::Superseded, State::Succeeded];
     for (i, worse) in WORST_FIRST.iter().enumerate() {
         for better in WORST_FIRST[i..].iter().chain([&State::Succeeded]) {
             for two in [[*worse, *better], [*better, *worse]] {
-                let promotions = [promotion("sit", two[0]), promotion("uat", two[1])];
+                let promotions = [promotion("sit", two[0]), promotion("prod", two[1])];
+                let finished = two.iter().all(|state| over.contains(state));
+                let status = if finished { "True" } else { "False" };
                 assert_eq!(
                     says(&promotions, "Ready"),
-                    pair("False", worse.as_str()),
+                    pair(status, worse.as_str()),
                     "{two:?}"
                 );
             }
@@ -74,6 +80,89 @@ fn stalled_and_reconciling_hold_exactly_for_what_they_name() {
             "{state:?}"
         );
     }
+}
+
+/// One newer version has succeeded in uat: what that means for the Release in the state `uat` there, with nothing entered in
+/// production behind it.
+fn overtaken(uat: State) -> [(String, String); 2] {
+    let promotions = [
+        succeeded("sit", morning()),
+        promotion("uat", uat),
+        promotion("production", State::Pending),
+    ];
+    let mut o = observed().with_promotions(promotions.to_vec());
+    o.siblings = vec![sibling("2026.11.2", "r2", &[("uat", State::Succeeded)])];
+    ["Ready", "Stalled"].map(|kind| {
+        let derived = conditions::derive(&o, &promotions, &Accepted::default(), &[], morning());
+        let found = derived.into_iter().find(|c| c.type_ == kind).expect(kind);
+        (found.status, found.reason)
+    })
+}
+
+#[test]
+fn what_a_newer_version_has_overtaken_is_over_and_nobody_has_to_act() {
+    for state in [State::Superseded, State::BackedOut] {
+        assert_eq!(
+            overtaken(state),
+            [pair("True", state.as_str()), pair("False", "Accepted")],
+            "{state:?}"
+        );
+    }
+    // Its target is not as anybody has released it until a person says so.
+    for state in [State::Failed, State::AwaitingDecision] {
+        assert_eq!(
+            overtaken(state),
+            [pair("False", state.as_str()), pair("True", state.as_str())],
+            "{state:?}"
+        );
+    }
+}
+
+#[test]
+fn a_backed_out_release_that_nobody_has_overtaken_is_not_over() {
+    let promotions = [
+        promotion("sit", State::BackedOut),
+        promotion("uat", State::Pending),
+    ];
+    assert_eq!(says(&promotions, "Ready"), pair("False", "BackedOut"));
+    assert_eq!(says(&promotions, "Stalled"), pair("True", "BackedOut"));
+}
+
+#[test]
+fn what_waits_behind_an_environment_that_it_cannot_get_through_is_over_too() {
+    let waits = |first| {
+        [
+            promotion("sit", first),
+            promotion("uat", State::Pending),
+            promotion("production", State::Pending),
+        ]
+    };
+    assert_eq!(
+        says(&waits(State::Superseded), "Ready"),
+        pair("True", "Superseded")
+    );
+    assert_eq!(says(&waits(State::Waiting), "Ready"), pair("False", "Waiting"));
+    // A second way in is still open.
+    let any = json!({ "stage": "UAT", "namespace": "{namespace}-uat",
+                      "promotesFrom": { "environments": ["sit", "qa"], "require": "Any" } });
+    let o = observed().with_environment(environment("uat", any), &[]);
+    let promotions = [
+        promotion("sit", State::Superseded),
+        promotion("qa", State::Deploying),
+        promotion("uat", State::Pending),
+    ];
+    let ready = |promotions: &[Promotion]| {
+        let derived = conditions::derive(&o, promotions, &Accepted::default(), &[], morning());
+        let ready = derived.into_iter().find(|c| c.type_ == "Ready").expect("Ready");
+        (ready.status, ready.reason)
+    };
+    assert_eq!(ready(&promotions), pair("False", "Deploying"));
+    let closed = [
+        promotion("sit", State::Superseded),
+        promotion("qa", State::Withdrawn),
+        promotion("uat", State::Pending),
+    ];
+    assert_eq!(ready(&closed), pair("True", "Withdrawn"));
 }
 
 #[test]
@@ -110,6 +199,7 @@ fn check(state: CheckState, advisory: bool) -> Check {
         since: time(morning()),
         until: None,
         advisory,
+        anew_since: None,
     }
 }
 
@@ -260,7 +350,7 @@ fn a_review_is_owed_for_what_went_wrong_and_for_the_first_release() {
         Vec::<String>::new()
     );
     let mut drifted = good;
-    drifted.components[0].message = Some("drift: ConfigMap ledger".into());
+    drifted.components[0].drift = Some("ConfigMap ledger".into());
     assert_eq!(owed(&o, &[drifted]), ["Drift"]);
 }
 
@@ -350,7 +440,7 @@ fn what_a_review_is_owed_for_stays_though_a_retry_mends_it() {
 
 fn forecast_of(o: &Observed, environment: &str) -> Option<(Option<Timestamp>, String)> {
     let blank = promotion(environment, State::Waiting);
-    let found = forecast::of(&crate::decide::checks::Subject {
+    let found = forecast::of(&crate::decide::rules::subject::Subject {
         observed: o,
         setting: &o.environments[environment],
         promotion: &blank,
@@ -431,4 +521,24 @@ fn decisions_are_adopted_once() {
     walk.decides(orphan);
     walk.step();
     assert_eq!(walk.written().len(), 1);
+}
+
+#[test]
+fn a_reject_is_not_owned_by_its_release() {
+    let reject = |owned: bool| {
+        let over = json!({ "subject": "b", "role": "r", "planHash": "h" });
+        let mut reject = decision("Reject", "anna", "uat", morning(), over);
+        if !owned {
+            reject.metadata.owner_references = None;
+        }
+        reject
+    };
+    for (owned, writes) in [(true, vec!["disown reject-anna-uat-1795424400"]), (false, vec![])] {
+        let mut walk = super::walk::Walk::of(release());
+        walk.run();
+        walk.written();
+        walk.decides(reject(owned));
+        walk.step();
+        assert_eq!(walk.written(), writes);
+    }
 }

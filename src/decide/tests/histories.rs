@@ -1,31 +1,31 @@
 //! Random histories of people, controllers and rivals, seeded: everything settles, a settled release writes nothing,
 //! and whatever stands on a target that was not restored can still be.
 
-use super::deciding::act;
-use super::walk::Walk;
-use crate::api::release::{Because, State};
+use crate::api::release::{Because, Hold, State};
 use crate::api::{ON_DELETE, time};
 use crate::decide::fixtures::*;
+use crate::decide::tests::deciding::act;
+use crate::decide::tests::walk::Walk;
 use serde_json::{Value, json};
 
 /// A small generator (xorshift): the seed is the history.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % n
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         let n = u64::try_from(choices.len()).expect("few");
         choices[usize::try_from(self.below(n)).expect("few")]
     }
 }
 
-fn breaks_the_new_one(object: Value) -> Value {
+pub(crate) fn breaks_the_new_one(object: Value) -> Value {
     let new = object.pointer("/spec/template/spec/containers/0/image") == Some(&json!(image("2")));
     if new { stuck(object) } else { rolled_out(object) }
 }
@@ -48,7 +48,7 @@ fn something_happens(walk: &mut Walk, chance: &mut Chance) {
             r.spec.hold = if r.spec.hold.is_some() {
                 None
             } else {
-                Some(Because::default())
+                Some(Hold::default())
             }
         }),
         7 if chance.below(4) == 0 => walk.edit(|r| r.spec.withdrawn = Some(Because::default())),
@@ -124,12 +124,8 @@ fn what_is_not_restored_can_still_be(walk: &Walk) {
             .claims
             .get(namespace)
             .is_some_and(|c| c.release == "payments/payments-2026.11.1");
-        let over = matches!(
-            p.state,
-            State::Succeeded | State::BackedOut | State::Withdrawn | State::Superseded
-        );
         assert!(
-            !(ours && over),
+            !(ours && p.state.is_over()),
             "{} {:?}: over, and still claimed",
             p.name,
             p.state

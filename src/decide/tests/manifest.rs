@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::api::release::State;
+use crate::api::release::{Because, State};
 use crate::api::time;
 use crate::decide::accepted::judge;
+use crate::decide::decide;
 use crate::decide::facts::Observed;
 use crate::decide::fixtures::*;
-use crate::decide::{Step, decide};
+use crate::decide::step::Step;
 use std::sync::Arc;
 
 fn problems(o: &Observed) -> Vec<(&'static str, String)> {
@@ -30,7 +31,7 @@ fn of(over: Value) -> Observed {
 }
 
 fn with_ledger(over: &Value) -> Observed {
-    let changed = crate::decide::patches::overlay(Some(&ledger()), Some(over)).expect("a component");
+    let changed = crate::domain::patches::overlay(Some(&ledger()), Some(over)).expect("a component");
     of(json!({ "components": [config(), changed] }))
 }
 
@@ -185,6 +186,83 @@ fn patches_that_are_not_allowed_are_refused_wherever_they_stand() {
         );
         assert!(found[0].1.starts_with("Component ledger: "), "{}", found[0].1);
     }
+}
+
+/// Whose patch and override have `patch` and `over` bytes.
+fn of_size(patch: usize, over: usize) -> Observed {
+    let text = |bytes: usize| json!({ "data": { "k": "x".repeat(bytes - r#"{"data":{"k":""}}"#.len()) } });
+    with_ledger(
+        &json!({ "patch": text(patch), "overrides": [{ "environment": "uat", "patch": text(over) }] }),
+    )
+}
+
+#[test]
+fn patches_that_are_too_large_in_all_are_refused_and_the_largest_named() {
+    let most = crate::domain::patches::MOST_BYTES;
+    let others = crate::decide::accepted::patch_bytes(&of_size(100, 100).release.spec.components[0]);
+    assert_eq!(problems(&of_size(most - 1000 - others, 1000)), []);
+    let large = of_size(most - 1000 - others + 1, 1000);
+    refused(
+        &large,
+        "PatchesTooLarge",
+        "The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all (ledger 256 KiB, \
+         config 1 KiB): split the Release, or put what is large into an image.",
+    );
+    assert_eq!(judge(&large).problems[0].at, "/spec/components/1");
+    let Step::Transition(t) = decide(&large, morning()) else {
+        panic!("says nothing")
+    };
+    assert!(t.status.environments.iter().all(|p| p.state == State::Pending));
+}
+
+#[test]
+fn patches_that_are_too_large_name_no_more_than_five_components() {
+    let many = (0..64).map(|n| {
+        json!({
+            "name": format!("c{n}"), "target": { "apiVersion": "v1", "kind": "ConfigMap", "name": format!("c{n}") },
+            "patch": { "data": { "k": "x".repeat(5000 + n) } },
+        })
+    });
+    let found = problems(&of(json!({ "components": many.collect::<Vec<_>>() })));
+    assert_eq!(found.len(), 1);
+    let named = "(c63 5 KiB, c62 5 KiB, c61 5 KiB, c60 5 KiB, c59 5 KiB and 59 smaller)";
+    assert!(found[0].1.contains(named), "{}", found[0].1);
+}
+
+#[test]
+fn what_had_entered_before_there_was_a_bound_goes_on() {
+    let mut entered = promotion("sit", State::Deploying);
+    entered.entered = Some(
+        serde_json::from_value(json!({ "generation": 1, "stage": "SIT", "targetNamespace": "x" }))
+            .expect("entered"),
+    );
+    let large = of_size(crate::domain::patches::MOST_BYTES, 1000);
+    assert_eq!(problems(&large)[0].0, "PatchesTooLarge");
+    assert_eq!(problems(&large.with_promotions(vec![entered])), []);
+}
+
+#[test]
+fn what_never_enters_is_not_told_that_it_is_too_large() {
+    let large = || of_size(crate::domain::patches::MOST_BYTES, 1000);
+    let listed = ["sit", "uat", "production"];
+    let over = [State::Superseded, State::Withdrawn, State::Superseded];
+    let over = || std::iter::zip(listed, over).map(|(name, state)| promotion(name, state));
+    assert_eq!(problems(&large().with_promotions(over().collect())), []);
+    // Something is left of it.
+    let mut left: Vec<_> = over().collect();
+    left[2].state = State::Pending;
+    let left = large().with_promotions(left);
+    assert_eq!(problems(&left)[0].0, "PatchesTooLarge");
+    let unknown = large().with_promotions(over().take(2).collect());
+    assert_eq!(problems(&unknown)[0].0, "PatchesTooLarge");
+
+    let mut withdrawn = large();
+    Arc::make_mut(&mut withdrawn.release).spec.withdrawn = Some(Because::default());
+    assert_eq!(problems(&withdrawn), []);
+    let Step::Transition(t) = decide(&withdrawn, morning()) else {
+        panic!("says nothing")
+    };
+    assert!(t.status.environments.iter().all(|p| p.state == State::Withdrawn));
 }
 
 #[test]

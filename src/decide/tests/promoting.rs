@@ -1,11 +1,13 @@
 //! Promotions that go well, and what keeps one waiting: walk.md's table, write by write.
 
-use super::walk::Walk;
-use crate::api::release::{Because, State};
+use crate::api::release::{Because, ComponentState, Hold, State};
 use crate::api::time;
+use crate::decide::decide;
+use crate::decide::expressions;
 use crate::decide::facts::{JobState, Live, Rival};
 use crate::decide::fixtures::*;
-use crate::decide::{Step, decide};
+use crate::decide::step::Step;
+use crate::decide::tests::walk::Walk;
 use serde_json::json;
 
 const ALL: [&str; 3] = ["sit", "uat", "production"];
@@ -119,8 +121,9 @@ fn the_pre_state_of_an_older_release_goes_once_this_one_succeeded() {
 fn hold_stops_new_entries_and_nothing_else() {
     let mut walk = Walk::of(release());
     walk.edit(|r| {
-        r.spec.hold = Some(Because {
+        r.spec.hold = Some(Hold {
             reason: Some("audit".into()),
+            ..Hold::default()
         })
     });
     assert_eq!(walk.settle(), None);
@@ -150,7 +153,7 @@ fn a_hold_during_deploying_lets_it_finish() {
     {
         walk.step();
     }
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.run();
     assert_eq!(
         ALL.map(|e| walk.state(e)),
@@ -211,7 +214,7 @@ fn a_claim_whose_checks_fail_before_entry_is_given_back() {
         walk.step();
     }
     walk.written();
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.settle();
     assert_eq!(
         walk.written(),
@@ -285,7 +288,7 @@ fn an_occupied_target_queues_and_is_entered_when_it_is_free() {
 }
 
 #[test]
-fn the_queue_is_by_planned_start_then_age_then_uid() {
+fn the_queue_is_by_planned_start_or_creation_then_age_then_uid() {
     let planned = |start: Option<&str>| {
         let schedule = start.map(|s| json!([{ "environment": "sit", "start": s }]));
         Rival::of(
@@ -300,13 +303,20 @@ fn the_queue_is_by_planned_start_then_age_then_uid() {
         Rival::of(&release, "sit")
     };
     let in_line = [
-        planned(Some("2026-11-23T08:00:00Z")),
-        planned(Some("2026-11-23T08:30:00Z")),
         aged("2026-11-23T07:00:00Z", "z"),
         aged("2026-11-23T08:00:00Z", "a"),
         aged("2026-11-23T08:00:00Z", "b"),
+        planned(Some("2026-11-23T08:30:00Z")),
+        aged("2026-11-23T08:40:00Z", "a"),
     ];
     assert!(in_line.is_sorted(), "{in_line:#?}");
+    let created = planned(Some("2026-11-23T08:00:00Z"));
+    assert_eq!(planned(None), created, "whoever plans nothing asks at once");
+    assert_eq!(
+        planned(Some("1970-01-01T00:00:00Z")),
+        created,
+        "a start before the creation is the creation: nobody who has waited is passed"
+    );
 
     let mut walk = Walk::of(release());
     walk.rivals = vec![in_line[0].clone()];
@@ -325,10 +335,10 @@ fn an_unhealthy_target_that_recovers_within_the_grace_is_not_a_failure() {
     walk.later(minutes(9));
     walk.unhealthy_since = Some(walk.now);
     walk.settle();
-    walk.later(minutes(1));
+    walk.later(minutes(2) - seconds(1));
     assert_eq!(
         walk.settle(),
-        Some(walk.now + minutes(1)),
+        Some(walk.now + seconds(1)),
         "not over while it may be on its way down"
     );
     walk.unhealthy_since = None;
@@ -337,7 +347,7 @@ fn an_unhealthy_target_that_recovers_within_the_grace_is_not_a_failure() {
 }
 
 #[test]
-fn drift_during_observation_is_reported_once_and_never_fought_over() {
+fn drift_during_observation_is_reported_once_never_fought_over_and_never_a_success() {
     let mut walk = Walk::of(release());
     walk.settle();
     walk.objects
@@ -347,7 +357,7 @@ fn drift_during_observation_is_reported_once_and_never_fought_over() {
         .expect("config")["data"]["limit"] = json!("30");
     walk.written();
     walk.run();
-    assert_eq!(walk.written()[..2], ["status: -", "status: uat Succeeded"]);
+    assert_eq!(walk.written()[..2], ["status: -", "status: uat AwaitingDecision"]);
     let config = &walk.promotion("uat").components[0];
     assert_eq!(
         config.message.as_deref(),
@@ -379,18 +389,12 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
     place.components.clear();
     for name in ["config", "ledger"] {
         place.components.push(crate::decide::facts::LiveComponent {
-            name: name.into(),
-            object: Live::Unread,
-            pods: vec![],
-            floor: None,
-            patched: false,
-            unsure: false,
-            unhealthy_since: None,
             trouble: Some(crate::decide::facts::Trouble {
                 reason: "Unreadable",
                 message: "no answer".into(),
                 again_at: walk.now + minutes(1),
             }),
+            ..crate::decide::facts::LiveComponent::seen(name, Live::Unread)
         });
     }
     place.pre_state = walk.observed.places["sit"].pre_state.clone();
@@ -431,14 +435,8 @@ fn who_cannot_see_one_target_keeps_what_stood_before_though_somebody_edits_anoth
         let mut observed = walk.observed.clone();
         let place = observed.places.get_mut("sit").expect("sit");
         let component = |name: &str, object| crate::decide::facts::LiveComponent {
-            name: name.into(),
-            object,
-            pods: vec![],
-            floor: None,
-            patched: false,
             unsure,
-            unhealthy_since: None,
-            trouble: None,
+            ..crate::decide::facts::LiveComponent::seen(name, object)
         };
         let edited = Live::Present(std::sync::Arc::new(ledger.clone()));
         place.components = vec![component("config", config), component("ledger", edited)];
@@ -457,6 +455,117 @@ fn who_cannot_see_one_target_keeps_what_stood_before_though_somebody_edits_anoth
     );
 }
 
+/// What was put back while it was observed is not what was released, whoever it was.
+#[test]
+fn what_was_put_back_while_it_was_observed_is_no_success() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    let before = running()["ledger"]["spec"].clone();
+    walk.objects
+        .get_mut("payments-uat")
+        .expect("uat")
+        .get_mut("ledger")
+        .expect("ledger")["spec"] = before;
+    walk.run();
+    assert_eq!(walk.state("uat"), State::AwaitingDecision);
+    let message = walk.promotion("uat").message.clone().expect("a message");
+    assert!(
+        message.starts_with("FieldsChanged: Deployment ledger was put back, so that what was released"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_cannot_be_seen_at_the_end_of_its_observation_is_no_success_yet() {
+    let mut walk = Walk::of(release());
+    walk.settle();
+    walk.later(minutes(10)).look();
+    let mut observed = walk.observed.clone();
+    let again = walk.now + minutes(1);
+    let place = observed.places.get_mut("uat").expect("uat");
+    place.components[0].object = Live::Unread;
+    place.components[0].trouble = Some(crate::decide::facts::Trouble {
+        reason: "Unreadable",
+        message: "no answer".into(),
+        again_at: again,
+    });
+    assert!(matches!(decide(&observed, walk.now), Step::Wait(w) if w.until == Some(again)));
+}
+
+#[test]
+fn how_many_pods_were_ready_is_written_with_the_latch() {
+    let mut walk = Walk::of(release());
+    walk.run();
+    let components = &walk.promotion("sit").components;
+    let ready: Vec<_> = components.iter().map(|c| c.ready_pods).collect();
+    assert_eq!(ready, [None, Some(2)]);
+}
+
+/// Two components side by side: the first was Ready and is not any more while the second is still rolling out.
+#[test]
+fn who_was_ready_once_is_not_judged_by_its_deadline_again() {
+    let mut walk = Walk::of(release());
+    walk.controller = stuck_at_first;
+    while walk
+        .observed
+        .release
+        .promotion("sit")
+        .is_none_or(|p| p.state != State::Deploying)
+        || walk.log.iter().all(|l| l != "patch payments-sit/ledger")
+    {
+        walk.step();
+    }
+    walk.look();
+    let place = walk.observed.places.get_mut("sit").expect("sit");
+    let at = walk.now;
+    place.components[1].became_ready = Some(crate::decide::facts::BecameReady { at, pods: Some(2) });
+    let Step::Transition(latched) = decide(&walk.observed, walk.now + minutes(60)) else {
+        panic!("not latched at once")
+    };
+    let ledger = &latched.status.environments[0].components[1];
+    assert_eq!(latched.status.environments[0].state, State::Deploying);
+    assert_eq!(
+        (ledger.state, ledger.ready_pods),
+        (ComponentState::Ready, Some(2))
+    );
+    assert_eq!(
+        ledger.ready_at,
+        Some(time(at)),
+        "when it was, not when it was written"
+    );
+
+    // What is unhealthy since does not succeed: first the grace, then health is lost.
+    std::sync::Arc::make_mut(&mut walk.observed.release).status = Some(latched.status);
+    let since = walk.now + minutes(60);
+    let place = walk.observed.places.get_mut("sit").expect("sit");
+    place.components[1].unhealthy_since = Some(since);
+    let grace = walk.observed.settings.health_grace;
+    let almost = since + grace - seconds(1);
+    assert!(matches!(decide(&walk.observed, since), Step::Wait(w) if w.until == Some(since + seconds(5))));
+    let Step::Transition(said) = decide(&walk.observed, almost) else {
+        panic!("not said before the grace is over")
+    };
+    std::sync::Arc::make_mut(&mut walk.observed.release).status = Some(said.status);
+    assert!(matches!(decide(&walk.observed, almost), Step::Wait(w) if w.until == Some(since + grace)));
+    let Step::Transition(lost) = decide(&walk.observed, since + grace) else {
+        panic!("not lost")
+    };
+    let message = lost.status.environments[0].message.clone().expect("a message");
+    assert!(
+        message.starts_with("HealthLost: Deployment ledger is unhealthy since"),
+        "{message}"
+    );
+    assert!(message.ends_with(": 0 of 2 pods ready"), "{message}");
+}
+
+/// The rollout begins and nothing is ready yet.
+fn stuck_at_first(mut object: serde_json::Value) -> serde_json::Value {
+    if object["kind"] == "Deployment" {
+        object["status"] = json!({ "observedGeneration": object["metadata"]["generation"], "replicas": 2, "updatedReplicas": 1 });
+    }
+    object
+}
+
 /// Production asks a board, and SIT's verification runs a Job and asks an expression.
 fn careful() -> Walk {
     let mut sit = sit();
@@ -472,15 +581,19 @@ fn careful() -> Walk {
     walk
 }
 
+fn is_approved(walk: &mut Walk) {
+    let hash = walk.promotion("sit").plan_hash.clone();
+    let over = json!({ "subject": "board", "role": "manager", "planHash": hash });
+    walk.decides(decision("Approve", "anna@example.com", "sit", walk.now, over));
+}
+
 #[test]
 fn a_gate_and_a_verification_cost_a_write_for_each_answer() {
     let mut walk = careful();
     assert_eq!(walk.settle(), None, "waiting for people costs nothing");
     assert_eq!(walk.written(), ["status: sit Waiting"]);
-    let hash = walk.promotion("sit").plan_hash.clone();
     walk.later(minutes(1));
-    let over = json!({ "subject": "board", "role": "manager", "planHash": hash });
-    walk.decides(decision("Approve", "anna@example.com", "sit", walk.now, over));
+    is_approved(&mut walk);
     walk.settle();
     assert_eq!(
         walk.written(),
@@ -495,6 +608,7 @@ fn a_gate_and_a_verification_cost_a_write_for_each_answer() {
             "status: sit Verifying",
             "status: -", // the expression has not been evaluated: inconclusive
             "job verification/smoke from smoke-tests",
+            "status: -", // which Job it is
         ]
     );
     walk.jobs.insert("verification/smoke".into(), JobState::Succeeded);
@@ -512,12 +626,47 @@ fn a_gate_and_a_verification_cost_a_write_for_each_answer() {
 }
 
 #[test]
+fn a_verification_that_is_refused_since_the_entry_asks_people() {
+    let mut walk = careful();
+    walk.settle();
+    is_approved(&mut walk);
+    walk.jobs.insert("verification/smoke".into(), JobState::Succeeded);
+    // As an older operator took it, and this one does not.
+    let text = "release.spec.components.size() == 1.5";
+    let refused = expressions::compile(text).expect_err("refused");
+    let why = &refused.to_string();
+    walk.expressions
+        .insert("verification/rule".into(), Err(refused.into()));
+    walk.settle();
+    assert_eq!(
+        walk.promotion("sit").state,
+        State::Verifying,
+        "it may be mended yet"
+    );
+    walk.later(minutes(31)).settle();
+    let p = walk.promotion("sit").clone();
+    assert_eq!(p.state, State::AwaitingDecision);
+    let message = p.message.unwrap_or_default();
+    assert!(
+        message.contains("verification rule") && message.contains(why.as_str()),
+        "{message}"
+    );
+    walk.decides(decision(
+        "Accept",
+        "anna@example.com",
+        "sit",
+        walk.now,
+        json!({ "attempt": 1 }),
+    ));
+    walk.settle();
+    assert_eq!(walk.promotion("sit").state, State::Succeeded);
+}
+
+#[test]
 fn a_failed_verification_backs_out_and_says_which() {
     let mut walk = careful();
     walk.settle();
-    let hash = walk.promotion("sit").plan_hash.clone();
-    let over = json!({ "subject": "board", "role": "manager", "planHash": hash });
-    walk.decides(decision("Approve", "anna@example.com", "sit", walk.now, over));
+    is_approved(&mut walk);
     walk.expressions.insert("verification/rule".into(), Ok(false));
     walk.settle();
     let p = walk.promotion("sit");

@@ -23,6 +23,8 @@ fn sources(under: &Path, found: &mut Vec<(String, String)>) {
             sources(&path, found);
         } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests/purity.rs") {
             let text = std::fs::read_to_string(&path).expect("a source");
+            // Tests may read files.
+            let text = text.split("\nmod tests {").next().unwrap_or_default().to_owned();
             found.push((path.display().to_string(), text));
         }
     }
@@ -31,9 +33,11 @@ fn sources(under: &Path, found: &mut Vec<(String, String)>) {
 #[test]
 fn what_decides_knows_no_client_no_clock_and_no_surroundings() {
     let mut found = Vec::new();
-    for room in ["src/decide", "src/api"] {
+    for room in ["src/decide", "src/domain", "src/api"] {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(room), &mut found);
     }
+    // What evaluates CEL does so on threads, with a deadline; decide gets the answers.
+    found.retain(|(path, _)| !path.contains("/domain/cel/"));
     assert!(found.len() > 30, "the sources were not found");
     let mut impure = Vec::new();
     for (path, text) in &found {

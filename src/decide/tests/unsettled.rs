@@ -1,10 +1,10 @@
 //! What an attempt leaves behind: retries, Unsettled targets, what was created, and Releases that are deleted.
 
-use super::deciding::{abandoned, act, awaiting, comes_to_rest, deploying};
-use super::walk::Walk;
-use crate::api::release::{Because, State};
+use crate::api::release::{Because, Hold, State};
 use crate::api::{ON_DELETE, time};
 use crate::decide::fixtures::*;
+use crate::decide::tests::deciding::{abandoned, act, awaiting, comes_to_rest, deploying};
+use crate::decide::tests::walk::Walk;
 use serde_json::json;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() 
     );
 
     walk.later(seconds(60));
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.written();
     walk.decides(act("BackOut", "sit", 2, walk.now));
     walk.settle();
@@ -57,7 +57,7 @@ fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() 
 #[test]
 fn a_retry_that_cannot_enter_forgets_neither_the_claim_nor_the_pre_state() {
     let mut walk = abandoned();
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.decides(act("Retry", "sit", 1, walk.now));
     walk.settle();
     walk.edit(|r| r.spec.hold = None);
@@ -65,7 +65,7 @@ fn a_retry_that_cannot_enter_forgets_neither_the_claim_nor_the_pre_state() {
         walk.step();
     }
     walk.written();
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.settle();
     assert_eq!(walk.written(), ["status: -"]);
     assert_eq!(walk.pre_states.len(), 1, "what stood before the first attempt");
@@ -75,7 +75,7 @@ fn a_retry_that_cannot_enter_forgets_neither_the_claim_nor_the_pre_state() {
 #[test]
 fn a_retry_that_is_withdrawn_leaves_the_target_unsettled() {
     let mut walk = abandoned();
-    walk.edit(|r| r.spec.hold = Some(Because::default()));
+    walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.decides(act("Retry", "sit", 1, walk.now));
     walk.settle();
     walk.edit(|r| {
@@ -130,12 +130,20 @@ fn an_unsettled_target_admits_the_next_release_once_somebody_accepts_it() {
         walk.promotion("sit").message.as_deref(),
         Some(
             "payments/other left payments-sit Unsettled: retry or back out that release, or create a Decision with \
-             action Accept for sit of this one, attempt 1"
+             action Accept for sit of this one, attempt 1, which also lets it into targets that are not healthy"
         )
     );
     walk.later(seconds(60)).written();
+    walk.told.clear();
     walk.decides(act("Accept", "sit", 1, walk.now));
     walk.settle();
+    assert_eq!(
+        walk.told[..2],
+        [
+            "EntryAccepted sit: Accept by olga@example.com: no reason given; the targets are entered as they are",
+            "Entered sit: entered payments-sit, attempt 1, backout armed"
+        ]
+    );
     assert_eq!(
         walk.written()[..4],
         [
@@ -249,7 +257,7 @@ fn a_retry_whose_target_somebody_edits_meanwhile_does_not_forget_what_stood_befo
     assert_eq!(walk.state("sit"), State::AwaitingDecision);
     let message = walk.promotion("sit").message.clone().expect("a message");
     assert!(
-        message.starts_with("FieldsChanged: somebody changed ConfigMap ledger /data/limit"),
+        message.starts_with("FieldsChanged: another writer changed ConfigMap ledger /data/limit"),
         "{message}"
     );
 }

@@ -9,14 +9,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::walk::Walk;
 use crate::api::release::{Promotion, STATE_VERSION, State};
 use crate::api::{Decision, Environment, Release, ReleaseReview};
 use crate::decide::facts::Setting;
 use crate::decide::fixtures::{rolled_out, seconds};
 use crate::decide::plan;
 use crate::decide::prestate::PreState;
-use crate::observe::{calendar_of, claims};
+use crate::decide::tests::walk::Walk;
+use crate::domain::windows::calendar_of;
+use crate::stored::claims;
 
 const ALL: [(&str, State); 5] = [
     ("waiting", State::Waiting),
@@ -201,6 +202,57 @@ fn what_v0_1_0_has_left_at_rest_stays_at_rest() {
     }
 }
 
+/// The same Release, which says where it comes from: v0.1.0 gave it the same hash.
+fn with_source(name: &str) -> Walk {
+    let mut walk = Left::read(name).walk();
+    let source = json!({ "revision": "4f2c9e1", "notesURL": "https://example.com/notes" });
+    walk.release().spec.source = Some(serde_json::from_value(source).expect("a source"));
+    walk
+}
+
+#[test]
+fn what_has_entered_with_a_source_under_v0_1_0_goes_on() {
+    for (name, _) in ALL.into_iter().filter(|(_, state)| !state.before_entry()) {
+        let mut walk = with_source(name);
+        let before = promotion(&walk).clone();
+        walk.settle();
+        assert_eq!(walk.written(), Vec::<String>::new(), "{name}");
+        assert_eq!(promotion(&walk), &before, "{name}");
+    }
+    let mut walk = with_source("deploying");
+    rolls_out(&mut walk);
+    assert_eq!(promotion(&walk).state, State::Succeeded, "{:#?}", walk.log);
+}
+
+#[test]
+fn what_waits_with_a_source_needs_its_approvals_again() {
+    let mut walk = with_source("waiting");
+    let before = promotion(&walk).plan_hash.clone();
+    walk.settle();
+    let p = promotion(&walk);
+    assert_ne!(p.plan_hash, before);
+    let board = p
+        .checks
+        .iter()
+        .find(|c| c.message.contains("0 of 2"))
+        .expect("the board");
+    assert!(
+        board.message.contains("given for another plan"),
+        "{}",
+        board.message
+    );
+    let hash = p.plan_hash.clone();
+    for by in ["bob@example.com", "carol@example.com"] {
+        let mut again = (*walk.observed.decisions[0]).clone();
+        again.metadata.uid = Some(by.to_owned());
+        again.metadata.creation_timestamp = Some(crate::api::time(walk.now));
+        (again.spec.by, again.spec.plan_hash) = (by.to_owned(), Some(hash.clone()));
+        walk.decides(again);
+    }
+    walk.later(seconds(1)).settle();
+    assert_eq!(promotion(&walk).state, State::Succeeded, "{:#?}", walk.log);
+}
+
 #[test]
 fn an_approval_given_to_v0_1_0_still_counts() {
     let mut walk = Left::read("waiting").walk();
@@ -219,6 +271,17 @@ fn an_approval_given_to_v0_1_0_still_counts() {
 #[test]
 fn a_promotion_that_v0_1_0_has_begun_is_finished() {
     let mut walk = Left::read("deploying").walk();
+    rolls_out(&mut walk);
+    assert_eq!(promotion(&walk).state, State::Succeeded, "{:#?}", walk.log);
+    assert!(
+        walk.log.iter().all(|line| !line.starts_with("patch ")),
+        "{:#?}",
+        walk.log
+    );
+    assert!(walk.claims.is_empty());
+}
+
+fn rolls_out(walk: &mut Walk) {
     let ledger = walk
         .objects
         .values_mut()
@@ -227,13 +290,6 @@ fn a_promotion_that_v0_1_0_has_begun_is_finished() {
         .expect("a ledger");
     *ledger = rolled_out(ledger.take());
     walk.later(seconds(1)).settle();
-    assert_eq!(promotion(&walk).state, State::Succeeded, "{:#?}", walk.log);
-    assert!(
-        walk.log.iter().all(|line| !line.starts_with("patch ")),
-        "{:#?}",
-        walk.log
-    );
-    assert!(walk.claims.is_empty());
 }
 
 fn decided(walk: &mut Walk, action: &str) {
@@ -280,4 +336,12 @@ fn what_v0_1_0_has_backed_out_is_tried_again() {
     decided(&mut walk, "Retry");
     let p = promotion(&walk);
     assert_eq!((p.state, p.attempt), (State::Succeeded, 2), "{:#?}", walk.log);
+}
+
+#[test]
+fn what_people_were_asked_about_for_weeks_is_not_ended_without_them() {
+    let mut walk = Left::read("awaiting-decision").walk();
+    walk.settle();
+    walk.later(SignedDuration::from_hours(480)).settle();
+    assert_eq!(promotion(&walk).state, State::AwaitingDecision);
 }

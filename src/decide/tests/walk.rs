@@ -2,7 +2,7 @@
 //!
 //! It models our own writes, not the API server: a patch gives what its dry run had shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,36 +10,44 @@ use serde_json::{Value, json};
 
 use crate::api::release::{Promotion, State};
 use crate::api::{Decision, Release};
+use crate::decide::expressions::NoAnswer;
 use crate::decide::facts::{
-    Claim, JobState, KeptPreState, Live, LiveComponent, NamespaceState, Observed, Place, Rival,
+    Claim, JobState, KeptPreState, Live, LiveComponent, NamespaceState, Observed, OwnJob, Place, Rival,
     StoredPreState,
 };
 use crate::decide::fixtures::{inspection, observed_of, rolled_out, running, sibling};
+use crate::decide::job_start::Start;
 use crate::decide::prestate::PreState;
-use crate::decide::{Action, Change, Step, decide, decisions, plan};
+use crate::decide::step::{Action, Change, Step};
+use crate::decide::{decide, decisions, plan};
 
-pub(super) struct Walk {
+pub(crate) struct Walk {
     pub observed: Observed,
     pub now: Timestamp,
     /// Everything that was written, in order.
     pub log: Vec<String>,
+    /// Every Event, in order: reason and note.
+    pub told: Vec<String>,
     /// Target objects by namespace and component.
     pub objects: BTreeMap<String, BTreeMap<String, Value>>,
     /// Leases by target namespace.
     pub claims: BTreeMap<String, Claim>,
     pub pre_states: BTreeMap<String, (String, PreState)>,
     pub jobs: BTreeMap<String, JobState>,
-    pub expressions: BTreeMap<String, Result<bool, String>>,
+    pub own_jobs: BTreeMap<String, OwnJob>,
+    pub expressions: BTreeMap<String, Result<bool, NoAnswer>>,
     pub rivals: Vec<Rival>,
     pub unhealthy_since: Option<Timestamp>,
     /// What controllers make of a changed target.
     pub controller: fn(Value) -> Value,
     pub gone: bool,
+    /// Every edge of the state machine that was taken.
+    pub edges: BTreeSet<(State, State)>,
     serial: u32,
 }
 
 impl Walk {
-    pub(super) fn of(release: Release) -> Self {
+    pub(crate) fn of(release: Release) -> Self {
         let mut observed = observed_of(release);
         // An older version ran here before, so that nobody owes a review for the first release.
         observed.siblings = vec![sibling("2026.8", "r0", &[("sit", State::Succeeded)])];
@@ -48,53 +56,60 @@ impl Walk {
             observed,
             now: crate::decide::fixtures::morning(),
             log: vec![],
+            told: vec![],
             objects: namespaces.map(|n| (n.to_owned(), running())).into(),
             claims: BTreeMap::new(),
             pre_states: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            own_jobs: BTreeMap::new(),
             expressions: BTreeMap::new(),
             rivals: vec![],
             unhealthy_since: None,
             controller: rolled_out,
             gone: false,
+            edges: BTreeSet::new(),
             serial: 10,
         }
     }
 
-    pub(super) fn promotion(&self, environment: &str) -> &Promotion {
+    pub(crate) fn promotion(&self, environment: &str) -> &Promotion {
         self.observed.release.promotion(environment).expect(environment)
     }
 
-    pub(super) fn state(&self, environment: &str) -> State {
+    pub(crate) fn state(&self, environment: &str) -> State {
         self.promotion(environment).state
     }
 
-    pub(super) fn release(&mut self) -> &mut Release {
+    pub(crate) fn state_if_any(&self, environment: &str) -> Option<State> {
+        self.observed.release.promotion(environment).map(|p| p.state)
+    }
+
+    pub(crate) fn release(&mut self) -> &mut Release {
         Arc::make_mut(&mut self.observed.release)
     }
 
-    pub(super) fn edit(&mut self, change: impl FnOnce(&mut Release)) {
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Release)) {
         let release = self.release();
         change(release);
         *release.metadata.generation.get_or_insert(0) += 1;
     }
 
-    pub(super) fn decides(&mut self, decision: Decision) {
+    pub(crate) fn decides(&mut self, decision: Decision) {
         self.observed.decisions.push(Arc::new(decision));
     }
 
     /// What was written since the last time this was asked.
-    pub(super) fn written(&mut self) -> Vec<String> {
+    pub(crate) fn written(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
 
-    pub(super) fn later(&mut self, by: SignedDuration) -> &mut Self {
+    pub(crate) fn later(&mut self, by: SignedDuration) -> &mut Self {
         self.now += by;
         self
     }
 
     /// Steps until there is nothing to do but to wait.
-    pub(super) fn settle(&mut self) -> Option<Timestamp> {
+    pub(crate) fn settle(&mut self) -> Option<Timestamp> {
         for _ in 0..100 {
             if self.gone {
                 return None;
@@ -107,7 +122,7 @@ impl Walk {
     }
 
     /// Settles, sleeps until the next edge, and so on until no edge is left.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for _ in 0..50 {
             match self.settle() {
                 Some(until) => {
@@ -122,7 +137,7 @@ impl Walk {
 
     /// One step; the inner value is the edge of a Wait.
     #[allow(clippy::option_option)]
-    pub(super) fn step(&mut self) -> Option<Option<Timestamp>> {
+    pub(crate) fn step(&mut self) -> Option<Option<Timestamp>> {
         self.observe();
         let step = decide(&self.observed, self.now);
         assert_eq!(
@@ -135,6 +150,8 @@ impl Walk {
             Step::Act(actions) => actions.into_iter().for_each(|action| self.act(action)),
             Step::Transition(transition) => {
                 self.write_down(&transition.status.environments);
+                let told = transition.announcements.iter();
+                self.told.extend(told.map(|a| format!("{} {}", a.reason, a.note)));
                 let status = serde_json::to_value(&transition.status).expect("a status");
                 let read_back = serde_json::from_value(status).expect("a status");
                 self.release().status = Some(read_back);
@@ -150,6 +167,17 @@ impl Walk {
         let mut moves = Vec::new();
         for p in next {
             let was = self.observed.release.promotion(&p.name);
+            let from = was.map(|w| w.state).unwrap_or_default();
+            let next_attempt = was.is_some_and(|w| w.attempt != p.attempt);
+            assert!(
+                from.may_become(p.state, next_attempt),
+                "{}: {from:?} → {:?} is no edge",
+                p.name,
+                p.state
+            );
+            if from != p.state {
+                self.edges.insert((from, p.state));
+            }
             if was.is_none_or(|w| w.state != p.state) {
                 moves.push(format!("{} {}", p.name, p.state.as_str()));
             }
@@ -162,28 +190,34 @@ impl Walk {
         self.log.push(format!("status: {what}"));
     }
 
+    /// Reads everything as a step would.
+    pub(crate) fn look(&mut self) {
+        self.observe();
+    }
+
     fn observe(&mut self) {
         let release = Arc::clone(&self.observed.release);
         for name in &release.spec.environments {
             let name = name.as_str();
-            let Some(setting) = self.observed.environments.get(name).cloned() else {
-                continue;
-            };
             let blank = Promotion {
                 name: name.to_owned(),
                 attempt: 1,
                 ..Promotion::default()
             };
             let promotion = release.promotion(name).unwrap_or(&blank);
-            let namespace = promotion.entered.as_ref().map_or_else(
-                || {
+            let entered = promotion.entered.as_ref().map(|e| e.target_namespace.clone());
+            let stated = || {
+                let setting = self.observed.environments.get(name)?;
+                Some(
                     setting
                         .environment
                         .spec
-                        .target_namespace(self.observed.namespace())
-                },
-                |e| e.target_namespace.clone(),
-            );
+                        .target_namespace(self.observed.namespace()),
+                )
+            };
+            let Some(namespace) = entered.or_else(stated) else {
+                continue;
+            };
             let objects = self.objects.entry(namespace.clone()).or_default();
             let own = match &promotion.backout {
                 Some(backout) if !promotion.state.before_entry() => backout.pre_state.clone(),
@@ -192,16 +226,13 @@ impl Walk {
             let kept = |wanted: &str| self.pre_states.get(wanted);
             let pre_state = kept(&own);
             let components = release.spec.components.iter().map(|c| LiveComponent {
-                name: c.name.clone(),
-                object: objects
-                    .get(&c.name)
-                    .map_or(Live::Absent, |o| Live::Present(Arc::new(o.clone()))),
-                pods: vec![],
-                floor: None,
-                patched: false,
-                unsure: false,
                 unhealthy_since: self.unhealthy_since.filter(|_| c.name == "ledger"),
-                trouble: None,
+                ..LiveComponent::seen(
+                    &c.name,
+                    objects
+                        .get(&c.name)
+                        .map_or(Live::Absent, |o| Live::Present(Arc::new(o.clone()))),
+                )
             });
             let place = Place {
                 namespace: NamespaceState::Present,
@@ -221,6 +252,7 @@ impl Walk {
                     vec![]
                 },
                 jobs: self.jobs.clone(),
+                own_jobs: self.own_jobs.clone(),
                 expressions: self.expressions.clone(),
                 unhealthy: vec![],
                 live: true,
@@ -234,8 +266,11 @@ impl Walk {
             .map(|(name, (uid, content))| StoredPreState {
                 name: name.clone(),
                 uid: uid.clone(),
+                namespace: String::new(),
+                release: String::new(),
                 release_uid: content.release_uid.clone(),
                 environment: content.environment.clone(),
+                bytes: 0,
             })
             .collect();
         let own = self.claims.values().filter(|c| {
@@ -308,6 +343,12 @@ impl Walk {
                 assert!(before.is_none(), "a pre-state is never overwritten");
                 format!("capture {environment}")
             }
+            Action::Remember(what) => {
+                let said = format!("remember {} {}", what.environment, what.version);
+                self.observed.remembered.push(*what);
+                said
+            }
+            Action::StopJob { name, .. } => format!("stop {name}"),
             Action::DeletePreState { name, uid } => {
                 let (was, content) = self.pre_states.remove(&name).expect("a pre-state that exists");
                 assert_eq!(was, uid);
@@ -325,12 +366,24 @@ impl Walk {
                     Change::Create { .. } => "create",
                     Change::Restore { .. } => "restore",
                     Change::Delete { .. } => "delete",
+                    Change::GiveBack { .. } => "give back",
                 };
                 let own = plan::pre_state_name(self.observed.uid(), &environment, attempt);
                 self.change(&namespace, &component, change, &own);
                 format!("{said} {namespace}/{component}")
             }
-            Action::StartJob { check, template, .. } => {
+            Action::StartJob(Start {
+                check,
+                template,
+                name,
+                ..
+            }) => {
+                let own = OwnJob {
+                    name,
+                    uid: format!("job-{}", self.next_serial()),
+                    template_digest: Some(format!("sha256:{template}")),
+                };
+                self.own_jobs.insert(check.clone(), own);
                 self.jobs.insert(
                     check.clone(),
                     JobState::Running {
@@ -340,6 +393,7 @@ impl Walk {
                 format!("job {check} from {template}")
             }
             Action::Adopt { decision, .. } => format!("adopt {decision}"),
+            Action::Disown { decision, .. } => format!("disown {decision}"),
         };
         self.log.push(said);
     }
@@ -365,7 +419,7 @@ impl Walk {
                 object = created;
                 object["metadata"]["uid"] = json!(format!("u{serial}"));
             }
-            Change::Restore { operations, .. } => {
+            Change::Restore { operations, .. } | Change::GiveBack { operations, .. } => {
                 let patch: json_patch::Patch = serde_json::from_value(operations).expect("a JSON Patch");
                 json_patch::patch(&mut object, &patch).expect("a patch that applies");
             }

@@ -65,6 +65,11 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
             "patch /spec/revisionHistoryLimit is 9007199254740993, which the API server would round: integers end at 2^53; use a string.".into(),
         ),
         (
+            of("large").config("large", "large", json!({ "text": "x".repeat(256 * 1024) })),
+            "PatchesTooLarge",
+            "The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all (large 257 KiB): split the Release".into(),
+        ),
+        (
             patched(
                 "image",
                 json!({ "spec": { "template": { "spec": { "containers": [{ "name": "ledger", "image": IMAGE }] } } } }),

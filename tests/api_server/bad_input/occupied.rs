@@ -199,7 +199,11 @@ async fn a_release_whose_own_namespace_is_deleted_lets_go_of_everything() {
         .delete(stage.namespace(), &Default::default())
         .await
         .unwrap();
-    gone(&namespaces, stage.namespace(), Duration::from_secs(120)).await;
+    for release in [&name, &waiting] {
+        gone(&stage.api::<Release>(), release, Duration::from_secs(120)).await;
+    }
+    // Nothing of ours keeps it any more, but its controller has the namespaces of all other tests to clear first.
+    gone(&namespaces, stage.namespace(), Duration::from_secs(300)).await;
     let claim = plan::claim_name(&stage.target("sit"));
     assert!(claims(&stage).get_opt(&claim).await.unwrap().is_none());
     stage.finish().await;

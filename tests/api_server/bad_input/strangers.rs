@@ -165,7 +165,7 @@ async fn a_forged_success_upstream_lets_nothing_in() {
         "sit",
         json!({
             "state": "Succeeded", "entered": entered(&stage, "sit"), "backout": armed("prestate-0123456789abcdef"),
-            "components": [{ "name": "ledger", "state": "Ready", "to": IMAGE }],
+            "components": [{ "name": "ledger", "state": "Ready", "to": IMAGE_BEFORE }],
         }),
     )
     .await;

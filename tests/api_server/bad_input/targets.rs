@@ -1,6 +1,7 @@
 //! Targets that cannot be changed: TargetsAllowed says why before anything is touched.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use signalbox::api::release::State;
 
 use super::{another_goes_on, check, harmless};
-use crate::kit::{ReleaseBuilder, Stage};
+use crate::kit::{IMAGE, ReleaseBuilder, Stage};
 
 fn deployment(name: &str, target: &str) -> Value {
     json!({ "name": name, "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": target } })
@@ -33,25 +34,31 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
         })
         .await;
     let (sit, target) = (stage.environment("sit"), stage.target("sit"));
-    // An autoscaler is whoever writes through the scale subresource.
     let deployments: Api<Deployment> = stage.in_target("sit");
     let mut scaled = deployments.get("ledger").await.unwrap();
     scaled.metadata = serde_json::from_value(json!({ "name": "scaled" })).unwrap();
     deployments.create(&PostParams::default(), &scaled).await.unwrap();
-    let scale = PatchParams {
-        field_manager: Some("autoscaler".into()),
-        ..PatchParams::default()
-    };
-    deployments
-        .patch_scale(
-            "scaled",
-            &scale,
-            &Patch::Merge(json!({ "spec": { "replicas": 3 } })),
-        )
+    let autoscaler = json!({
+        "metadata": { "name": "by-load" },
+        "spec": { "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled" }, "maxReplicas": 9 },
+    });
+    let autoscalers: Api<HorizontalPodAutoscaler> = stage.in_target("sit");
+    let autoscaler = serde_json::from_value(autoscaler).unwrap();
+    autoscalers
+        .create(&PostParams::default(), &autoscaler)
         .await
         .unwrap();
     let maps: Api<ConfigMap> = stage.in_target("sit");
-    let large = json!({ "metadata": { "name": "large" }, "data": { "a": "a".repeat(300_000), "b": "b".repeat(300_000) } });
+    // Of letters that no compression makes less of.
+    let letters = |seed: u64| -> String {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + u8::try_from((state >> 40) % 26).unwrap())
+        };
+        (0..300_000).map(|_| next()).collect()
+    };
+    let large = json!({ "metadata": { "name": "large" }, "data": { "a": letters(1), "b": letters(2) } });
     maps.create(&PostParams::default(), &serde_json::from_value(large).unwrap())
         .await
         .unwrap();
@@ -100,7 +107,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "PatchRefused",
-            "component ledger: the API server refuses the patch of Deployment ledger:".into(),
+            "(the answer to patch of Deployment ledger in".into(),
         ),
         (
             of("rule").component(with(
@@ -116,11 +123,11 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             of("list").component(with(
                 deployment("ledger", "ledger"),
                 "remove",
-                json!(["/spec/template/spec/containers/0"]),
+                json!(["/spec/template/spec/containers/1"]),
             )),
             "TargetsAllowed",
             "PatchNotAllowed",
-            "component ledger: remove /spec/template/spec/containers/0 does not go through maps only: /spec/template/spec/containers is a list".into(),
+            "component ledger: remove /spec/template/spec/containers/1 goes by position, which moves when another writer adds an element: name the element by its key, as in /spec/template/spec/containers[name=…]".into(),
         ),
         (
             of("replicas").component(with(
@@ -130,13 +137,13 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "ReplicasAutoscaled",
-            "component scaled states spec.replicas, but autoscaler scales Deployment scaled: take replicas out of the patch".into(),
+            "component scaled states spec.replicas, but HorizontalPodAutoscaler by-load scales Deployment scaled: take replicas out of the patch".into(),
         ),
         (
             of("large").config("large", "large", json!({ "a": "small", "b": "small" })),
             "TargetsAllowed",
             "PreStateTooLarge",
-            "what would have to be kept for a backout takes 586 KiB, at most 512 KiB can be kept: split the Release".into(),
+            "what would have to be kept for a backout takes 784 KiB, at most 512 KiB can be kept: split the Release".into(),
         ),
     ];
     let mut names = Vec::new();
@@ -154,6 +161,55 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             "{release} changed the ledger"
         );
     }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn pods_that_would_run_as_the_deployer_hold_their_release() {
+    let stage = Stage::new("runs-as").only(&["sit"]).await;
+    let pods =
+        |account: &str| json!({ "spec": { "template": { "spec": { "serviceAccountName": account } } } });
+    let component = |account: &str| {
+        json!({
+            "name": "ledger",
+            "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "ledger" },
+            "patch": pods(account),
+        })
+    };
+    let release = |version: &str| stage.release(version).into(&["sit"]);
+    let name = stage
+        .submit(release("1.0").component(component("signalbox-deployer")))
+        .await;
+    let check = stage
+        .until_check(&name, "sit", "TargetsAllowed", "RunsAsDeployer")
+        .await;
+    assert!(
+        check
+            .message
+            .starts_with("component ledger: pods of Deployment ledger would run as signalbox-deployer"),
+        "{}",
+        check.message
+    );
+    // The older name of the same field, and a kind that is created.
+    let nightly = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": "nightly" },
+        "spec": { "schedule": "* * * * *", "jobTemplate": { "spec": { "template": { "spec": {
+            "restartPolicy": "Never", "serviceAccount": "signalbox-deployer", "containers": [{ "name": "main" }],
+        } } } } },
+    });
+    let created = release("2.0").product("nightly").component(json!({
+        "name": "nightly",
+        "target": { "apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly" },
+        "images": [{ "container": "main", "image": IMAGE }],
+        "patch": nightly,
+    }));
+    let created = stage.submit(created).await;
+    stage
+        .until_check(&created, "sit", "TargetsAllowed", "RunsAsDeployer")
+        .await;
+    // Whoever else it is may run.
+    let other = stage.submit(release("1.1").component(component("default"))).await;
+    stage.reaches(&other, "sit", State::Succeeded).await;
     stage.finish().await;
 }
 

@@ -8,15 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const usage = `usage: tether run PROGRAM [ARGUMENT…]
-       tether sweep FOLDER`
+       tether keep PROGRAM [ARGUMENT…]   which is started again when it is killed
+       tether init PROGRAM [ARGUMENT…]   as the first process of a PID namespace
+       tether sweep FOLDER
+       tether prune FOLDER…              of cgroups, which are folders that only rmdir removes`
 
 func main() {
 	if len(os.Args) < 3 {
@@ -27,8 +33,14 @@ func main() {
 	switch os.Args[1] {
 	case "run":
 		err = run(os.Args[2], os.Args[3:]...)
+	case "keep":
+		err = keep(os.Args[2], os.Args[3:]...)
+	case "init":
+		err = first(os.Args[2:])
 	case "sweep":
 		err = sweep(os.Args[2])
+	case "prune":
+		err = prune(os.Args[2:])
 	default:
 		err = errors.New(usage)
 	}
@@ -54,6 +66,8 @@ func awaitEnd() {
 func run(program string, arguments ...string) error {
 	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	// It has no standard input to be tied by: that is ours.
+	command.Env = append(os.Environ(), "SIGNALBOX_TETHERED=")
 	asked := make(chan os.Signal, 8)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	if err := command.Start(); err != nil {
@@ -66,10 +80,14 @@ func run(program string, arguments ...string) error {
 	}()
 	go func() {
 		awaitEnd()
+		released.Store(true)
 		_ = command.Process.Kill()
 	}()
 	return command.Wait()
 }
+
+// released says that nobody holds our standard input any more: what ends from then on was ended by us.
+var released atomic.Bool
 
 // sweep tries again for a while, because those who write into the folder see the same end at the same time.
 func sweep(folder string) error {
@@ -82,4 +100,73 @@ func sweep(folder string) error {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return err
+}
+
+// first is what every PID namespace needs: whatever loses its parent becomes a child of the first process, which has to
+// take note of its end. It ends as the program does, and the whole namespace with it.
+func first(command []string) error {
+	program, err := exec.LookPath(command[0])
+	if err != nil {
+		return err
+	}
+	files := []uintptr{0, 1, 2}
+	pid, err := syscall.ForkExec(program, command, &syscall.ProcAttr{Env: os.Environ(), Files: files})
+	if err != nil {
+		return fmt.Errorf("%s: %w", program, err)
+	}
+	for {
+		var status syscall.WaitStatus
+		ended, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return err
+		case ended == pid && status.Signaled():
+			os.Exit(128 + int(status.Signal()))
+		case ended == pid:
+			os.Exit(status.ExitStatus())
+		}
+	}
+}
+
+// prune removes trees of cgroups once nobody is in them any more.
+func prune(roots []string) error {
+	awaitEnd()
+	var left error
+	for range 100 {
+		left = nil
+		for _, root := range roots {
+			var folders []string
+			_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+				if err == nil && entry.IsDir() {
+					folders = append(folders, path)
+				}
+				return nil
+			})
+			for i := len(folders) - 1; i >= 0; i-- {
+				if err := syscall.Rmdir(folders[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					left = fmt.Errorf("%s: %w", folders[i], err)
+				}
+			}
+		}
+		if left == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return left
+}
+
+// keep starts a program again whenever it was killed, for instance by a test that wants to see what becomes of the others.
+func keep(program string, arguments ...string) error {
+	for {
+		err := run(program, arguments...)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			return err
+		}
+		if status, ok := exit.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || released.Load() {
+			return err
+		}
+	}
 }

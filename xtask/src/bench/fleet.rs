@@ -65,10 +65,10 @@ impl Fleet {
         self.cluster_wide(json!({
             "metadata": { "name": "bench-deployer" },
             "rules": [
-                { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "create", "patch", "delete"] },
-                { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch", "delete"] },
+                { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "patch", "delete"] },
+                { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch", "delete"] },
                 { "apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["get", "list"] },
-                { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"] },
+                { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "delete"] },
             ],
         }), Api::<ClusterRole>::all(self.client.clone())).await?;
         let targets = (0..self.size).flat_map(|index| {
@@ -273,8 +273,11 @@ impl Fleet {
     /// A target namespace with its deployer and a Deployment of one replica.
     async fn target(&self, name: &str) -> Result<()> {
         self.namespace(name).await?;
-        self.within::<ServiceAccount>(name, json!({ "metadata": { "name": DEPLOYER } }))
-            .await?;
+        self.within::<ServiceAccount>(
+            name,
+            json!({ "metadata": { "name": DEPLOYER, "annotations": { "signalbox.dev/accept": "*" } } }),
+        )
+        .await?;
         let binding = json!({
             "metadata": { "name": DEPLOYER },
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bench-deployer" },

@@ -7,7 +7,8 @@ use futures::TryStreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use signalbox::api::Release;
-use signalbox::api::release::{CheckState, ComponentState, Promotion, State};
+use signalbox::api::release::{ComponentState, State};
+use signalbox::view::explain::{Block, Held, InEnvironment, explain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -84,56 +85,52 @@ impl Follower {
 
 /// Where each promotion is, and why it does not move.
 fn stands(release: &Release) -> String {
-    let promotions = release.status.iter().flat_map(|s| &s.environments);
-    let lines = promotions.map(|p| format!("{} is {:?}: {}", p.name, p.state, why(p)));
+    let environments = explain(release).environments;
+    let lines = environments
+        .iter()
+        .map(|there| format!("{} is {:?}: {}", there.environment, there.state, why(there)));
     lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Nothing but a person gets it out of here, and none in this story does.
 fn is_lost(release: &Release) -> bool {
     let mut promotions = release.status.iter().flat_map(|s| &s.environments);
-    promotions.any(|p| {
-        matches!(
-            p.state,
-            State::AwaitingDecision | State::Failed | State::BackedOut
-        )
-    })
+    promotions.any(|p| p.state.is_stuck())
 }
 
 fn print(release: &Release, lines: &mut HashMap<(String, String), String>, screen: &Screen) {
-    for promotion in release.status.iter().flat_map(|s| &s.environments) {
-        if promotion.state == State::Pending {
+    for there in explain(release).environments {
+        if there.state == State::Pending {
             continue;
         }
-        let line = format!("{:?} {}", promotion.state, subject(promotion));
-        let key = (release.name_any(), promotion.name.clone());
+        let line = format!("{:?} {}", there.state, subject(&there));
+        let key = (release.name_any(), there.environment.to_owned());
         if lines.get(&key) != Some(&line) {
             lines.insert(key, line);
-            screen.transition(&promotion.name, promotion.state, &why(promotion));
+            screen.transition(there.environment, there.state, &why(&there));
         }
     }
 }
 
 /// What makes for another line when it changes, unlike a message that merely counts seconds.
-fn subject(promotion: &Promotion) -> String {
-    match promotion.state {
-        State::Waiting => blockers(promotion).next().unwrap_or_default().0,
-        State::Deploying => components(promotion),
+fn subject(there: &InEnvironment<'_>) -> String {
+    match there.state {
+        State::Waiting => check(there)
+            .map(|held| held.check.name.clone())
+            .unwrap_or_default(),
+        State::Deploying => components(there),
         _ => String::new(),
     }
 }
 
 /// What it waits for, or how it ended.
-fn why(promotion: &Promotion) -> String {
-    let said = promotion.message.clone();
-    let observation = promotion.entered.as_ref().and_then(|e| e.observation.as_ref());
-    match promotion.state {
-        State::Waiting => match blockers(promotion).next() {
-            Some((name, message)) => format!("{name}: {message}"),
-            None => "every check is satisfied".to_owned(),
-        },
-        State::Deploying => components(promotion),
-        State::Verifying => said.unwrap_or_else(|| verifications(promotion)),
+fn why(there: &InEnvironment<'_>) -> String {
+    let said = there.message.map(str::to_owned);
+    let observation = there.entered.and_then(|e| e.observation.as_ref());
+    match there.state {
+        State::Waiting => check(there).map_or("every check is satisfied".to_owned(), Held::to_string),
+        State::Deploying => components(there),
+        State::Verifying => said.unwrap_or_else(|| verifications(there)),
         State::Observing => said
             .or(observation.map(|d| format!("healthy for {d}")))
             .unwrap_or_default(),
@@ -141,17 +138,14 @@ fn why(promotion: &Promotion) -> String {
     }
 }
 
-fn blockers(promotion: &Promotion) -> impl Iterator<Item = (String, String)> {
-    promotion
-        .checks
-        .iter()
-        .filter(|check| check.state != CheckState::Satisfied && !check.advisory)
-        .map(|check| (check.name.clone(), check.message.clone()))
+/// The first check that holds it.
+fn check<'a>(there: &'a InEnvironment<'_>) -> Option<&'a Held> {
+    there.blocks.iter().find_map(Block::check)
 }
 
-fn components(promotion: &Promotion) -> String {
+fn components(there: &InEnvironment<'_>) -> String {
     let of = |ready: bool| {
-        let components = promotion.components.iter();
+        let components = there.components.iter();
         components
             .filter(|c| (c.state == ComponentState::Ready) == ready)
             .map(|c| c.name.as_str())
@@ -165,7 +159,7 @@ fn components(promotion: &Promotion) -> String {
     }
 }
 
-fn verifications(promotion: &Promotion) -> String {
-    let listed = promotion.entered.iter().flat_map(|e| &e.verification);
+fn verifications(there: &InEnvironment<'_>) -> String {
+    let listed = there.entered.iter().flat_map(|e| &e.verification);
     listed.map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ")
 }

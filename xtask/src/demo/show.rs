@@ -102,8 +102,8 @@ impl Screen {
 fn colour(state: State) -> &'static str {
     match state {
         State::Succeeded => "32",
-        State::Failed | State::AwaitingDecision | State::BackedOut => "31",
         State::BackingOut => "33",
+        state if state.is_stuck() => "31",
         _ => "0",
     }
 }

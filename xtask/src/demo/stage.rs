@@ -12,6 +12,8 @@ use tokio::process::Command;
 
 use super::show::Screen;
 use crate::control_plane::{ControlPlane, GROUP, username};
+use crate::node;
+use crate::oci::Oci;
 use crate::operator::{self, NAMESPACE, Operator, RELEASE};
 use crate::tools::Tools;
 
@@ -30,6 +32,8 @@ pub struct Stage<'a> {
     /// Signalbox was there already: neither changed nor removed.
     installed: bool,
     definitions: bool,
+    /// Where pods are real: images of the example, and what runs in place of each.
+    images: Vec<(String, String)>,
 }
 
 impl<'a> Stage<'a> {
@@ -66,7 +70,34 @@ impl<'a> Stage<'a> {
             borrowed,
             installed,
             definitions: definitions.get_opt("releases.signalbox.dev").await?.is_some(),
+            images: Vec::new(),
         })
+    }
+
+    /// The same with an image of its own, pushed, in place of each that the example names.
+    pub async fn with_images(mut self, oci: &Oci) -> Result<Self> {
+        for entry in std::fs::read_dir(self.repository.join(EXAMPLE))? {
+            let text = std::fs::read_to_string(entry?.path())?;
+            for made_up in text.split_whitespace().filter(|word| word.contains("@sha256:")) {
+                if self.images.iter().any(|(known, _)| known == made_up) {
+                    continue;
+                }
+                let mut variables = vec![format!("VERSION={}", self.images.len())];
+                if made_up.contains("-smoke@") {
+                    variables.push("WORK=1s".to_owned());
+                }
+                let real = node::push_program(oci, "app", &variables).await?;
+                self.images.push((made_up.to_owned(), real));
+            }
+        }
+        Ok(self)
+    }
+
+    /// A file of the example, with the images that run here.
+    fn read(&self, file: &str) -> Result<String> {
+        let text = std::fs::read_to_string(self.repository.join(file))?;
+        let replaced = |text: String, (made_up, real): &(String, String)| text.replace(made_up, real);
+        Ok(self.images.iter().fold(text, replaced))
     }
 
     /// Installs the chart, unless it is there. No pod of it: the operator runs beside the cluster.
@@ -91,14 +122,18 @@ impl<'a> Stage<'a> {
     pub async fn apply(&self, file: &str) -> Result<()> {
         let file = format!("{EXAMPLE}/{file}.yaml");
         self.screen.command("admin", &format!("kubectl apply -f {file}"));
-        self.kubectl(None, &["apply", "-f", &file], None).await.map(drop)
+        let manifests = self.read(&file)?;
+        self.kubectl(None, &["apply", "-f", "-"], Some(&manifests))
+            .await
+            .map(drop)
     }
 
     /// Creates what a file of the example says, as one of the people.
     pub async fn create_as(&self, person: &str, file: &str) -> Result<()> {
         let file = format!("{EXAMPLE}/{file}.yaml");
         self.screen.command(person, &format!("kubectl create -f {file}"));
-        self.kubectl(Some(person), &["create", "-f", &file], None)
+        let manifests = self.read(&file)?;
+        self.kubectl(Some(person), &["create", "-f", "-"], Some(&manifests))
             .await
             .map(drop)
     }
@@ -141,10 +176,10 @@ impl<'a> Stage<'a> {
         }
         println!();
         for command in [
-            "kubectl describe release payments-2026.11.2 -n payments",
-            "kubectl get release payments-2026.11.2 -n payments -o yaml",
-            "kubectl describe environment production",
-            "kubectl get decisions -n payments",
+            "kubectl describe rel payments-2026.11.2 -n payments",
+            "kubectl get rel payments-2026.11.2 -n payments -o yaml",
+            "kubectl describe env production",
+            "kubectl get dec -n payments",
             "kubectl get events -n payments --sort-by=.lastTimestamp",
             "kubectl get controllerrevisions,leases -n signalbox-system",
             "kubectl create -f examples/payments/decision-backout.yaml --as bob@example.com",
@@ -154,7 +189,7 @@ impl<'a> Stage<'a> {
         }
         if self.borrowed {
             println!(
-                "\n  # afterwards, before Ctrl-C: kubectl delete releases --all -n payments;\n  \
+                "\n  # afterwards, before Ctrl-C: kubectl delete rel --all -n payments;\n  \
                  # kubectl delete -f {EXAMPLE}/environments.yaml -f {EXAMPLE}/access.yaml -f {EXAMPLE}/namespaces.yaml"
             );
         }
@@ -202,6 +237,17 @@ impl<'a> Stage<'a> {
     }
 
     /// What kubectl prints, as one of the people or as the administrator.
+    /// Waits until the example's Environments say that nothing is under way: they follow their Releases some seconds later.
+    ///
+    /// # Errors
+    /// They do not.
+    pub async fn at_rest(&self) -> Result<()> {
+        let manifests = self.read(&format!("{EXAMPLE}/environments.yaml"))?;
+        let empty = "--for=jsonpath={.status.occupantsTotal}=0";
+        let wait = ["wait", "-f", "-", empty, "--timeout=60s"];
+        self.kubectl(None, &wait, Some(&manifests)).await.map(drop)
+    }
+
     async fn kubectl(&self, person: Option<&str>, arguments: &[&str], input: Option<&str>) -> Result<String> {
         let mut command = Command::new(self.tools.path("kubectl"));
         match person.and_then(|person| self.cluster.person_kubeconfig(person)) {

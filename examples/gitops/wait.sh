@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Waits until a Release has come to an end, or needs somebody, or is deleted. The exit code is 0 if it has succeeded everywhere, else
+# 1; the last line says why. Usage: wait.sh NAMESPACE RELEASE [TIMEOUT, such as 24h]
+set -u
+if [ $# -lt 2 ]; then
+  echo "usage: $0 NAMESPACE RELEASE [TIMEOUT, such as 24h]" >&2
+  exit 1
+fi
+namespace=$1 release=releases.signalbox.dev/$2 timeout=${3:-24h}
+
+# A wait for each way to end, because kubectl waits for one thing: that it is over, that it does not go on by itself, that it is gone.
+# The first one ends all, and so does the end of this script.
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'exit 1' HUP INT TERM
+kubectl --namespace "$namespace" get "$release" --output name >/dev/null || exit 1
+for until in condition=Ready condition=Stalled delete; do
+  kubectl --namespace "$namespace" wait "$release" --for="$until" --timeout="$timeout" &
+done
+wait -n
+
+ready='{.status.conditions[?(@.type=="Ready")]'
+kubectl --namespace "$namespace" get "$release" --output jsonpath="$ready.reason}: $ready.message}{'\n'}" || exit 1
+test "$(kubectl --namespace "$namespace" get "$release" --output jsonpath="$ready.reason}")" = Succeeded

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Library: kstatus of fluxcd/cli-utils v1.2.2 (Go), by which Flux and helm judge whether an object is ready. Seen in 2026-11.
+#
+# Guess: a condition of Kubernetes' standard form carries the generation that it was made for (observedGeneration), so that a reader can
+# tell an old one. A Ready that was made for generation 1 says nothing of generation 2: InProgress, as with the status' own field.
+#
+# What happens: the condition's observedGeneration is not read; only the one directly in the status is:
+#> {"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}: InProgress
+#> {"conditions":[{"type":"Ready","status":"True","observedGeneration":1}]}: Current
+#> {"conditions":[{"type":"Ready","status":"True","observedGeneration":2}]}: Current
+#
+# Why it matters: a controller that follows the standard form and keeps the generation in its conditions alone is taken for ready right
+# after a change, with the answer to the spec before. Set status.observedGeneration too.
+set -euo pipefail
+seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+cat >main.go <<'GO'
+package main
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+)
+
+func main() {
+	for _, input := range []string{
+		`{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}`,
+		`{"conditions":[{"type":"Ready","status":"True","observedGeneration":1}]}`,
+		`{"conditions":[{"type":"Ready","status":"True","observedGeneration":2}]}`,
+	} {
+		var reported map[string]any
+		if err := json.Unmarshal([]byte(input), &reported); err != nil {
+			log.Fatal(err)
+		}
+		result, err := status.Compute(&unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "example.org/v1",
+			"kind":       "Database",
+			"metadata":   map[string]any{"name": "orders", "generation": int64(2)},
+			"status":     reported,
+		}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s: %s\n", input, result.Status)
+	}
+}
+GO
+go mod init finding
+go get github.com/fluxcd/cli-utils/pkg/kstatus/status@v1.2.2
+go list -m github.com/fluxcd/cli-utils
+echo "A custom resource, kind Database of example.org/v1, generation 2, whose status is:"
+output=$(go run .)
+echo "$output"
+if [[ "$output" != "$seen" ]]; then
+  echo "kstatus reads the generation of a condition otherwise than was seen in 2026-11." >&2
+  exit 1
+fi

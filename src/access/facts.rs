@@ -1,0 +1,72 @@
+//! What is read of a cluster before it is judged, and what could not be read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use serde::{Serialize, Serializer};
+
+use crate::api::Environment;
+
+/// What stands in a cluster, as far as the caller may read it.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub cluster_roles: Vec<ClusterRole>,
+    pub cluster_role_bindings: Vec<ClusterRoleBinding>,
+    pub roles: Vec<Role>,
+    pub role_bindings: Vec<RoleBinding>,
+    pub environments: Vec<Environment>,
+    /// Labels, by the name of the namespace.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    pub unread: Vec<Unread>,
+}
+
+/// What is listed to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Listed {
+    ClusterRoles,
+    ClusterRoleBindings,
+    Roles,
+    RoleBindings,
+    Environments,
+    Namespaces,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClusterRoles => "clusterroles",
+            Self::ClusterRoleBindings => "clusterrolebindings",
+            Self::Roles => "roles",
+            Self::RoleBindings => "rolebindings",
+            Self::Environments => "environments",
+            Self::Namespaces => "namespaces",
+        })
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A listing that was refused: the answer lacks what it would have shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    pub what: Listed,
+    /// In that namespace only; absent: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The API server's words.
+    pub because: String,
+}
+
+impl Facts {
+    /// Whether what is not among the facts is not there.
+    pub(crate) fn has_read(&self, what: Listed, namespace: Option<&str>) -> bool {
+        !self.unread.iter().any(|unread| {
+            unread.what == what && (unread.namespace.is_none() || unread.namespace.as_deref() == namespace)
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Who may do what with Releases, and who could get round it: RBAC objects in, an answer out. No client and no clock.
+//!
+//! RBAC names users, groups and ServiceAccounts, and does not say who is in which group. So each subject is judged as somebody who is of
+//! that subject and in no other group than those that the API server puts them into by itself (`system:authenticated` and its like).
+
+mod around;
+mod facts;
+mod people;
+mod places;
+mod question;
+mod rbac;
+#[cfg(test)]
+pub(crate) mod tests;
+mod ways;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::access::places::Places;
+use crate::access::question::{Goal, goals};
+
+pub use around::{Around, Scope};
+pub use facts::{Facts, Listed, Unread};
+pub use people::{Row, Unfilled};
+pub use question::Question;
+pub use rbac::{MASTERS, Right, Who};
+pub use ways::Way;
+
+/// Who may, and who could.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// Nothing was refused to be listed.
+    pub complete: bool,
+    /// By ClusterRoleBindings, in every namespace.
+    pub everywhere: Vec<Row>,
+    pub namespaces: Vec<Home>,
+    /// Who could get round all of it.
+    pub around: Vec<Around>,
+    pub unread: Vec<Unread>,
+    /// What is odd about bindings.
+    pub notes: Vec<String>,
+    /// Every namespace whose RoleBindings matter.
+    #[serde(skip)]
+    pub places: BTreeSet<String>,
+}
+
+/// A namespace in which Releases stand.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Home {
+    pub name: String,
+    /// By RoleBindings, or otherwise than everywhere because of one.
+    pub rows: Vec<Row>,
+    /// Approvals that Environments ask for here and that nobody may give.
+    pub unfilled: Vec<Unfilled>,
+}
+
+/// Answers.
+#[must_use]
+pub fn answer(facts: &Facts, question: &Question) -> Answer {
+    let goals = goals(facts, question);
+    let mut asked = people::rights(&goals);
+    asked.extend(around::rights(&goals));
+    let index = rbac::Index::of(facts, &asked);
+
+    let homes = match &question.namespace {
+        Some(namespace) => BTreeSet::from([namespace.clone()]),
+        None => index.homes_of(&people::granting(&goals)),
+    };
+    let all: Vec<&Goal<'_>> = goals.iter().collect();
+    let everywhere = people::everywhere(&index, &all);
+    let mut namespaces = Vec::new();
+    let mut places = Places::new(question);
+    for home in homes {
+        let taken: Vec<&Goal<'_>> = goals.iter().filter(|goal| goal.takes(&home, facts)).collect();
+        let rows = people::within(&index, &home, &taken, &everywhere);
+        let unfilled = people::unfilled(&taken, &rows, &everywhere);
+        places.releases(&home, &taken);
+        namespaces.push(Home {
+            name: home,
+            rows,
+            unfilled,
+        });
+    }
+    places.literal(&goals);
+    let rows = everywhere
+        .iter()
+        .chain(namespaces.iter().flat_map(|home| &home.rows));
+    places.accounts(rows.filter(|row| row.may).map(|row| &row.who));
+    let around = around::around(&index, &mut places, question);
+
+    let places: BTreeSet<String> = places.names();
+    let concerns = |place: &Option<String>| place.as_ref().is_none_or(|name| places.contains(name));
+    let notes = index.notes.iter().filter(|(place, _)| concerns(place));
+    Answer {
+        complete: facts.unread.is_empty(),
+        everywhere,
+        namespaces,
+        around,
+        unread: facts.unread.clone(),
+        notes: notes.map(|(_, sentence)| sentence.clone()).collect(),
+        places,
+    }
+}

@@ -1,0 +1,19 @@
+//! A Release: what goes out, where it is to go, and with which plans; and what has become of it.
+
+mod plan;
+mod said;
+mod spec;
+mod state;
+mod status;
+
+pub use plan::{BackoutPlan, DeploymentPlan, ReviewPlan, ReviewRequired, Strategy, Trigger};
+pub use spec::{
+    Because, Change, ChangeModel, Component, Hold, Image, Override, Planned, Release, ReleaseSpec, Source,
+    Target,
+};
+pub use state::{Class, State};
+pub use status::{
+    ArmedPlan, Backout, BackoutState, Check, CheckState, Colour, ComponentState, ComponentStatus, Decided,
+    DriftEvent, Entered, Forecast, Inconclusive, JobRun, PlanState, Promotion, Rag, ReleaseStatus,
+    ReviewState, ReviewStatus, STATE_VERSION,
+};

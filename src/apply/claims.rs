@@ -1,0 +1,131 @@
+//! Claims of target namespaces: Leases in the operator's own, each written with what was observed as precondition.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+
+use crate::api::UNSETTLED;
+use crate::apply::{Applier, Progress};
+use crate::cluster::requests::Requests;
+use crate::cluster::trouble::Trouble;
+use crate::decide::facts::{Claim, Holder, Observed};
+use crate::stored::claims;
+
+impl<C: Requests> Applier<'_, C> {
+    /// Takes the target namespace for `holder`, unless somebody has it.
+    pub(crate) async fn claim(
+        &self,
+        o: &Observed,
+        environment: &str,
+        namespace: &str,
+        holder: &Holder,
+    ) -> Result<Progress, Trouble> {
+        let lease = claims::write(namespace, holder, &o.release_path());
+        let name = lease.name_any();
+        match self.client.create_lease(self.home(), &lease).await {
+            Ok(written) => {
+                tracing::info!(
+                    environment,
+                    attempt = holder.attempt,
+                    step = "claim",
+                    namespace,
+                    "claimed"
+                );
+                self.remember_claim(&written);
+                Ok(Progress::Again)
+            }
+            // Ours from before a crash, or another's: whichever, the next pass reads it.
+            Err(Trouble::AlreadyExists) => self.refresh_claim(&name).await,
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// A claim that another one held is this Release's from now on.
+    pub(crate) async fn take_over(
+        &self,
+        o: &Observed,
+        environment: &str,
+        claim: &Claim,
+        holder: &Holder,
+    ) -> Result<Progress, Trouble> {
+        let lease = claims::write(&claim.namespace, holder, &o.release_path());
+        tracing::info!(
+            environment,
+            attempt = holder.attempt,
+            step = "take-over",
+            from = claim.release,
+            "claim taken over"
+        );
+        self.replace_lease(claim, lease).await
+    }
+
+    /// Whoever comes next finds on the claim that a decision is owed.
+    pub(crate) async fn mark_unsettled(&self, environment: &str, claim: &Claim) -> Result<Progress, Trouble> {
+        let Some(holder) = &claim.holder else {
+            return Ok(Progress::Later);
+        };
+        let mut lease = claims::write(&claim.namespace, holder, &claim.release);
+        lease
+            .annotations_mut()
+            .insert(UNSETTLED.to_owned(), "true".to_owned());
+        tracing::info!(
+            environment,
+            attempt = holder.attempt,
+            step = "unsettled",
+            "claim kept: a decision is owed"
+        );
+        self.replace_lease(claim, lease).await
+    }
+
+    async fn replace_lease(&self, claim: &Claim, mut lease: Lease) -> Result<Progress, Trouble> {
+        lease.metadata.resource_version = Some(claim.resource_version.clone());
+        lease.metadata.uid = Some(claim.uid.clone());
+        match self.client.replace_lease(self.home(), &claim.name, &lease).await {
+            Ok(written) => {
+                self.remember_claim(&written);
+                Ok(Progress::Again)
+            }
+            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Reads the Lease again, so that the next pass knows who has it.
+    async fn refresh_claim(&self, name: &str) -> Result<Progress, Trouble> {
+        match self.client.lease(self.home(), name).await? {
+            Some(lease) => self.remember_claim(&lease),
+            None => {
+                let uid = self
+                    .knowledge
+                    .index()
+                    .claims()
+                    .find(|c| c.name == name)
+                    .map(|c| c.uid.clone());
+                if let Some(uid) = uid {
+                    self.wrote(|index| index.remove_claim(name, &uid));
+                }
+            }
+        }
+        Ok(Progress::Again)
+    }
+
+    fn remember_claim(&self, lease: &Lease) {
+        if let Some(claim) = claims::read(lease) {
+            self.wrote(|index| index.put_claim(claim));
+        }
+    }
+
+    pub(crate) async fn release_claim(&self, claim: &Claim) -> Result<Progress, Trouble> {
+        match self
+            .client
+            .delete_lease(self.home(), &claim.name, &claim.uid, &claim.resource_version)
+            .await
+        {
+            Ok(()) => {
+                self.wrote(|index| index.remove_claim(&claim.name, &claim.uid));
+                Ok(Progress::Again)
+            }
+            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
+            Err(trouble) => Err(trouble),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One way to say what went wrong with a request, whichever library says it.
+
+use kube::core::Status;
+
+use crate::api::reasons;
+
+/// What went wrong with a request, as far as anybody has to tell it apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// 404.
+    #[error("not found")]
+    NotFound,
+    /// 409: a stale resourceVersion or uid.
+    #[error("{0}")]
+    Conflict(String),
+    /// 409 on a create.
+    #[error("already exists")]
+    AlreadyExists,
+    /// 403 of an authorizer, which RBAC is: the user lacks the right.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 403 of admission: a policy, a webhook or a quota says no to this very object, in its own words.
+    #[error("{0}")]
+    Denied(String),
+    /// 400 and 422: the object is not valid.
+    #[error("{0}")]
+    Invalid(String),
+    /// Everything that may pass: time-outs, 429, 5xx, a broken connection.
+    #[error("{0}")]
+    Passing(String),
+    /// The pass that sent requests panicked: of no request, and tried again like [`Self::Passing`].
+    #[error("the pass panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<kube::Error> for Trouble {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => status.into(),
+            other => Self::Passing(other.to_string()),
+        }
+    }
+}
+
+impl From<Box<Status>> for Trouble {
+    fn from(status: Box<Status>) -> Self {
+        let message = status.message.clone();
+        match status.code {
+            404 => Self::NotFound,
+            409 if status.reason == "AlreadyExists" => Self::AlreadyExists,
+            409 => Self::Conflict(message),
+            403 if !lacks_a_right(&message) => Self::Denied(message),
+            401 | 403 => Self::Forbidden(message),
+            400 | 422 | 413 | 415 => Self::Invalid(message),
+            _ => Self::Passing(message),
+        }
+    }
+}
+
+/// Whether a 403 is the authorizer's. The one sentence of the API server that is read, because its `Status` has the fact in no
+/// field: authorizers and admission plugins make it by the same `NewForbidden`, with code, `reason: Forbidden` and `details`
+/// (group, resource, name) alike; `details.causes` has something where a ValidatingAdmissionPolicy refused, and nothing where
+/// a quota or a webhook did. The authorizer's sentence has one form, `… is forbidden: User "…" cannot …`, where admission names
+/// a policy, a quota or a webhook first. Asking for the right instead would cost a request, and be answered by what holds
+/// then.
+fn lacks_a_right(message: &str) -> bool {
+    let said = match message.split_once("forbidden: ") {
+        Some((_, said)) => said,
+        None => message,
+    };
+    // A front proxy that answers by itself has no form at all.
+    let bare = message.is_empty() || message.eq_ignore_ascii_case("forbidden");
+    bare || said
+        .strip_prefix("User \"")
+        .is_some_and(|rest| rest.contains("\" cannot "))
+}
+
+/// What went wrong with `verb` of `target`: a reason of [`reasons`], and a sentence that quotes the API server.
+#[must_use]
+pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (&'static str, String) {
+    match trouble {
+        Trouble::Forbidden(why) => (
+            reasons::NOT_PERMITTED,
+            format!("the deployer may not {verb} {target}: {why}"),
+        ),
+        Trouble::Denied(why) | Trouble::Invalid(why) => (
+            reasons::PATCH_REFUSED,
+            format!("{why} (the answer to {verb} of {target})"),
+        ),
+        other => (
+            reasons::UNREADABLE,
+            format!("{verb} of {target} did not succeed: {other}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16, message: &str) -> Trouble {
+        let status = Status {
+            code,
+            message: message.to_owned(),
+            reason: "Forbidden".to_owned(),
+            ..Status::default()
+        };
+        Box::new(status).into()
+    }
+
+    #[test]
+    fn a_403_of_rbac_is_told_from_one_of_admission() {
+        for (message, rbac) in [
+            (
+                r#"deployments.apps "ledger" is forbidden: User "system:serviceaccount:a:d" cannot patch resource "deployments" in API group "apps" in the namespace "a""#,
+                true,
+            ),
+            (
+                r#"users "x" is forbidden: User "signalbox" cannot impersonate resource "users" in API group "" at the cluster scope: RBAC: clusterrole.rbac.authorization.k8s.io "x" not found"#,
+                true,
+            ),
+            (r#"forbidden: User "system:anonymous" cannot get path "/""#, true),
+            ("Forbidden", true),
+            ("", true),
+            (
+                r#"deployments.apps "ledger" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'freeze' denied request: change freeze: ask the platform team"#,
+                false,
+            ),
+            (
+                r#"configmaps "extra" is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=1, limited: count/configmaps=1"#,
+                false,
+            ),
+            (
+                r#"admission webhook "w.example.com" denied the request: User "bob" cannot do this"#,
+                false,
+            ),
+            (
+                r#"pods "a" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: is forbidden: User "x" cannot patch"#,
+                false,
+            ),
+        ] {
+            let trouble = answered(403, message);
+            assert_eq!(matches!(trouble, Trouble::Forbidden(_)), rbac, "{message}");
+            assert_eq!(matches!(trouble, Trouble::Denied(_)), !rbac, "{message}");
+        }
+        assert!(matches!(answered(422, "no"), Trouble::Invalid(_)));
+    }
+}

@@ -1,0 +1,193 @@
+//! Accepted, Ready, Reconciling and Stalled, so that pipelines and GitOps tools that know kstatus do not see failure in
+//! patience.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::environment::Require;
+use crate::api::release::{Promotion, State};
+use crate::api::{reasons, time};
+use crate::decide::accepted::Accepted;
+use crate::decide::facts::Observed;
+use crate::decide::holdings::inherits;
+use crate::decide::newer::newer_stands;
+use crate::domain::text::cut;
+
+/// Ready's reason is the worst environment's state: the lower, the worse. `None` for what is good.
+fn rank(state: State) -> Option<u8> {
+    match state {
+        State::Failed => Some(0),
+        State::AwaitingDecision => Some(1),
+        State::BackingOut => Some(2),
+        State::BackedOut => Some(3),
+        State::Deploying => Some(4),
+        State::Verifying => Some(5),
+        State::Observing => Some(6),
+        State::Queued => Some(7),
+        State::Waiting => Some(8),
+        State::Pending => Some(9),
+        State::Withdrawn => Some(10),
+        State::Superseded => Some(11),
+        State::Succeeded => None,
+    }
+}
+
+/// The four conditions; Ready is True once nothing more is to become of the Release: it has succeeded, or others have taken its
+/// place. `lastTransitionTime` moves only when status does.
+#[must_use]
+pub fn derive(
+    o: &Observed,
+    promotions: &[Promotion],
+    accepted: &Accepted,
+    was: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let generation = o.release.metadata.generation;
+    let write = |kind: &str, holds: bool, reason: &str, message: String| {
+        condition(was, kind, holds, reason, message, generation, now)
+    };
+    let accepted_reason = accepted
+        .problems
+        .first()
+        .map_or(reasons::ACCEPTED, |problem| problem.reason);
+    let accepted_message = if accepted.holds() {
+        "the manifest makes sense".to_owned()
+    } else {
+        accepted.message()
+    };
+
+    let passed = passed_by(o, promotions);
+    let is_passed = |p: &&Promotion| passed.contains(p.name.as_str());
+    let finished = promotions
+        .iter()
+        .all(|p| p.state == State::Succeeded || is_passed(&p))
+        && !promotions.is_empty();
+    let (ready_reason, ready_message) = ready(o, promotions, &passed, finished);
+    let working = promotions.iter().find(|p| p.state.acts());
+    let stuck = promotions.iter().find(|p| !is_passed(p) && p.state.is_stuck());
+    let (stalled, stalled_reason, stalled_message) = match (accepted.holds(), stuck) {
+        (false, _) => (true, accepted_reason, accepted.message()),
+        (true, Some(p)) => (true, p.state.as_str(), p.summary()),
+        (true, None) => (
+            false,
+            reasons::ACCEPTED,
+            "nothing stands in the way but time, people or work".to_owned(),
+        ),
+    };
+    vec![
+        write("Accepted", accepted.holds(), accepted_reason, accepted_message),
+        write("Ready", finished, ready_reason, ready_message),
+        write(
+            "Reconciling",
+            working.is_some(),
+            working.map_or("Idle", |p| p.state.as_str()),
+            working.map_or_else(
+                || "no target is being changed".to_owned(),
+                |p| format!("{} is under way", p.name),
+            ),
+        ),
+        write("Stalled", stalled, stalled_reason, stalled_message),
+    ]
+}
+
+/// Reason and message of Ready: the worst promotion's.
+fn ready<'a>(
+    o: &Observed,
+    promotions: &'a [Promotion],
+    passed: &BTreeSet<&str>,
+    finished: bool,
+) -> (&'a str, String) {
+    let is_passed = |p: &&Promotion| passed.contains(p.name.as_str());
+    // What nobody waits for any more is named only where nothing else is left, and by what ended it.
+    let named = |p: &&Promotion| {
+        if finished {
+            p.state != State::Pending
+        } else {
+            !is_passed(p)
+        }
+    };
+    let ranked = promotions
+        .iter()
+        .filter(named)
+        .filter_map(|p| Some((rank(p.state)?, p)));
+    let worst = ranked.min_by_key(|(rank, _)| *rank).map(|(_, p)| p);
+    match worst {
+        Some(p) if p.state == State::Waiting && o.release.held_from(&p.name).is_some() => {
+            (reasons::HELD, p.summary())
+        }
+        Some(p) if p.state == State::BackedOut && is_passed(&p) => (
+            p.state.as_str(),
+            format!("a newer version has Succeeded there since; {}", p.summary()),
+        ),
+        Some(p) => (p.state.as_str(), p.summary()),
+        None if finished => (reasons::SUCCEEDED, format!("succeeded in {}", names(promotions))),
+        None => (reasons::PENDING, String::new()),
+    }
+}
+
+/// The environments in which nothing more becomes of this Release, and nobody has to act: it was overtaken there or withdrawn,
+/// or it cannot get there any more. In promotion order, each looks at those before it.
+fn passed_by<'a>(o: &Observed, promotions: &'a [Promotion]) -> BTreeSet<&'a str> {
+    let mut passed = BTreeSet::new();
+    for p in promotions {
+        let over = match p.state {
+            State::BackedOut => newer_stands(o, &p.name).is_some(),
+            State::Pending if !inherits(p) => {
+                let from = o.environment(&p.name).and_then(|e| e.spec.promotes_from.as_ref());
+                from.is_some_and(|from| {
+                    let mut closed = from
+                        .environments
+                        .iter()
+                        .map(|name| passed.contains(name.as_str()));
+                    match from.require {
+                        Require::All => closed.any(|closed| closed),
+                        // It cannot come through one that it does not name, either.
+                        Require::Any => {
+                            let named = |name: &&String| promotions.iter().any(|p| p.name == **name);
+                            let mut ways = from.environments.iter().filter(named).peekable();
+                            ways.peek().is_some() && ways.all(|name| passed.contains(name.as_str()))
+                        }
+                    }
+                })
+            }
+            state => state.never_entered(),
+        };
+        if over {
+            passed.insert(p.name.as_str());
+        }
+    }
+    passed
+}
+
+fn names(promotions: &[Promotion]) -> String {
+    promotions
+        .iter()
+        .map(|p| p.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// One condition, with the time of its last change of status.
+#[must_use]
+pub fn condition(
+    was: &[Condition],
+    kind: &str,
+    holds: bool,
+    reason: &str,
+    message: String,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    let status = if holds { "True" } else { "False" };
+    let last = was.iter().find(|c| c.type_ == kind && c.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: cut(message),
+        observed_generation: generation,
+        last_transition_time: last.map_or_else(|| time(now), |c| c.last_transition_time.clone()),
+    }
+}

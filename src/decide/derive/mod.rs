@@ -1,0 +1,8 @@
+//! Status that follows from the promotions.
+
+pub mod backout_plan;
+pub mod conditions;
+pub mod environment;
+pub mod forecast;
+pub mod rag;
+pub mod review;

@@ -1,0 +1,93 @@
+//! What every state after entry looks at before it goes on.
+
+use jiff::Timestamp;
+
+use crate::api::release::{Entered, Promotion, State};
+use crate::api::{Action as Act, reasons};
+use crate::decide::ask::Ask;
+use crate::decide::facts::{NamespaceState, Observed, Place};
+use crate::decide::holdings::{self, own_claim};
+use crate::decide::moves::await_decision;
+use crate::decide::prestate::PreState;
+use crate::decide::step::Move;
+use crate::decide::{decisions, obeying, plan};
+
+/// Everything that one step after entry looks at.
+pub(crate) struct Entry<'a> {
+    pub(crate) entered: &'a Entered,
+    pub(crate) place: &'a Place,
+    pub(crate) pre_state: &'a PreState,
+}
+
+/// Its claim, its pre-state, each of its targets, and which of its Jobs run.
+pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
+    let name = p.backout.as_ref().map(|b| b.pre_state.clone());
+    let name = name.unwrap_or_default();
+    vec![
+        Ask::OwnClaim,
+        Ask::PreState { name },
+        Ask::Targets,
+        Ask::RunningJobs,
+    ]
+}
+
+/// What every state after entry needs; else the move that says what is missing.
+pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
+    let Some(entered) = &p.entered else {
+        let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
+        return Err(await_decision(p, reasons::CONFLICT, sentence, now));
+    };
+    let Some(place) = holdings::place(o, p) else {
+        return Err(Move::Rest(None));
+    };
+    // Status alone is no licence: anybody could have written it while the policy was unbound.
+    let pre_state = match holdings::own_pre_state(o, p, place) {
+        Ok(pre_state) => pre_state,
+        Err(none) => {
+            return Err(await_decision(
+                p,
+                reasons::PRE_STATE_MISSING,
+                &none.to_string(),
+                now,
+            ));
+        }
+    };
+    if own_claim(o, p, place).is_none() {
+        let sentence = holdings::claim_lost(o, place, &entered.target_namespace);
+        return Err(await_decision(p, reasons::CLAIM_LOST, &sentence, now));
+    }
+    let namespace = &entered.target_namespace;
+    if place.namespace != NamespaceState::Present {
+        let is = match place.namespace {
+            NamespaceState::Terminating => "is being deleted",
+            _ => "does not exist any more",
+        };
+        let sentence = format!(
+            "the target namespace {namespace} {is}, and what was released with it: put both back by hand, then decide Accept or Abandon"
+        );
+        return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
+    }
+    if place.pre_state_gone {
+        return Err(holdings::keep_again(p, pre_state));
+    }
+    let planned = |hash: &str| {
+        let (environment, namespace) = (p.name.as_str(), Some(namespace.as_str()));
+        o.plan_hash(environment, namespace, p.attempt) == hash
+            || plan::hash_without_source(&o.release, environment, namespace, p.attempt) == hash
+    };
+    if p.state == State::Deploying && !planned(&pre_state.plan_hash) {
+        let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
+        return Err(await_decision(p, reasons::CONFLICT, sentence, now));
+    }
+    Ok(Entry {
+        entered,
+        place,
+        pre_state,
+    })
+}
+
+/// A BackOut by an entitled person, from any state that can be backed out.
+pub(crate) fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
+    let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
+    decision.map(|decision| obeying::back_out(p, &decision, now))
+}

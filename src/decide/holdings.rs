@@ -1,0 +1,237 @@
+//! What a promotion holds besides its status: the claim of the target namespace and the pre-state.
+
+use crate::api;
+use crate::api::release::{Promotion, State};
+use crate::decide::facts::{Claim, Observed, Place};
+use crate::decide::newer::newer_stands;
+use crate::decide::prestate::PreState;
+use crate::decide::step::{Action, Move};
+use crate::decide::{plan, trust};
+
+/// Pre-states that nobody can restore any more, because this Release Succeeded in their environment.
+pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
+    let succeeded = |environment: &str| {
+        o.release
+            .promotion(environment)
+            .filter(|p| p.state == State::Succeeded)
+    };
+    o.pre_states
+        .iter()
+        .filter(|stored| {
+            succeeded(&stored.environment).is_some_and(|p| {
+                if stored.release_uid == o.uid() {
+                    return p.backout.as_ref().is_none_or(|b| b.pre_state != stored.name);
+                }
+                let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
+                overtaken(o, &p.name, namespace, &stored.release_uid)
+            })
+        })
+        .map(|stored| Action::DeletePreState {
+            name: stored.name.clone(),
+            uid: stored.uid.clone(),
+        })
+        .collect()
+}
+
+/// Bytes of the pre-states that go once `p`, which has not entered yet, has Succeeded in `namespace`: those of its own earlier attempts,
+/// and of older Releases.
+pub(crate) fn freed_by_success(o: &Observed, p: &Promotion, namespace: &str) -> u64 {
+    o.pre_states
+        .iter()
+        .filter(|stored| stored.environment == p.name && stored.namespace == o.namespace())
+        .filter(|stored| {
+            let uid = &stored.release_uid;
+            uid == o.uid() || overtaken(o, &p.name, Some(namespace), uid)
+        })
+        .map(|stored| stored.bytes)
+        .sum()
+}
+
+/// Whether the older Release `uid` is through with the very targets, in `namespace`, on which this one succeeds.
+pub(crate) fn overtaken(o: &Observed, environment: &str, namespace: Option<&str>, uid: &str) -> bool {
+    let older = o.siblings.iter().find(|s| s.metadata.uid.as_deref() == Some(uid));
+    let Some(theirs) = older.and_then(|s| s.promotion(environment)) else {
+        return false;
+    };
+    let entered = theirs.entered.as_ref();
+    theirs.state.is_over() && entered.map(|e| e.target_namespace.as_str()) == namespace
+}
+
+/// Claims and pre-states of environments that were taken off the list before they were entered.
+pub(crate) fn strays(o: &Observed) -> Vec<Action> {
+    let listed = |environment: &str| {
+        o.release.promotion(environment).is_some()
+            || o.release.spec.environments.iter().any(|e| e == environment)
+    };
+    let claims = o.own_claims.iter().filter_map(|claim| {
+        let environment = &claim.holder.as_ref()?.environment;
+        (!listed(environment)).then(|| Action::ReleaseClaim {
+            environment: environment.clone(),
+            claim: claim.clone(),
+        })
+    });
+    let unused = o
+        .pre_states
+        .iter()
+        .filter(|s| s.release_uid == o.uid() && !listed(&s.environment));
+    let pre_states = unused.map(|s| Action::DeletePreState {
+        name: s.name.clone(),
+        uid: s.uid.clone(),
+    });
+    pre_states.chain(claims).collect()
+}
+
+pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
+    o.places.get(&p.name)
+}
+
+/// The claim, where this attempt of this promotion holds it.
+pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Option<&'a Claim> {
+    let mine = o.holder(&p.name, p.attempt);
+    place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
+}
+
+/// Nothing can be restored, and so nothing is changed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the pre-state {name} in {home} is missing or not that of this attempt: without it nothing can be restored, so that nothing is \
+     changed; put the targets right by hand, then decide Accept or Abandon"
+)]
+pub(crate) struct NoPreState {
+    name: String,
+    home: String,
+}
+
+/// What was kept for this promotion before it entered.
+///
+/// # Errors
+/// [`NoPreState`] where it is missing, or another attempt's.
+pub(crate) fn own_pre_state<'a>(
+    o: &Observed,
+    p: &Promotion,
+    place: &'a Place,
+) -> Result<&'a PreState, NoPreState> {
+    let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+    let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
+    let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
+    // A Retry that never entered is backed out with what the attempt before it kept.
+    let ours = kept.filter(|c| {
+        c.release_uid == o.uid()
+            && c.environment == p.name
+            && c.attempt <= p.attempt
+            && Some(c.namespace.as_str()) == namespace
+    });
+    ours.ok_or_else(|| NoPreState {
+        name,
+        home: o.settings.operator_namespace.clone(),
+    })
+}
+
+/// A pre-state that somebody has deleted is kept again as it was read.
+pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
+    Move::Do(vec![Action::Capture {
+        environment: p.name.clone(),
+        name: plan::pre_state_name(&pre_state.release_uid, &p.name, pre_state.attempt),
+        pre_state: Box::new(pre_state.clone()),
+    }])
+}
+
+/// Why nothing is done without the claim, and what to do.
+pub(crate) fn claim_lost(o: &Observed, place: &Place, namespace: &str) -> String {
+    match &place.claim {
+        Some(other) => format!(
+            "the claim of {namespace} is held by {}: nothing is changed meanwhile; decide BackOut, Accept or Abandon",
+            other.release
+        ),
+        None => format!(
+            "the claim {} of {namespace} in {} is gone: somebody deleted it, or wrote this status; nothing is changed \
+             until somebody decides BackOut, Accept or Abandon",
+            plan::claim_name(namespace),
+            o.settings.operator_namespace
+        ),
+    }
+}
+
+/// A claim that was deleted by hand is put back while people decide, so that nobody enters meanwhile; only where what
+/// was kept for this attempt proves that it has entered.
+pub(crate) fn reclaim(o: &Observed, p: &Promotion) -> Option<Move> {
+    let entered = p.entered.as_ref()?;
+    place(o, p).filter(|place| place.claim.is_none())?;
+    let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
+    let kept = |s: &super::facts::StoredPreState| s.name == name && s.release_uid == o.uid();
+    o.pre_states.iter().any(kept).then(|| {
+        Move::Do(vec![Action::Claim {
+            environment: p.name.clone(),
+            namespace: entered.target_namespace.clone(),
+            holder: o.holder(&p.name, p.attempt),
+        }])
+    })
+}
+
+/// Why the success of `upstream` does not count, a sentence. Status alone proves nothing: of a promotion that has
+/// entered a pre-state is kept, until a newer release succeeds there, and an Accept stays as a Decision.
+#[must_use]
+pub fn unproved(o: &Observed, upstream: &str) -> Option<String> {
+    let p = o.release.promotion(upstream)?;
+    let name = plan::pre_state_name(o.uid(), upstream, p.attempt);
+    let kept = o
+        .pre_states
+        .iter()
+        .any(|s| s.name == name && s.release_uid == o.uid());
+    let accepted = p.decided.as_ref().is_some_and(|decided| {
+        o.decisions.iter().any(|d| {
+            d.metadata.uid.as_ref() == Some(&decided.uid)
+                && d.spec.environment == upstream
+                && d.spec.action == api::Action::Accept
+                && trust::distrust(o, d).is_none()
+        })
+    });
+    (!kept && !accepted && newer_stands(o, upstream).is_none()).then(|| {
+        format!(
+            "status says that {upstream} Succeeded, but its pre-state {name} in {} is gone and nothing else proves it: \
+             somebody may have written this status; create a Release of a new version",
+            o.settings.operator_namespace
+        )
+    })
+}
+
+/// Whether this is a Retry that has not entered: what the attempt before it has left still stands on targets.
+pub(crate) fn inherits(p: &Promotion) -> bool {
+    p.state.before_entry() && p.backout.is_some()
+}
+
+/// Whatever this promotion still holds is given back: nothing of it stands on a target.
+pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
+    let mut actions = Vec::new();
+    if inherits(p) {
+        // The claim stays, so that nothing is built on sand, and so does what the failed attempt had captured.
+        return Move::Rest(None);
+    }
+    if !p.state.ended_whole() {
+        let unused = o
+            .pre_states
+            .iter()
+            .filter(|s| s.release_uid == o.uid() && s.environment == p.name);
+        actions.extend(unused.map(|s| Action::DeletePreState {
+            name: s.name.clone(),
+            uid: s.uid.clone(),
+        }));
+    }
+    actions.extend(release_claims(o, p));
+    if actions.is_empty() {
+        Move::Rest(None)
+    } else {
+        Move::Do(actions)
+    }
+}
+
+pub(crate) fn release_claims(o: &Observed, p: &Promotion) -> Vec<Action> {
+    o.own_claims
+        .iter()
+        .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == p.name))
+        .map(|c| Action::ReleaseClaim {
+            environment: p.name.clone(),
+            claim: c.clone(),
+        })
+        .collect()
+}

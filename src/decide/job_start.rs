@@ -1,0 +1,158 @@
+//! A Job to be made from its template, and whether one that is found is it.
+
+use serde_json::{Map, Value, json};
+
+use crate::decide::facts::Observed;
+use crate::decide::owned;
+use crate::domain::digest;
+
+/// A finished Job is kept for a day where its template does not say otherwise.
+pub(crate) const KEPT_SECONDS: i64 = 24 * 3600;
+
+/// What the API server and its Job controller put on the pods of each Job, by its name and uid.
+pub(crate) const OF_ONE_JOB: [&str; 4] = [
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
+
+/// A Job to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    pub environment: String,
+    pub namespace: String,
+    pub attempt: i64,
+    /// The gate, or `verification/` and the item.
+    pub check: String,
+    pub name: String,
+    /// The CronJob.
+    pub template: String,
+    pub timeout_seconds: i64,
+}
+
+impl Start {
+    /// The Job as it is sent.
+    #[must_use]
+    pub fn job(&self, o: &Observed, cron_job: &Value) -> Value {
+        let template = cron_job
+            .pointer("/spec/jobTemplate")
+            .cloned()
+            .unwrap_or_else(|| json!({}));
+        let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
+        if let Some(spec) = spec.as_object_mut() {
+            // A template that removes its Jobs sooner would have them run again before their verdict is written down.
+            let kept = spec
+                .get("ttlSecondsAfterFinished")
+                .and_then(Value::as_i64)
+                .unwrap_or(0);
+            spec.insert(
+                "ttlSecondsAfterFinished".to_owned(),
+                json!(kept.max(KEPT_SECONDS)),
+            );
+            // The smaller of both: a Job whose time is up for us must not go on by itself.
+            let own = spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
+            let deadline = own.map_or(self.timeout_seconds, |own| own.min(self.timeout_seconds));
+            spec.insert("activeDeadlineSeconds".to_owned(), json!(deadline));
+        }
+        let copied = |field: &str| {
+            template
+                .pointer(&format!("/metadata/{field}"))
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let (mut labels, annotations): (Map<_, _>, Map<_, _>) = (copied("labels"), copied("annotations"));
+        for (key, value) in self.labels(o) {
+            labels.insert(key, value);
+        }
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": { "name": self.name, "namespace": self.namespace, "labels": labels, "annotations": annotations },
+            "spec": spec,
+        })
+    }
+
+    fn labels(&self, o: &Observed) -> impl Iterator<Item = (String, Value)> + use<> {
+        let check = self.check.trim_start_matches("verification/");
+        let labels = owned::labels(o, &self.environment, self.attempt, check);
+        labels.into_iter().map(|(key, value)| (key, value.into()))
+    }
+
+    /// What tells that the Job `found` is not the one that would be made. `made` is what the API server makes of such a
+    /// Job of another name.
+    #[must_use]
+    pub fn forgery(&self, o: &Observed, found: &Value, made: &Value) -> Option<Forgery> {
+        let label = |(key, value): (String, Value)| found["metadata"]["labels"].get(&key) == Some(&value);
+        if !self.labels(o).all(label) {
+            return Some(Forgery {
+                why: "its labels are not those that Signalbox gives",
+                may_be_ours: false,
+            });
+        }
+        // Both are the API server's own times.
+        let created = found["metadata"]["creationTimestamp"]
+            .as_str()
+            .and_then(|t| t.parse().ok());
+        let release = o.release.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        if created
+            .zip(release)
+            .is_some_and(|(job, release): (jiff::Timestamp, _)| job < release)
+        {
+            return Some(Forgery {
+                why: "it is older than the Release",
+                may_be_ours: false,
+            });
+        }
+        (of_any_job(found) != of_any_job(made)).then_some(Forgery {
+            why: "its spec is not what its template makes it",
+            may_be_ours: true,
+        })
+    }
+}
+
+/// Why a Job does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgery {
+    /// What differs, a clause.
+    pub why: &'static str,
+    /// Only its spec differs: a template that was edited since, or a webhook, makes one of ours look so.
+    pub may_be_ours: bool,
+}
+
+/// The spec of a Job without what names this very Job.
+pub(crate) fn of_any_job(job: &Value) -> Value {
+    let mut spec = job["spec"].clone();
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("selector");
+    }
+    if let Some(metadata) = spec
+        .pointer_mut("/template/metadata")
+        .and_then(Value::as_object_mut)
+    {
+        metadata.remove("creationTimestamp");
+        if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+            labels.retain(|key, _| !OF_ONE_JOB.contains(&key.as_str()));
+        }
+        metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
+    }
+    let empty = spec
+        .pointer("/template/metadata")
+        .and_then(Value::as_object)
+        .is_none_or(Map::is_empty);
+    if let Some(template) = spec
+        .get_mut("template")
+        .and_then(Value::as_object_mut)
+        .filter(|_| empty)
+    {
+        template.remove("metadata");
+    }
+    spec
+}
+
+/// Digest of what a Job is made from.
+#[must_use]
+pub fn template_digest(cron_job: &Value) -> String {
+    let template = digest::canonical(&cron_job["spec"]["jobTemplate"]);
+    format!("sha256:{}", digest::hex(&template, 64))
+}

@@ -1,0 +1,219 @@
+//! The Jobs of gates and verification: what they are called and made of, and which of them count. Those whose verdict nobody waits
+//! for any more are stopped: one that runs on beside what was put back may write to it.
+
+use std::collections::BTreeSet;
+
+use crate::api::reasons;
+use crate::api::release::{Check, JobRun, Promotion, State};
+use crate::decide::facts::{JobState, Observed, OwnJob, Place};
+use crate::decide::step::Action;
+use crate::decide::{holdings, plan};
+use crate::domain::digest;
+
+/// What a Job has said for good.
+pub const VERDICTS: [&str; 3] = [
+    reasons::JOB_SUCCEEDED,
+    reasons::JOB_FAILED,
+    reasons::JOB_TIMED_OUT,
+];
+
+/// Jobs that stand on status.
+const MOST_RUNS: usize = 64;
+
+/// Forged ones that each of them names.
+const MOST_FORGED: usize = 4;
+
+/// What stands on status of the Job of `check`, for the plan as it is.
+#[must_use]
+pub fn run<'a>(p: &'a Promotion, check: &str) -> Option<&'a JobRun> {
+    p.jobs.iter().find(|run| run.check == check && is_of_plan(p, run))
+}
+
+fn is_of_plan(p: &Promotion, run: &JobRun) -> bool {
+    run.plan == plan_of(p)
+}
+
+fn plan_of(p: &Promotion) -> String {
+    digest::hex(&p.plan_hash, 16)
+}
+
+/// A Job that is to be made, under a name that nobody knows yet.
+pub(crate) fn named(o: &Observed, p: &Promotion, check: &str, template: &str) -> JobRun {
+    JobRun {
+        name: plan::job_name(&o.seed, o.uid(), &p.name, p.attempt, check, &p.plan_hash),
+        check: check.to_owned(),
+        template: template.to_owned(),
+        plan: plan_of(p),
+        uid: None,
+        template_digest: None,
+        forged: vec![],
+    }
+}
+
+/// The one to be made in its place, because somebody else made one of that name.
+pub(crate) fn another(o: &Observed, p: &Promotion, run: &JobRun, uid: &str, why: &str) -> JobRun {
+    let seed = format!("{}/{uid}", o.seed);
+    let mut forged = run.forged.clone();
+    forged.push(format!("{}: {why}", run.name));
+    forged.drain(..forged.len().saturating_sub(MOST_FORGED));
+    JobRun {
+        name: plan::job_name(&seed, o.uid(), &p.name, p.attempt, &run.check, &p.plan_hash),
+        uid: None,
+        template_digest: None,
+        forged,
+        ..run.clone()
+    }
+}
+
+/// `run` with which Job it has become.
+pub(crate) fn made(run: &JobRun, own: &OwnJob) -> JobRun {
+    let same = run.uid.as_ref() == Some(&own.uid);
+    JobRun {
+        uid: Some(own.uid.clone()),
+        template_digest: own
+            .template_digest
+            .clone()
+            .or_else(|| run.template_digest.clone().filter(|_| same)),
+        ..run.clone()
+    }
+}
+
+/// Writes it down. What was for another plan stays while it runs, so that it is stopped; so does one of this check that is given up
+/// for `run`, for no plan. What somebody else made is left alone.
+pub(crate) fn record(p: &mut Promotion, place: &Place, run: JobRun) {
+    let plan = plan_of(p);
+    let runs = |run: &JobRun| place.jobs_running.iter().any(|job| job.name == run.name);
+    p.jobs
+        .retain(|known| known.check != run.check || known.plan != plan && runs(known));
+    let others = |uid: &str| match place.jobs.get(&run.check) {
+        Some(JobState::Forged {
+            uid: forged,
+            may_be_ours,
+            ..
+        }) => forged == uid && !may_be_ours,
+        _ => false,
+    };
+    let mut added: Vec<JobRun> = place
+        .jobs_running
+        .iter()
+        .filter(|job| job.check == run.check && job.name != run.name && !others(&job.uid))
+        .filter(|job| p.jobs.iter().all(|known| known.name != job.name))
+        .map(|job| JobRun {
+            name: job.name.clone(),
+            plan: String::new(),
+            uid: Some(job.uid.clone()),
+            template_digest: None,
+            forged: vec![],
+            ..run.clone()
+        })
+        .collect();
+    added.push(run);
+    for run in added {
+        if p.jobs.len() >= MOST_RUNS
+            && let Some(old) = p.jobs.iter().position(|known| known.plan != plan)
+        {
+            p.jobs.remove(old);
+        }
+        p.jobs.push(run);
+    }
+}
+
+/// What ran for another plan is over and gone.
+pub(crate) fn forget_others(p: &mut Promotion) {
+    let plan = plan_of(p);
+    p.jobs.retain(|run| run.plan == plan);
+}
+
+/// Said where the template that ran is not the one of that name that ran upstream, a clause. It is told and holds nothing: a template
+/// names hosts and versions of its namespace and lawfully differs, and a mended one must not need a new version of the product.
+pub(crate) fn differs_from_upstream(o: &Observed, p: &Promotion, run: &JobRun) -> Option<String> {
+    let here = run.template_digest.as_deref()?;
+    let there = |name: &str| {
+        let ran = o.release.promotion(name)?.jobs.iter();
+        ran.filter(|other| other.template == run.template)
+            .filter_map(|other| other.template_digest.as_deref())
+            .find(|digest| *digest != here)
+    };
+    let upstream = upstream_of(o, &p.name);
+    let (name, there) = upstream.iter().find_map(|name| Some((name, there(name)?)))?;
+    Some(format!(
+        "template {} is not the one that ran in {name} ({} there, {} here)",
+        run.template,
+        short(there),
+        short(here)
+    ))
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(.."sha256:".len() + 12).unwrap_or(digest)
+}
+
+/// Everything that `environment` promotes from, the nearest first.
+fn upstream_of(o: &Observed, environment: &str) -> Vec<String> {
+    let (mut seen, mut ordered) = (BTreeSet::from([environment.to_owned()]), vec![]);
+    let mut next = vec![environment.to_owned()];
+    while !next.is_empty() {
+        let from = next
+            .iter()
+            .filter_map(|name| o.environment(name)?.spec.promotes_from.as_ref());
+        let names: Vec<String> = from.flat_map(|from| from.environments.iter().cloned()).collect();
+        next = names
+            .into_iter()
+            .filter(|name| seen.insert(name.clone()))
+            .collect();
+        ordered.extend(next.iter().cloned());
+    }
+    ordered
+}
+
+/// Whether a check holds what a Job of this plan has said, or that it runs: that stands until the plan changes.
+pub(crate) fn is_said(check: &Check) -> bool {
+    reasons::is_of_job(&check.reason) && check.reason != reasons::JOB_PENDING
+}
+
+/// What has to be stopped before anything is put back.
+pub(crate) fn stop_first(o: &Observed, p: &Promotion, place: &Place) -> Option<Vec<Action>> {
+    let actions = stop(o, p, place);
+    (!actions.is_empty()).then_some(actions)
+}
+
+/// Jobs of all promotions that nobody waits for. A backout stops its own before it begins.
+pub(crate) fn unwanted(o: &Observed) -> Vec<Action> {
+    let promotions = o.release.status.iter().flat_map(|s| &s.environments);
+    let stopped = promotions
+        .filter(|p| p.state != State::BackingOut)
+        .filter_map(|p| Some(stop(o, p, holdings::place(o, p)?)));
+    stopped.flatten().collect()
+}
+
+fn stop(o: &Observed, p: &Promotion, place: &Place) -> Vec<Action> {
+    let namespace = match (&p.entered, o.environment(&p.name)) {
+        (Some(entered), _) => entered.target_namespace.clone(),
+        (None, Some(environment)) => environment.spec.target_namespace(o.namespace()),
+        (None, None) => return vec![],
+    };
+    let unwanted = place
+        .jobs_running
+        .iter()
+        .filter(|job| job.other_plan || !waited_for(p, &job.check));
+    unwanted
+        .map(|job| Action::StopJob {
+            environment: p.name.clone(),
+            namespace: namespace.clone(),
+            attempt: p.attempt,
+            name: job.name.clone(),
+            uid: job.uid.clone(),
+        })
+        .collect()
+}
+
+/// Whether the verdict of this check still decides anything.
+fn waited_for(p: &Promotion, check: &str) -> bool {
+    match check.strip_prefix("verification/") {
+        Some(item) => p.state == State::Verifying && !p.verification.iter().any(|c| c.name == item),
+        None => {
+            let mut checks = p.checks.iter();
+            p.state.before_entry() && !checks.any(|c| c.name == check && c.reason == reasons::JOB_TIMED_OUT)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Newer versions of the same product and line that have Succeeded.
+
+use std::sync::Arc;
+
+use crate::api::Release;
+use crate::api::release::State;
+use crate::decide::facts::{Observed, Remembered};
+use crate::domain::version::Version;
+
+/// A newer version of the same product and line that Succeeded in `environment`.
+#[must_use]
+pub fn newer_succeeded<'a>(o: &'a Observed, environment: &str) -> Option<&'a Arc<Release>> {
+    let ours: Version = o.release.spec.version.parse().ok()?;
+    o.siblings.iter().find(|other| {
+        other
+            .promotion(environment)
+            .is_some_and(|p| p.state == State::Succeeded)
+            && other.spec.version.parse::<Version>().is_ok_and(|v| v > ours)
+    })
+}
+
+/// What has Succeeded in `environment` and is newer than this Release.
+pub enum Newer<'a> {
+    Release(&'a Release),
+    /// Its Release is gone.
+    Remembered(&'a Remembered),
+}
+
+/// The newer version that Succeeded in `environment`, of a Release that is there or of one that is gone.
+#[must_use]
+pub fn newer_stands<'a>(o: &'a Observed, environment: &str) -> Option<Newer<'a>> {
+    if let Some(newer) = newer_succeeded(o, environment) {
+        return Some(Newer::Release(newer));
+    }
+    let ours: Version = o.release.spec.version.parse().ok()?;
+    let mut remembered = o.remembered.iter().filter(|r| r.environment == environment);
+    let newer = remembered.find(|r| r.version.parse::<Version>().is_ok_and(|v| v > ours))?;
+    Some(Newer::Remembered(newer))
+}
+
+impl Newer<'_> {
+    #[must_use]
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Release(release) => &release.spec.version,
+            Self::Remembered(remembered) => &remembered.version,
+        }
+    }
+
+    /// How that is known, and what can be done, a clause that begins with punctuation or is empty.
+    #[must_use]
+    pub fn known_by(&self, o: &Observed) -> String {
+        let Self::Remembered(remembered) = self else {
+            return String::new();
+        };
+        format!(
+            ", of Release {}, which is gone; ControllerRevision {} in {} remembers it: delete that object if nothing of it is \
+             to stay",
+            remembered.release, remembered.name, o.settings.operator_namespace
+        )
+    }
+
+    /// What to say to those who took `ours` for the newer version, a clause that begins with punctuation or is empty.
+    #[must_use]
+    pub fn misread(&self, ours: &str) -> String {
+        let versions = (ours.parse::<Version>(), self.version().parse::<Version>());
+        match versions {
+            (Ok(ours), Ok(newer)) => ours
+                .misread_as_newer_than(&newer)
+                .map_or(String::new(), |said| format!("; {said}")),
+            _ => String::new(),
+        }
+    }
+}

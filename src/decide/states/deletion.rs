@@ -1,0 +1,97 @@
+//! A Release that is being deleted: nothing new starts, what is under way is abandoned or backed out first, then it
+//! lets go. What was promoted stays.
+
+use jiff::Timestamp;
+
+use crate::api::release::{BackoutState, Class, Promotion, State};
+use crate::api::{ON_DELETE, reasons, time};
+use crate::decide::facts::{Observed, Remembered};
+use crate::decide::holdings::give_back;
+use crate::decide::moves::{moved, to, to_backing_out};
+use crate::decide::newer::newer_stands;
+use crate::decide::plan;
+use crate::decide::states::{backout, ended};
+use crate::decide::step::{Action, Move, announce};
+use crate::domain::version::Version;
+
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    match p.state.class() {
+        Class::Deploying | Class::Deployed | Class::AwaitingDecision => {
+            if backs_out(o) && p.backout.as_ref().is_some_and(|b| b.state == BackoutState::Armed) {
+                return to_backing_out(p, "Deletion", None, "the Release is being deleted", now);
+            }
+            let mut next = moved(p, State::Failed, now);
+            next.message =
+                Some("abandoned because the Release was deleted; the target is Unsettled".to_owned());
+            next.finished_at = Some(time(now));
+            to(
+                next,
+                announce(
+                    &p.name,
+                    reasons::FAILED,
+                    "abandoned because the Release was deleted",
+                ),
+            )
+        }
+        // Half restored is the worst of all: it goes on to its end, which maxDuration bounds.
+        Class::BackingOut => backout::step(o, p, now),
+        Class::Failed => ended::leave_unsettled(o, p),
+        Class::BeforeEntry | Class::Succeeded | Class::BackedOut | Class::NeverEntered => give_back(o, p),
+    }
+}
+
+fn backs_out(o: &Observed) -> bool {
+    let annotations = o.release.metadata.annotations.as_ref();
+    annotations
+        .and_then(|a| a.get(ON_DELETE))
+        .is_some_and(|v| v == "BackOut")
+}
+
+/// Nothing is under way any more: pre-states go, then the Release.
+pub(crate) fn let_go(o: &Observed) -> Vec<Action> {
+    let promotions = o.release.status.iter().flat_map(|s| &s.environments);
+    if promotions.into_iter().any(|p| p.state.under_way()) {
+        return vec![];
+    }
+    let mut actions = remember(o);
+    let own = o.pre_states.iter().filter(|s| s.release_uid == o.uid());
+    actions.extend(own.map(|s| Action::DeletePreState {
+        name: s.name.clone(),
+        uid: s.uid.clone(),
+    }));
+    actions.push(Action::RemoveFinalizer);
+    actions
+}
+
+/// The newest version that Succeeded outlives its Release: one that is created again, from a backup or from Git, knows nothing
+/// of the others. Where a newer one is still there, it says so itself.
+fn remember(o: &Observed) -> Vec<Action> {
+    let spec = &o.release.spec;
+    let Ok(ours) = spec.version.parse::<Version>() else {
+        return vec![];
+    };
+    let promotions = o.release.status.iter().flat_map(|s| &s.environments);
+    let newest = promotions.filter(|p| p.state == State::Succeeded && newer_stands(o, &p.name).is_none());
+    let mut actions = Vec::new();
+    for p in newest {
+        let known = o.remembered.iter().find(|r| r.environment == p.name);
+        if known.is_some_and(|r| r.version.parse::<Version>().is_ok_and(|v| v >= ours)) {
+            continue;
+        }
+        actions.extend(known.map(|older| Action::DeletePreState {
+            name: older.name.clone(),
+            uid: older.uid.clone(),
+        }));
+        actions.push(Action::Remember(Box::new(Remembered {
+            name: plan::remembered_name(o.namespace(), &spec.product, &spec.line, &p.name),
+            uid: String::new(),
+            namespace: o.namespace().to_owned(),
+            product: spec.product.clone(),
+            line: spec.line.clone(),
+            environment: p.name.clone(),
+            version: spec.version.clone(),
+            release: o.name().to_owned(),
+        })));
+    }
+    actions
+}

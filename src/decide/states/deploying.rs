@@ -1,0 +1,590 @@
+//! Deploying: targets are changed in order and become ready.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::api::release::{Component, ComponentState, Promotion, State};
+use crate::api::{reasons, time};
+use crate::decide::entry::{Entry, after_entry, backout_asked};
+use crate::decide::facts::{Live, LiveComponent, Observed};
+use crate::decide::moves::{await_decision, fail, inconclusive, moved, to};
+use crate::decide::owned::{is_ours, labels};
+use crate::decide::prestate::Captured;
+use crate::decide::standing::{Standing, is_stale, last_written, put_back_by, standing};
+use crate::decide::states::verifying;
+use crate::decide::step::{Action, Change, Move};
+use crate::decide::telling::{self, Says};
+use crate::decide::{health, jobs};
+use crate::domain::readiness::{self, Readiness};
+use crate::domain::text::cut;
+use crate::domain::time::{earliest, whole_second_after};
+use crate::domain::{patches, paths};
+
+/// How long a component that is ready waits for others to be latched with it, by one write.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
+
+/// A controller has looked at a new object by then.
+const SEEN_BY_CONTROLLER: SignedDuration = SignedDuration::from_secs(6);
+
+pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    if let Some(asked) = backout_asked(o, p, now) {
+        return asked;
+    }
+    match after_entry(o, p, now) {
+        Ok(entry) => Deploy { o, p, entry, now }.step(),
+        Err(other) => other,
+    }
+}
+
+struct Deploy<'a> {
+    o: &'a Observed,
+    p: &'a Promotion,
+    entry: Entry<'a>,
+    now: Timestamp,
+}
+
+/// What one component needs.
+enum Need {
+    Nothing,
+    /// Ready, not yet latched: by when it is.
+    Latch(Timestamp),
+    /// It was Ready and is not any more: that it was is written down at once, so that it is not asked for again.
+    LatchNow,
+    Wait(Option<Timestamp>),
+    /// And what went wrong when it was last tried.
+    Act(Box<Action>, Option<(&'static str, String)>),
+    Trouble(&'static str, String, Timestamp),
+    Move(Move),
+}
+
+impl Need {
+    fn is_ready(&self) -> bool {
+        matches!(self, Self::Latch(_) | Self::LatchNow)
+    }
+}
+
+impl Deploy<'_> {
+    fn step(&self) -> Move {
+        let components = &self.o.release.spec.components;
+        let needs: Vec<(&Component, Need)> = components.iter().map(|c| (c, self.need(c))).collect();
+        let ready = needs.iter().filter(|(_, need)| need.is_ready());
+        let ready: Vec<&str> = ready.map(|(component, _)| component.name.as_str()).collect();
+        let (mut actions, mut until, mut trouble) = (Vec::new(), None, None);
+        let (mut all_ready, mut at_once, mut due) = (true, false, None);
+        let mut said = Vec::new();
+        for (component, need) in needs {
+            said.extend(self.says(component, &need));
+            match need {
+                Need::Nothing => {}
+                Need::Latch(by) => due = earliest(due, Some(by)),
+                Need::LatchNow => at_once = true,
+                Need::Wait(edge) => {
+                    all_ready = false;
+                    until = earliest(until, edge);
+                }
+                Need::Act(action, before) => {
+                    all_ready = false;
+                    // A try that is due is not a success: only that clears what is persisted.
+                    if let Some(before) = before {
+                        trouble.get_or_insert(before);
+                    }
+                    actions.push(*action);
+                }
+                Need::Trouble(reason, message, again_at) => {
+                    all_ready = false;
+                    until = earliest(until, Some(again_at));
+                    trouble.get_or_insert((reason, message));
+                }
+                Need::Move(other) => return self.with_latches(other, &ready),
+            }
+        }
+        if all_ready && !at_once {
+            return self.deployed();
+        }
+        let (other, edge) = inconclusive(
+            self.o,
+            self.p,
+            trouble.as_ref().map(|(r, m)| (*r, m.as_str())),
+            self.now,
+        );
+        if let Some(other) = other {
+            return self.with_latches(other, &ready);
+        }
+        if at_once || due.is_some_and(|due| self.now >= due) {
+            return to(self.latch(self.p.clone(), &ready), vec![]);
+        }
+        if !actions.is_empty() {
+            return Move::Do(actions);
+        }
+        let (told, again) = telling::tell(self.p, said, self.now);
+        match told {
+            // What is Ready meanwhile is latched with it.
+            Some(told) => to(self.latch(told, &ready), vec![]),
+            None => Move::Rest([edge, again, due].into_iter().fold(until, earliest)),
+        }
+    }
+
+    /// By when a component that is ready is latched: at once where another one waits for it, else once those that get ready
+    /// with it have had their time.
+    fn latched_by(&self, live: &LiveComponent) -> Timestamp {
+        let became = live.became_ready.filter(|_| !self.somebody_waits_for(&live.name));
+        became.map_or(self.now, |became| whole_second_after(became.at + TOGETHER))
+    }
+
+    /// The same move, which says also what is ready by now: once Deploying is left nobody latches it any more.
+    fn with_latches(&self, other: Move, ready: &[&str]) -> Move {
+        match other {
+            Move::To(next, announcements) if !next.state.before_entry() => {
+                to(self.latch(*next, ready), announcements)
+            }
+            other => other,
+        }
+    }
+
+    /// What a component says of itself, where there is something to say.
+    fn says<'c>(&self, component: &'c Component, need: &Need) -> Option<Says<'c>> {
+        let name = component.name.as_str();
+        let live = self.entry.place.components.iter().find(|c| c.name == *name)?;
+        let captured = self.entry.pre_state.component(name)?;
+        let status = self.p.components.iter().find(|c| c.name == name)?;
+        if status.state == ComponentState::Ready {
+            return Some(health::health_says(self.o, self.p, name, live, self.now));
+        }
+        match (need, &live.object) {
+            // Latched with the next write, which is not far where it has said something that is over.
+            (need, _) if need.is_ready() && status.message.is_some() => {
+                Some(Says::well(name, ComponentState::Ready))
+            }
+            (Need::Wait(_), _) if self.blocked_by(component).is_some() => Some(Says {
+                component: name,
+                state: ComponentState::Pending,
+                message: self
+                    .blocked_by(component)
+                    .map(|after| format!("waits until {after} is Ready")),
+                since: self.p.started_at.as_ref().map_or(self.now, |t| t.0),
+                look_again: false,
+            }),
+            (Need::Wait(_), Live::Present(object)) if !is_stale(live) => {
+                match readiness::judge_release(object, &live.pods, live.floor, &captured.was) {
+                    Readiness::Ready => None,
+                    Readiness::Progressing { message, .. } | Readiness::Failed { message, .. } => {
+                        Some(Says {
+                            component: name,
+                            state: ComponentState::Progressing,
+                            message: Some(readiness::with_pods(&message, object, &live.pods)),
+                            since: self.began(component, object),
+                            look_again: telling::unnoticed(live),
+                        })
+                    }
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// What has to be Ready before it is this component's turn.
+    fn blocked_by<'c>(&self, component: &'c Component) -> Option<&'c str> {
+        let mut awaited = component.after.iter().map(String::as_str);
+        awaited.find(|after| self.state_of(after) != Some(ComponentState::Ready))
+    }
+
+    /// `p` as failed because of one component.
+    fn failed_by(&self, name: &str, message: &str) -> Promotion {
+        let mut p = self.p.clone();
+        telling::set(
+            &mut p,
+            name,
+            ComponentState::Failed,
+            Some(message.to_owned()),
+            self.now,
+        );
+        p
+    }
+
+    fn state_of(&self, name: &str) -> Option<ComponentState> {
+        self.p.components.iter().find(|c| c.name == name).map(|c| c.state)
+    }
+
+    fn somebody_waits_for(&self, name: &str) -> bool {
+        self.o.release.spec.components.iter().any(|c| {
+            c.after.iter().any(|a| a == name) && self.state_of(&c.name) != Some(ComponentState::Ready)
+        })
+    }
+
+    /// `next` with these components Ready.
+    fn latch(&self, mut next: Promotion, ready: &[&str]) -> Promotion {
+        for status in next
+            .components
+            .iter_mut()
+            .filter(|c| ready.contains(&c.name.as_str()))
+        {
+            if status.ready_at.is_none() {
+                let live = self.entry.place.components.iter().find(|c| c.name == status.name);
+                let became = live.and_then(|live| live.became_ready);
+                status.state = ComponentState::Ready;
+                status.message = None;
+                status.since = Some(time(self.now));
+                status.ready_at = Some(time(became.map_or(self.now, |became| became.at)));
+                status.ready_pods = match became {
+                    Some(became) => became.pods,
+                    None => live.and_then(|live| readiness::pods_when_ready(live.object.present()?)),
+                };
+            }
+        }
+        next
+    }
+
+    fn need(&self, component: &Component) -> Need {
+        let name = &component.name;
+        let (Some(captured), Some(live)) = (
+            self.entry.pre_state.component(name),
+            self.entry.place.components.iter().find(|c| c.name == *name),
+        ) else {
+            return Need::Wait(None);
+        };
+        if is_stale(live) {
+            // Read before our own patch: it says nothing about who changed what.
+            return Need::Wait(None);
+        }
+        let is_latched = self.state_of(name) == Some(ComponentState::Ready);
+        match standing(self.o, &self.p.name, captured, live) {
+            Standing::Unread => match &live.trouble {
+                Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
+                None => Need::Wait(None),
+            },
+            Standing::Gone(sentence) => {
+                Need::Move(await_decision(self.p, reasons::TARGET_GONE, &sentence, self.now))
+            }
+            Standing::Changed(fields) => self.changed(live, &fields),
+            Standing::Untouched if captured.changes.is_empty() && !captured.created() => Need::Nothing,
+            Standing::Untouched if is_latched || live.patched => {
+                let sentence = format!("{} was put back{}", captured.target, put_back_by(captured, live));
+                Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now))
+            }
+            Standing::Untouched => self.untouched(component, captured, live),
+            Standing::Applied if is_latched => self.latched_before(component, captured, live),
+            Standing::Applied => self.applied(component, captured, live),
+        }
+    }
+
+    /// Our fields are neither as captured nor as released.
+    fn changed(&self, live: &LiveComponent, fields: &[String]) -> Need {
+        let fields = fields.join(", ");
+        if live.patched {
+            let sentence = format!("another writer changed {fields}");
+            return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
+        }
+        // Who cannot tell whether something was changed neither goes back nor asks people: it looks again.
+        let hidden = |live: &&LiveComponent| live.unsure || matches!(live.object, Live::Unread);
+        if let Some(live) = self.entry.place.components.iter().find(hidden) {
+            return match &live.trouble {
+                Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
+                None => Need::Wait(None),
+            };
+        }
+        // What a Retry's predecessor has left counts as a patch: going back would forget what stood before it.
+        if self.anything_applied() || self.p.attempt > 1 {
+            let sentence = format!("another writer changed {fields} before this component was patched");
+            return Need::Move(await_decision(
+                self.p,
+                reasons::FIELDS_CHANGED,
+                &sentence,
+                self.now,
+            ));
+        }
+        // Nothing is touched: what was captured is thrown away and everything is asked again.
+        let mut next = moved(self.p, State::Waiting, self.now);
+        next.message = Some(cut(format!(
+            "another writer changed {fields} after the pre-state was captured: it is captured again"
+        )));
+        next.backout = None;
+        Need::Move(to(next, vec![]))
+    }
+
+    fn anything_applied(&self) -> bool {
+        self.entry.place.components.iter().any(|live| {
+            let captured = self.entry.pre_state.component(&live.name);
+            captured.is_some_and(|c| self.touched(c, live))
+        })
+    }
+
+    /// Whether we have changed this target in this attempt, as far as this process, status or the target can tell.
+    fn touched(&self, captured: &Captured, live: &LiveComponent) -> bool {
+        if captured.changes.is_empty() && !captured.created() {
+            return false;
+        }
+        let latched = self.state_of(&live.name) == Some(ComponentState::Ready);
+        let Live::Present(object) = &live.object else {
+            return live.patched || latched;
+        };
+        let bears_ours = paths::bears(&captured.changes, object);
+        let began = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
+        let wrote = last_written(object).is_some_and(|at| at >= began);
+        live.patched
+            || latched
+            || bears_ours
+            || wrote
+            || (captured.created() && is_ours(self.o, &self.p.name, object))
+    }
+
+    fn untouched(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        if self.blocked_by(component).is_some() {
+            return Need::Wait(None);
+        }
+        if let Some(t) = live.trouble.as_ref().filter(|t| self.now < t.again_at) {
+            return Need::Trouble(t.reason, t.message.clone(), t.again_at);
+        }
+        match forward(
+            self.o,
+            &self.p.name,
+            self.p.attempt,
+            component,
+            captured,
+            &live.object,
+        ) {
+            Ok(change) if takes_uncaptured(&change, captured, &live.object) => self.changed(
+                live,
+                &[format!(
+                    "{}, of which the pre-state does not have everything that would go",
+                    captured.target
+                )],
+            ),
+            Ok(change) => Need::Act(
+                Box::new(Action::Change {
+                    environment: self.p.name.clone(),
+                    namespace: self.entry.entered.target_namespace.clone(),
+                    attempt: self.p.attempt,
+                    component: component.name.clone(),
+                    change,
+                }),
+                live.trouble.as_ref().map(|t| (t.reason, t.message.clone())),
+            ),
+            Err(why) => Need::Move(fail(
+                self.o,
+                self.p,
+                reasons::CONFLICT,
+                &why.to_string(),
+                self.now,
+            )),
+        }
+    }
+
+    fn applied(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        let Live::Present(object) = &live.object else {
+            return Need::Wait(None);
+        };
+        let began = self.began(component, object);
+        let deadline = whole_second_after(began + component.ready_within.get());
+        let (floor, was) = (live.floor, &captured.was);
+        match readiness::judge_release(object, &live.pods, floor, was) {
+            Readiness::Ready => Need::Latch(self.latched_by(live)),
+            // Its controller has not seen yet that it was resized, which is no loss.
+            Readiness::Progressing {
+                reason: "NotObserved",
+                ..
+            } if live.became_ready.is_some() => Need::Latch(self.latched_by(live)),
+            _ if live.became_ready.is_some() => Need::LatchNow,
+            Readiness::Progressing { reason, .. } if reason == readiness::WAITS_FOR_CONSUMER => {
+                // Whether a claim's class binds at once shows only once its controller has seen it.
+                let told = whole_second_after(began + SEEN_BY_CONTROLLER);
+                if self.now < told {
+                    Need::Wait(Some(told))
+                } else if self.somebody_waits_for(&component.name) {
+                    Need::Latch(self.now)
+                } else {
+                    // Nothing is waited for, but it is not ready either.
+                    Need::Nothing
+                }
+            }
+            Readiness::Failed { .. } | Readiness::Progressing { .. }
+                if self.is_over(deadline, object)
+                    && readiness::good_enough(object, &live.pods, floor, was) =>
+            {
+                Need::Latch(self.now)
+            }
+            Readiness::Failed { reason, message } => {
+                let message = readiness::with_pods(&message, object, &live.pods);
+                let sentence = format!("{}: {reason}: {message}", captured.target);
+                let failed = self.failed_by(&component.name, &message);
+                Need::Move(fail(self.o, &failed, reasons::FAILED, &sentence, self.now))
+            }
+            Readiness::Progressing { message, .. } if self.now >= deadline => {
+                let message = readiness::with_pods(&message, object, &live.pods);
+                let sentence = format!(
+                    "{} is not ready within {}: {message}",
+                    captured.target, component.ready_within
+                );
+                let failed = self.failed_by(&component.name, &message);
+                Need::Move(fail(
+                    self.o,
+                    &failed,
+                    reasons::READY_TOO_LATE,
+                    &sentence,
+                    self.now,
+                ))
+            }
+            Readiness::Progressing { .. } => {
+                // Kinds that are not watched are read again while they are what is waited for.
+                let again = live.trouble.as_ref().map(|t| t.again_at);
+                Need::Wait(earliest(Some(deadline), again))
+            }
+        }
+    }
+
+    /// No more is to be expected of it: its time is over, or its controller has given up.
+    fn is_over(&self, deadline: Timestamp, object: &Value) -> bool {
+        self.now >= deadline || readiness::deadline_exceeded(object)
+    }
+
+    /// What was Ready is not waited for again, but what is unhealthy since does not go on.
+    fn latched_before(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        if let Some(sentence) = health::loss(self.o, self.p, captured, live, self.now) {
+            let failed = self.failed_by(&component.name, &sentence);
+            return Need::Move(fail(self.o, &failed, reasons::HEALTH_LOST, &sentence, self.now));
+        }
+        if let Some(since) = live.unhealthy_since {
+            return Need::Wait(Some(whole_second_after(since + self.o.settings.health_grace)));
+        }
+        self.bound(component, captured, live)
+    }
+
+    /// A claim that waited for its consumer has to be bound once a component that uses it is Ready.
+    fn bound(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
+        let Live::Present(object) = &live.object else {
+            return Need::Nothing;
+        };
+        if !readiness::waits_for_consumer(object) {
+            return Need::Nothing;
+        }
+        let used = |other: &&LiveComponent| match &other.object {
+            Live::Present(user) => readiness::uses_claim(user, &captured.target.name),
+            _ => false,
+        };
+        let users = self.entry.place.components.iter().filter(used);
+        let ready_at = users.filter_map(|user| {
+            let status = self.p.components.iter().find(|c| c.name == user.name)?;
+            let persisted = status.ready_at.as_ref().map(|at| at.0);
+            persisted.or(user.became_ready.map(|became| became.at))
+        });
+        let Some(since) = ready_at.max() else {
+            return Need::Nothing;
+        };
+        let deadline = whole_second_after(since + component.ready_within.get());
+        if self.now < deadline {
+            let again = live.trouble.as_ref().map(|t| t.again_at);
+            return Need::Wait(earliest(Some(deadline), again));
+        }
+        let sentence = format!(
+            "{} is not bound within {} although its consumer is ready",
+            captured.target, component.ready_within
+        );
+        Need::Move(fail(self.o, self.p, reasons::READY_TOO_LATE, &sentence, self.now))
+    }
+
+    /// From when on it has to become ready: its turn, or our own write where that came later because nobody was there
+    /// to make it.
+    fn began(&self, component: &Component, object: &Value) -> Timestamp {
+        last_written(object).map_or_else(|| self.turn(component), |at| at.max(self.turn(component)))
+    }
+
+    /// When this component's turn came: at entry, or when the last of those it waits for was ready.
+    fn turn(&self, component: &Component) -> Timestamp {
+        let entry = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
+        let awaited = self
+            .p
+            .components
+            .iter()
+            .filter(|c| component.after.contains(&c.name));
+        awaited
+            .filter_map(|c| c.ready_at.as_ref())
+            .map(|t| t.0)
+            .fold(entry, Timestamp::max)
+    }
+
+    fn deployed(&self) -> Move {
+        let names: Vec<&str> = self.p.components.iter().map(|c| c.name.as_str()).collect();
+        let mut next = self.latch(self.p.clone(), &names);
+        next.inconclusive = None;
+        let entered = self.entry.entered;
+        if entered.verification.is_empty()
+            && entered.observation.is_none()
+            && let Some(waits) = health::until_alone(self.o, self.p, &next, self.entry.place, self.now)
+        {
+            return waits;
+        }
+        next.deployed_at = Some(time(self.now));
+        if self.entry.entered.verification.is_empty() {
+            return verifying::verified(self.o, next, &self.entry, self.now);
+        }
+        let mut next = Promotion {
+            verification: vec![],
+            ..moved(&next, State::Verifying, self.now)
+        };
+        // Named by the write that makes them due: no write more, and nothing to be foreseen.
+        for item in &entered.verification {
+            let check = format!("verification/{}", item.name);
+            if let Some(job) = item.job.as_ref().filter(|_| jobs::run(&next, &check).is_none()) {
+                let run = jobs::named(self.o, &next, &check, &job.template);
+                jobs::record(&mut next, self.entry.place, run);
+            }
+        }
+        to(next, vec![])
+    }
+}
+
+/// Whether the change takes something away that stands there now and was not captured: what others have added since to what
+/// is replaced or removed could not be put back.
+fn takes_uncaptured(change: &Change, captured: &Captured, live: &Live) -> bool {
+    let (Change::Patch { patch, .. }, Live::Present(object)) = (change, live) else {
+        return false;
+    };
+    let taken = paths::taken_away(patch, object);
+    taken.iter().any(|path| !paths::covers(&captured.changes, path))
+}
+
+/// The change that takes a target from what was captured to what is released.
+///
+/// # Errors
+/// The container is not there any more, or a list is named by position.
+pub(crate) fn forward(
+    o: &Observed,
+    environment: &str,
+    attempt: i64,
+    component: &Component,
+    captured: &Captured,
+    live: &Live,
+) -> Result<Change, patches::Unsendable> {
+    let target = &component.target;
+    let stated = patches::overlay(component.patch.as_ref(), component.override_for(environment));
+    let stated_target = patches::Target::from(&component.target);
+    match live {
+        Live::Present(object) => {
+            let stated = patches::Stated {
+                patch: stated.as_ref(),
+                images: &component.image_pairs(),
+                remove: &component.remove,
+                replace: &component.replace,
+                restarted_for: captured.restarted_for.as_deref(),
+            };
+            let patch = patches::forward(&stated_target, object, &stated)?;
+            Ok(Change::Patch {
+                api_version: target.api_version.clone(),
+                kind: target.kind.clone(),
+                name: target.name.clone(),
+                patch,
+            })
+        }
+        _ => {
+            let labels = labels(o, environment, attempt, &component.name);
+            let stated = stated.unwrap_or_else(|| json!({}));
+            let object = patches::creation(
+                &stated_target,
+                &stated,
+                &component.image_pairs(),
+                captured.restarted_for.as_deref(),
+                &labels,
+            )?;
+            Ok(Change::Create { object })
+        }
+    }
+}

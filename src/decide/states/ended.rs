@@ -1,0 +1,70 @@
+//! BackedOut, Failed, Superseded and Withdrawn.
+
+use jiff::Timestamp;
+
+use crate::api::Action as Act;
+use crate::api::release::{Promotion, State};
+use crate::decide::decisions::{acted_on, name_ignored, pending};
+use crate::decide::facts::Observed;
+use crate::decide::holdings::give_back;
+use crate::decide::obeying::obey;
+use crate::decide::step::{Action, Move};
+
+/// Superseded and Withdrawn: whatever is decided from now on is named, and does nothing.
+pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
+    let since = p.since.as_ref()?;
+    let late = o
+        .decisions
+        .iter()
+        .filter(|d| d.spec.environment == p.name && d.metadata.creation_timestamp.as_ref() >= Some(since))
+        .filter(|d| !acted_on(p, d));
+    let ignored: Vec<String> = late
+        .map(|d| {
+            format!(
+                "{} by {} does not count: it was given after the Release was {}",
+                d.spec.action.as_str(),
+                d.spec.by,
+                p.state.as_str()
+            )
+        })
+        .collect();
+    name_ignored(p, &ignored)
+}
+
+/// BackedOut and Failed: over, until somebody retries; a failure may also be backed out or accepted.
+pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    let failed = p.state == State::Failed;
+    let lawful: &[Act] = if failed {
+        &[Act::BackOut, Act::Accept, Act::Abandon, Act::Retry]
+    } else {
+        &[Act::Retry]
+    };
+    let (decision, ignored) = pending(o, p, lawful);
+    if let Some(decision) = decision {
+        return obey(o, p, &decision, now);
+    }
+    if let Some(named) = name_ignored(p, &ignored) {
+        return named;
+    }
+    if !failed {
+        return give_back(o, p);
+    }
+    leave_unsettled(o, p)
+}
+
+/// The claim's Lease stays, to say that a decision is owed.
+pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
+    let own = o.own_claims.iter().find(|c| {
+        c.holder
+            .as_ref()
+            .is_some_and(|h| h.environment == p.name && h.attempt == p.attempt)
+            && !c.unsettled
+    });
+    match own {
+        Some(claim) => Move::Do(vec![Action::MarkUnsettled {
+            environment: p.name.clone(),
+            claim: claim.clone(),
+        }]),
+        None => Move::Rest(None),
+    }
+}

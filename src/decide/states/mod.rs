@@ -1,0 +1,63 @@
+//! The states of a promotion, one file each or two that share a step.
+
+pub mod awaiting_decision;
+pub mod backout;
+pub mod before_entry;
+pub mod deletion;
+pub mod deploying;
+pub mod ended;
+pub mod succeeded;
+pub mod verifying;
+
+use jiff::Timestamp;
+
+use crate::api::release::{Promotion, State};
+use crate::decide::accepted::Accepted;
+use crate::decide::ask::{Ask, Moment};
+use crate::decide::facts::{Observed, Place};
+use crate::decide::holdings::give_back;
+use crate::decide::step::Move;
+use crate::decide::{entry, occupancy};
+
+/// The target namespace at which a promotion is looked at, where its state has anything to ask about it.
+#[must_use]
+pub fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
+    let asks = match p.state {
+        State::Pending | State::Waiting | State::Queued => return before_entry::looks_at(o, p, accepted),
+        State::Succeeded => succeeded::asks(o, p),
+        state => state.acts() || state == State::AwaitingDecision,
+    };
+    let entered = p.entered.as_ref().filter(|_| asks)?;
+    Some(entered.target_namespace.clone())
+}
+
+/// What has to be known of a promotion beside its status and what the watches show of `place`, in the order in which it is asked.
+/// The list has the same beginning whatever has been answered since; what follows an [`Ask::Environment`] goes by the answer.
+#[must_use]
+pub fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment, now: Timestamp) -> Vec<Ask> {
+    match p.state {
+        State::Pending | State::Waiting | State::Queued => before_entry::asks(o, p, place, moment),
+        State::AwaitingDecision => awaiting_decision::asks(o, p, now),
+        State::Verifying => verifying::asks(p),
+        _ => entry::asks(p),
+    }
+}
+
+/// What this promotion wants next.
+pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
+    occupancy::bounded(o, p, in_its_state(o, p, accepted, now), now)
+}
+
+pub(crate) fn in_its_state(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
+    match p.state {
+        State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
+        State::Deploying => deploying::deploying(o, p, now),
+        State::Verifying => verifying::verifying(o, p, now),
+        State::Observing => verifying::observing(o, p, now),
+        State::AwaitingDecision => awaiting_decision::awaiting(o, p, now),
+        State::BackingOut => backout::step(o, p, now),
+        State::Succeeded => succeeded::succeeded(o, p, now),
+        State::BackedOut | State::Failed => ended::ended(o, p, now),
+        State::Superseded | State::Withdrawn => ended::over(o, p).unwrap_or_else(|| give_back(o, p)),
+    }
+}

@@ -1,0 +1,182 @@
+//! What may be done next: the three forms of a [`Step`], the effects that an Act is made of, and what one promotion asks for.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::release::Promotion;
+use crate::api::{ReleaseStatus, reasons};
+use crate::decide::facts::{self, Claim, Holder};
+use crate::decide::job_start;
+use crate::decide::prestate::PreState;
+use crate::domain::text::cut;
+
+/// What to do next; nothing else may be done.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Write this status, with the observed resourceVersion as precondition. Nothing else happens.
+    Transition(Box<Transition>),
+    /// Carry out what the persisted state calls for. Doing it twice changes nothing.
+    Act(Vec<Action>),
+    /// Nothing to do before this instant, or until something changes.
+    Wait(Wait),
+}
+
+/// A status to persist, and what to announce once it is.
+#[derive(Debug, PartialEq)]
+pub struct Transition {
+    pub status: ReleaseStatus,
+    pub announcements: Vec<Announcement>,
+}
+
+/// An Event on the Release.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Announcement {
+    pub warning: bool,
+    pub environment: String,
+    pub reason: &'static str,
+    pub note: String,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Wait {
+    pub until: Option<Timestamp>,
+}
+
+/// One idempotent effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    AddFinalizer,
+    /// The Release is let go.
+    RemoveFinalizer,
+    /// Create the Lease of the target namespace; somebody else's is left alone.
+    Claim {
+        environment: String,
+        namespace: String,
+        holder: Holder,
+    },
+    /// Update a Lease that is ours by decision, with its resourceVersion.
+    TakeOver {
+        environment: String,
+        claim: Claim,
+        holder: Holder,
+    },
+    MarkUnsettled {
+        environment: String,
+        claim: Claim,
+    },
+    /// Delete the Lease by uid and resourceVersion.
+    ReleaseClaim {
+        environment: String,
+        claim: Claim,
+    },
+    /// Create-only.
+    Capture {
+        environment: String,
+        name: String,
+        pre_state: Box<PreState>,
+    },
+    DeletePreState {
+        name: String,
+        uid: String,
+    },
+    /// Create-only: what Succeeded is remembered beyond its Release.
+    Remember(Box<facts::Remembered>),
+    /// Change one target, forward or back, as the deployer.
+    Change {
+        environment: String,
+        namespace: String,
+        attempt: i64,
+        component: String,
+        change: Change,
+    },
+    /// Create a Job from its suspended CronJob, as the deployer.
+    StartJob(job_start::Start),
+    /// Delete a Job by uid, as the deployer: its verdict is not wanted any more.
+    StopJob {
+        environment: String,
+        namespace: String,
+        attempt: i64,
+        name: String,
+        uid: String,
+    },
+    /// Make the Release the owner of this Decision.
+    Adopt {
+        decision: String,
+        uid: String,
+    },
+    /// Take the Release off the owners of this Decision.
+    Disown {
+        decision: String,
+        uid: String,
+    },
+}
+
+impl Action {
+    /// Whether nothing but the Release's status entitles to it: that the Release has moved on since would not be noticed.
+    #[must_use]
+    pub fn rests_on_status(&self) -> bool {
+        matches!(
+            self,
+            Self::Change { .. }
+                | Self::StartJob(_)
+                | Self::StopJob { .. }
+                | Self::DeletePreState { .. }
+                | Self::Remember(_)
+        )
+    }
+}
+
+/// How a target is changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A patch that carries the observed resourceVersion.
+    Patch {
+        api_version: String,
+        kind: String,
+        name: String,
+        patch: Value,
+    },
+    Create {
+        object: Value,
+    },
+    /// JSON Patch whose first operation is the resourceVersion as precondition.
+    Restore {
+        api_version: String,
+        kind: String,
+        name: String,
+        operations: Value,
+    },
+    Delete {
+        api_version: String,
+        kind: String,
+        name: String,
+        uid: String,
+    },
+    /// JSON Patch that puts our entry in `managedFields` back as it was, so that whoever owned the fields before may write them
+    /// without force. Nothing else changes.
+    GiveBack {
+        api_version: String,
+        kind: String,
+        name: String,
+        operations: Value,
+    },
+}
+
+/// What one promotion wants. [`decide`] unites them.
+#[derive(Debug)]
+pub(crate) enum Move {
+    /// Persist this.
+    To(Box<Promotion>, Vec<Announcement>),
+    Do(Vec<Action>),
+    Rest(Option<Timestamp>),
+}
+
+/// An Event about the promotion into `environment`, whose note begins with that name.
+pub(crate) fn announce(environment: &str, reason: &'static str, says: &str) -> Vec<Announcement> {
+    vec![Announcement {
+        warning: reasons::is_warning(reason),
+        environment: environment.to_owned(),
+        reason,
+        note: cut(format!("{environment}: {says}")),
+    }]
+}

@@ -1,0 +1,49 @@
+//! A window as an Environment lists it, and what one does at an instant.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How far ahead questions look. What lies further off is answered with `None`.
+pub(crate) const HORIZON_DAYS: i64 = 400;
+
+/// A window as an Environment lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    pub name: String,
+    pub kind: WindowKind,
+    pub when: When,
+}
+
+/// Whether a window lets releases in or keeps them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    Allow,
+    Deny,
+}
+
+/// When a window is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// A five-field cron schedule, as CronJobs are read, in an IANA time zone. The duration is added to the civil start, so that a
+    /// window from 18:00 for 12h ends at 06:00 by the clock whatever happens overnight.
+    Recurring {
+        schedule: String,
+        duration: SignedDuration,
+        time_zone: String,
+    },
+    /// `[from, to)`.
+    Once { from: Timestamp, to: Timestamp },
+}
+
+/// What holds when no Allow window is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultWindow {
+    Open,
+    Closed,
+}
+
+/// What one window does from the instant asked about to its next edge; `until` of `None` is for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) active: bool,
+    pub(crate) until: Option<Timestamp>,
+}

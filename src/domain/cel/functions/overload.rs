@@ -1,0 +1,87 @@
+//! One signature of a function, and what all of them answer with.
+
+use std::fmt;
+
+use crate::domain::cel::failure::{Failure, quoted};
+use crate::domain::cel::types::Type;
+use crate::domain::cel::value::{Value, order};
+use crate::domain::cel::work::Work;
+
+/// A value, or why there is none.
+pub(crate) type Answer = Result<Value, Failure>;
+
+/// What a function does with the arguments that its signature takes.
+pub(crate) type Run = fn(&[Value], &mut Work) -> Answer;
+
+/// One signature of a function.
+pub(crate) struct Overload {
+    pub text: &'static str,
+    /// Called as `a.f(b)`; `a` is the first argument.
+    pub method: bool,
+    pub arguments: Vec<Type>,
+    pub result: Type,
+    pub run: Run,
+}
+
+impl fmt::Debug for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+/// Signatures as they are written, each with what it does.
+pub(crate) type Table = &'static [(&'static str, Run)];
+
+/// A line of a table, such as `list<A>.indexOf(A): int`: the function's name, and its signature. `None` where it cannot be read.
+pub(crate) fn read(text: &'static str, run: Run) -> Option<(&'static str, Overload)> {
+    let (head, result) = text.rsplit_once(": ")?;
+    let (name, list) = head.strip_suffix(')')?.split_once('(')?;
+    let receiver = name
+        .rsplit_once('.')
+        .and_then(|(of, method)| Some((Type::read(of)?, method)));
+    let (method, name, mut arguments) = match receiver {
+        Some((of, name)) => (true, name, vec![of]),
+        None => (false, name, vec![]),
+    };
+    for argument in list.split(", ").filter(|argument| !argument.is_empty()) {
+        arguments.push(Type::read(argument)?);
+    }
+    let result = Type::read(result)?;
+    Some((
+        name,
+        Overload {
+            text,
+            method,
+            arguments,
+            result,
+            run,
+        },
+    ))
+}
+
+/// What is said where values turn out to be of other types than a function takes.
+pub(crate) fn no_overload<T>() -> Result<T, Failure> {
+    Failure::told("a value is of another type than is needed there")
+}
+
+/// What is said where a map has nothing at `key`.
+pub(crate) fn no_such_key(key: &Value) -> String {
+    match key {
+        Value::Text(name) => format!("there is no {}", quoted(name)),
+        other => format!("there is no such key, of type {}", other.type_name()),
+    }
+}
+
+/// `a` and `b` in their order.
+///
+/// # Errors
+/// They have none.
+pub(crate) fn ordered(a: &Value, b: &Value, work: &mut Work) -> Result<std::cmp::Ordering, Failure> {
+    if let (Value::Text(a), Value::Text(b)) = (a, b) {
+        work.spend_text(a.len().min(b.len()))?;
+    }
+    order(a, b).map_or_else(
+        || Failure::told(format!("{} and {} have no order", a.type_name(), b.type_name())),
+        Ok,
+    )
+}

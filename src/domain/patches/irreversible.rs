@@ -1,0 +1,88 @@
+//! Changes that the API server accepts and lets nobody take back. A backout that puts them back would be refused, hence they
+//! are refused before entry. A dry run cannot find them: that of a restoration needs the object as it will be.
+
+use serde_json::Value;
+
+use crate::domain::patches::target::{Target, names_in_full};
+use crate::domain::paths::get;
+
+/// A field that goes one way only.
+struct OneWay {
+    kind: &'static str,
+    path: &'static str,
+    /// Whether going from one to the other cannot be undone.
+    sticks: fn(Option<&Value>, Option<&Value>) -> bool,
+    because: &'static str,
+    instead: &'static str,
+}
+
+/// What else cannot be put back (a workload's selector, what a StatefulSet claims, a Job's template) cannot be changed
+/// either: the dry run says so.
+const ONE_WAY: [OneWay; 3] = [
+    OneWay {
+        kind: "ConfigMap",
+        path: "/immutable",
+        sticks: becomes_true,
+        because: "an immutable ConfigMap can neither be changed nor made mutable again",
+        instead: "create a ConfigMap of a new name that is immutable from the start, and refer to it",
+    },
+    OneWay {
+        kind: "PersistentVolumeClaim",
+        path: "/spec/resources/requests/storage",
+        sticks: differ,
+        because: "a claim never becomes smaller again",
+        instead: "change the claim by hand, or create one of a new name",
+    },
+    OneWay {
+        kind: "PersistentVolumeClaim",
+        path: "/spec/volumeAttributesClassName",
+        sticks: is_first,
+        because: "a claim's volume attributes class can be changed, but not taken away again",
+        instead: "set it by hand before the Release",
+    },
+];
+
+fn becomes_true(before: Option<&Value>, after: Option<&Value>) -> bool {
+    before != after && after == Some(&Value::Bool(true))
+}
+
+fn differ(before: Option<&Value>, after: Option<&Value>) -> bool {
+    before != after
+}
+
+fn is_first(before: Option<&Value>, after: Option<&Value>) -> bool {
+    before.is_none() && after.is_some()
+}
+
+/// Why the change from the live object to the dry run's result could not be put back, and what to do instead.
+pub fn irreversible(target: &Target<'_>, live: &Value, result: &Value) -> Option<String> {
+    let fields = ONE_WAY.iter().filter(|field| field.kind == target.kind);
+    let mut sticking = fields.filter(|field| (field.sticks)(get(live, field.path), get(result, field.path)));
+    sticking
+        .next()
+        .map(|field| sentence(target, field, get(result, field.path)))
+}
+
+/// What a patch states that could not be put back, whatever the object is now, unless the patch creates it: pointers into the
+/// patch, with sentences.
+pub fn stated(target: &Target<'_>, patch: &Value) -> Vec<(&'static str, String)> {
+    if names_in_full(target.api_version, target.kind, target.name, patch) {
+        return vec![];
+    }
+    let fields = ONE_WAY.iter().filter(|field| field.kind == target.kind);
+    let stated = fields.filter(|field| (field.sticks)(None, get(patch, field.path)));
+    stated
+        .map(|field| (field.path, sentence(target, field, get(patch, field.path))))
+        .collect()
+}
+
+fn sentence(target: &Target<'_>, field: &OneWay, value: Option<&Value>) -> String {
+    let value = value.map_or_else(|| "absent".to_owned(), Value::to_string);
+    format!(
+        "{}: {} becomes {value}, and no backout could put that back: {}; {}",
+        target.called(),
+        field.path,
+        field.because,
+        field.instead
+    )
+}

@@ -1,0 +1,78 @@
+//! Where a kind keeps its pods, and what those have: containers, images, a ServiceAccount.
+
+use serde_json::Value;
+
+use crate::domain::paths::get;
+
+/// In the order in which a container is looked for. Names are unique across all three.
+pub(crate) const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+/// Where a kind keeps its pod template; `None` for kinds without one.
+pub fn pod_template_pointer(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => Some("/spec/template"),
+        "CronJob" => Some("/spec/jobTemplate/spec/template"),
+        _ => None,
+    }
+}
+
+/// Whether pods of this object would run as that ServiceAccount. Kinds that are not known keep their template where most do.
+pub fn runs_as(kind: &str, object: &Value, account: &str) -> bool {
+    let template = match kind {
+        "Pod" => "",
+        kind => pod_template_pointer(kind).unwrap_or("/spec/template"),
+    };
+    let pod = object.pointer(template).and_then(|template| template.get("spec"));
+    // The second is the older name of the first. Only for kinds of its own does the API server keep both alike.
+    let names = ["serviceAccountName", "serviceAccount"];
+    pod.is_some_and(|pod| {
+        let mut named = names.iter().filter_map(|name| pod.get(name)?.as_str());
+        named.any(|named| named == account)
+    })
+}
+
+/// Whatever a pod, a pod template or a CronJob's brings in as an image, and by which name: every container, init and ephemeral
+/// too, and as `volumes/name` every image volume, so that it cannot be taken for a container's. What names no image has the empty
+/// one, which no control takes for pinned.
+pub fn images(object: &Value) -> Vec<(String, String)> {
+    let pods = [
+        "/spec",
+        "/spec/template/spec",
+        "/spec/jobTemplate/spec/template/spec",
+    ];
+    let pods = pods.iter().filter_map(|pod| get(object, pod));
+    pods.flat_map(|pod| {
+        let containers = CONTAINER_LISTS.iter().flat_map(|list| elements(pod, list));
+        let containers = containers.map(|c| (text(c, "name"), text(c, "image")));
+        let volumes = elements(pod, "volumes").filter_map(|volume| {
+            let image = volume.get("image")?;
+            Some((
+                format!("volumes/{}", text(volume, "name")),
+                text(image, "reference"),
+            ))
+        });
+        containers.chain(volumes)
+    })
+    .collect()
+}
+
+/// The names of the containers in the list `list` of the pod at `pod`.
+pub(crate) fn names(object: &Value, pod: &str, list: &str) -> Vec<String> {
+    get(object, pod)
+        .map(|pod| elements(pod, list).map(|element| text(element, "name")).collect())
+        .unwrap_or_default()
+}
+
+/// What is in the list `list` of a pod or container; nothing where there is none.
+pub(crate) fn elements<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    pod.get(list).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A text field; empty where there is none.
+pub(crate) fn text(element: &Value, key: &str) -> String {
+    element
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}

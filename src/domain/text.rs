@@ -1,0 +1,40 @@
+//! Texts of others within ours, and how long ours may be.
+
+/// What others have said, without the full stop that it may end with: our own sentence goes on.
+#[must_use]
+pub fn clause(said: &str) -> &str {
+    said.trim_end().trim_end_matches('.')
+}
+
+/// Cuts a message at 1,024 bytes, on a character's boundary: a longer one would be refused by the schema.
+#[must_use]
+pub fn cut(mut message: String) -> String {
+    const MOST: usize = 1024;
+    if message.len() > MOST {
+        let mut end = MOST - '…'.len_utf8();
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+/// What others have said on one line that shows as it is: what would move a cursor, end a line or turn the direction of writing
+/// is escaped.
+#[must_use]
+pub fn printable(said: &str) -> String {
+    let moves = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut text = String::with_capacity(said.len());
+    for c in said.chars() {
+        if moves(c) {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}

@@ -1,0 +1,95 @@
+//! What is said about a manifest, and where.
+
+use serde::Serialize;
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The API server would refuse it, or the operator could not promote it.
+    Error,
+    /// Worth knowing, and no reason to stop.
+    Note,
+}
+
+/// Something that is said about a manifest, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    pub file: String,
+    /// Absent for a file that is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// As the API server writes it, such as `spec.gates[0].name`; empty for the object as a whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for Finding {
+    /// `file:line: Kind namespace/name: field: sentence`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.place())?;
+        if self.severity == Severity::Note {
+            f.write_str(" note:")?;
+        }
+        write!(f, " {}", self.said())
+    }
+}
+
+impl Finding {
+    /// `file:line:`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}:", self.file),
+            None => format!("{}:", self.file),
+        }
+    }
+
+    /// What is behind the place.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let path = match (self.namespace.as_str(), self.name.as_str()) {
+            ("", name) => name.to_owned(),
+            (namespace, name) => format!("{namespace}/{name}"),
+        };
+        let object = [self.kind.as_str(), &path];
+        let object: Vec<&str> = object.into_iter().filter(|part| !part.is_empty()).collect();
+        let parts = [object.join(" "), self.field.clone(), self.message.clone()];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(": ")
+    }
+}
+
+/// All that is to be said.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    pub files: usize,
+    /// Objects of our own kinds.
+    pub checked: usize,
+    /// Objects of other kinds.
+    pub passed_over: usize,
+}
+
+impl Report {
+    /// Nothing speaks against applying this.
+    #[must_use]
+    pub fn clean(&self) -> bool {
+        self.count(Severity::Error) == 0
+    }
+
+    /// How many findings weigh that much.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|f| f.severity == severity).count()
+    }
+}

@@ -1,0 +1,75 @@
+//! Workloads that run other images than a promotion has applied, as far as the watches have shown.
+
+use std::collections::BTreeMap;
+
+use crate::api::Release;
+use crate::api::release::{Component, Promotion, State};
+use crate::cache::index::Index;
+use crate::decide::facts::Altered;
+use crate::decide::{rules, standing};
+
+/// Environments in which this Release Succeeded, and where other images than it stated run now: what the watch shows of the
+/// workloads. One that a newer release has overtaken is that one's to say.
+pub(crate) fn altered(index: &Index, release: &Release) -> BTreeMap<String, Altered> {
+    let promotions = release.status.iter().flat_map(|s| &s.environments);
+    // Nothing to compare with: hardly a pass of many.
+    if promotions.clone().all(|p| p.state != State::Succeeded) {
+        return BTreeMap::new();
+    }
+    let siblings = index.siblings(release);
+    let stands = promotions
+        .filter(|p| p.state == State::Succeeded)
+        .filter(|p| !siblings.iter().any(|s| has_changed(s, &p.name, p)));
+    let said = stands.filter_map(|p| Some((p.name.clone(), altered_in(index, release, p)?)));
+    said.collect()
+}
+
+/// Whether that sibling has changed targets there since `p` Succeeded.
+fn has_changed(sibling: &Release, environment: &str, p: &Promotion) -> bool {
+    sibling.promotion(environment).is_some_and(|theirs| {
+        let later = theirs.started_at.is_some() && theirs.started_at >= p.finished_at;
+        theirs.state.under_way() || (theirs.entered.is_some() && later && theirs.state != State::BackedOut)
+    })
+}
+
+fn altered_in(index: &Index, release: &Release, p: &Promotion) -> Option<Altered> {
+    let components = release.spec.components.iter();
+    let mut altered = components.filter_map(|component| altered_component(index, p, component));
+    altered.next()
+}
+
+/// What runs of one component otherwise than it was applied.
+pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Component) -> Option<Altered> {
+    let namespace = &p.entered.as_ref()?.target_namespace;
+    let target = &component.target;
+    let to = p
+        .components
+        .iter()
+        .find(|c| c.name == component.name)?
+        .to
+        .as_deref()?;
+    let Some(live) = index.workload(&target.kind, namespace, &target.name) else {
+        return index.is_gone(&target.kind, namespace).then(|| Altered {
+            component: component.name.clone(),
+            says: format!("in {}, {target} has been deleted", p.name),
+            by: None,
+        });
+    };
+    let stated: Vec<String> = component.images.iter().map(|i| i.container.clone()).collect();
+    let runs = rules::images_text(live.images(), &stated);
+    if rules::same_images(runs.as_deref(), Some(to)) {
+        return None;
+    }
+    let object = live.object();
+    let by = standing::last_manager(&object);
+    Some(Altered {
+        component: component.name.clone(),
+        says: format!(
+            "in {}, {target} runs {} and not {to}{}",
+            p.name,
+            runs.as_deref().unwrap_or("nothing"),
+            standing::last_writer(&object)
+        ),
+        by,
+    })
+}

@@ -1,0 +1,112 @@
+//! What the expressions of environment owners say, evaluated no more often than they cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::release::Promotion;
+use crate::cache::index::Key;
+use crate::cache::memory::{Evaluated, Memory};
+use crate::cluster::requests::Requests;
+use crate::decide::expressions::{self, NoAnswer};
+use crate::decide::facts::Observed;
+use crate::domain::digest;
+use crate::observe::observer::Observer;
+
+/// What takes longer is followed by rests, so that all expressions over one Release have a twentieth of a processor at most,
+/// whatever changes how often.
+const SLOW_EXPRESSION: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 2 });
+const SHARE_OF_EXPRESSIONS: u32 = 20;
+const ROW_OF_EXPRESSIONS: Duration = Duration::from_millis(500);
+const LONGEST_REST: SignedDuration = SignedDuration::from_mins(1);
+
+impl<C: Requests> Observer<C> {
+    /// What `text` says of this Release and the environment of `p`, remembered under `check` until either changes; where it says
+    /// nothing, a sentence that says why.
+    pub(crate) async fn expression(
+        &self,
+        o: &Observed,
+        p: &Promotion,
+        check: &str,
+        text: &str,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<bool, NoAnswer> {
+        let Some(environment) = o.environment(&p.name) else {
+            return Err(NoAnswer::NoEnvironment(p.name.clone()));
+        };
+        // What they are made of may be as large as the API server takes, and every pass asks: that it is the same is told by less.
+        let asked = digest::hex(
+            &format!(
+                "{text}\n{:?}\n{:?}",
+                given(&o.release.metadata),
+                given(&environment.metadata)
+            ),
+            32,
+        );
+        let key_of_check = format!("{}/{check}", p.name);
+        let known = memory.expressions.get(&key_of_check).filter(|e| e.asked == asked);
+        if let Some(known) = known.filter(|e| e.stands(now)) {
+            return known.result.clone();
+        }
+        let before = known.map_or(0, |e| e.tries);
+        if let Some(until) = memory.expressions_rest.filter(|until| now < *until) {
+            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            let key = Key::release(o.namespace(), o.name());
+            self.knowledge().queue().wake_after(key, left);
+            // What failed before is still no yes, and saying so again writes nothing.
+            let failed = memory
+                .expressions
+                .get(&key_of_check)
+                .and_then(|e| e.result.clone().err());
+            return Err(failed.unwrap_or(NoAnswer::TakesTurns));
+        }
+        let (result, took) = match self.knowledge().compiled(text) {
+            Ok(compiled) => {
+                let release = Arc::new(expressions::release_value(&o.release));
+                let environment = Arc::new(expressions::environment_value(environment));
+                let (answer, took) = self.client().evaluate(compiled, release, environment).await;
+                (answer.map_err(NoAnswer::from), took)
+            }
+            Err(why) => (Err(why.into()), Duration::ZERO),
+        };
+        if took > SLOW_EXPRESSION {
+            memory.expressions_work += took;
+        }
+        // Several in a row, then a long rest: each row is one write of what may be a large status.
+        if memory.expressions_work > ROW_OF_EXPRESSIONS {
+            let work = std::mem::take(&mut memory.expressions_work);
+            let rest = SignedDuration::try_from(work * SHARE_OF_EXPRESSIONS).unwrap_or(LONGEST_REST);
+            memory.expressions_rest = Some(now + rest.min(LONGEST_REST));
+        }
+        let tries = if result.is_ok() { 0 } else { before + 1 };
+        let evaluated = Evaluated {
+            asked,
+            result: result.clone(),
+            at: now,
+            tries,
+        };
+        if result.is_err() {
+            let key = Key::release(o.namespace(), o.name());
+            let after = Duration::try_from(evaluated.failure_stands()).unwrap_or_default();
+            self.knowledge().queue().wake_after(key, after);
+        }
+        memory.expressions.insert(key_of_check, evaluated);
+        result
+    }
+}
+
+/// What tells one object that expressions look at from another: the generation stands for its spec.
+fn given(metadata: &ObjectMeta) -> impl std::fmt::Debug + '_ {
+    let ObjectMeta {
+        name,
+        namespace,
+        uid,
+        generation,
+        labels,
+        ..
+    } = metadata;
+    (name, namespace, uid, generation, labels)
+}

@@ -1,0 +1,67 @@
+//! Pre-states, read once: their content never changes.
+
+use std::sync::Arc;
+
+use crate::cache::memory::Memory;
+use crate::cluster::requests::Requests;
+use crate::cluster::trouble::Trouble;
+use crate::decide::facts::KeptPreState;
+use crate::decide::prestate::PreState;
+use crate::observe::observer::Observer;
+
+impl<C: Requests> Observer<C> {
+    /// The pre-state of that name; nothing where it is missing or cannot be read.
+    pub(crate) async fn live_pre_state(&self, name: &str) -> Result<Option<KeptPreState>, Trouble> {
+        let home = &self.settings().operator_namespace;
+        let Some(kept) = self.client().revision(home, name).await? else {
+            return Ok(None);
+        };
+        let data = kept.data.map(|d| d.0).unwrap_or_default();
+        match PreState::read(data) {
+            Ok(content) => Ok(Some(KeptPreState {
+                name: name.to_owned(),
+                uid: kept.metadata.uid.unwrap_or_default(),
+                content: Arc::new(content),
+            })),
+            // What cannot be read cannot be restored: as good as missing, and said so.
+            Err(error) => {
+                tracing::error!(pre_state = name, %error, "a pre-state cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The pre-state of the attempt before.
+    pub(crate) async fn predecessor(
+        &self,
+        name: &str,
+        memory: &mut Memory,
+    ) -> Result<Option<Arc<PreState>>, Trouble> {
+        if let Some(known) = memory.predecessors.get(name) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(kept) = self.live_pre_state(name).await? else {
+            return Ok(None);
+        };
+        memory
+            .predecessors
+            .insert(name.to_owned(), Arc::clone(&kept.content));
+        Ok(Some(kept.content))
+    }
+
+    /// The pre-state of the attempt that is under way.
+    pub(crate) async fn kept(
+        &self,
+        name: &str,
+        memory: &mut Memory,
+    ) -> Result<Option<KeptPreState>, Trouble> {
+        if let Some(known) = memory.pre_states.get(name) {
+            return Ok(Some(known.clone()));
+        }
+        let kept = self.live_pre_state(name).await?;
+        if let Some(kept) = &kept {
+            memory.pre_states.insert(name.to_owned(), kept.clone());
+        }
+        Ok(kept)
+    }
+}

@@ -1,0 +1,53 @@
+//! One pass over one object, with what this process has.
+
+use jiff::Timestamp;
+
+use crate::apply::Applier;
+use crate::cache::index::Key;
+use crate::cluster::trouble::Trouble;
+use crate::decide::decide;
+use crate::observe::Observer;
+use crate::operator::context::Context;
+use crate::operator::unreadable;
+use crate::reconcile::{self, Next};
+
+/// Observes, decides and applies once. An object that cannot be read is told so, and nothing else happens to it.
+pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
+    let observer = &context.observer;
+    if say_unreadable(observer, key).await? {
+        return Ok(Next::Rest);
+    }
+    let applier = Applier {
+        client: observer.client(),
+        knowledge: observer.knowledge(),
+        settings: observer.settings(),
+        own: Some(key),
+        reporter: &context.reporter,
+        stopping: &context.stopping,
+        term: &context.term,
+    };
+    let done = reconcile::pass(observer, decide, &applier, key, Timestamp::now()).await?;
+    context.metrics.count(&done.ended);
+    Ok(done.next)
+}
+
+/// Whether the object cannot be read, of which it has been told then.
+async fn say_unreadable(observer: &Observer, key: &Key) -> Result<bool, Trouble> {
+    let client = observer.client();
+    match key {
+        Key::Release { namespace, name } => {
+            let Some(why) = observer.index().unreadable(namespace, name).cloned() else {
+                return Ok(false);
+            };
+            unreadable::say(client, namespace, name, &why).await?;
+        }
+        Key::Environment { name } => {
+            let Some(why) = observer.index().unreadable_environment(name).cloned() else {
+                return Ok(false);
+            };
+            unreadable::say_environment(client, name, &why).await?;
+        }
+        Key::Orphans => return Ok(false),
+    }
+    Ok(true)
+}

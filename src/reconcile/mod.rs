@@ -1,0 +1,40 @@
+//! One pass over one object: observe, decide, apply. Each returns what it did and when the next one is due; who runs them,
+//! and when, is not known here.
+
+mod done;
+mod environment;
+mod orphans;
+mod release;
+
+use jiff::Timestamp;
+
+use crate::apply::Applier;
+use crate::cache::index::Key;
+use crate::cluster::requests::Requests;
+use crate::cluster::trouble::Trouble;
+use crate::decide::Decide;
+use crate::observe::Observer;
+
+pub(crate) use crate::reconcile::done::{Done, Ended, Next};
+
+/// One step of what `key` names. About a Release it is `decide` that says what is to be done.
+///
+/// # Errors
+/// A request that did not succeed: the pass is made again later. What was written before it stays.
+pub(crate) async fn pass<C: Requests>(
+    observer: &Observer<C>,
+    decide: Decide,
+    applier: &Applier<'_, C>,
+    key: &Key,
+    now: Timestamp,
+) -> Result<Done, Trouble> {
+    match key {
+        Key::Release { namespace, name } => {
+            release::release(observer, decide, applier, (namespace, name), now).await
+        }
+        Key::Environment { name } => environment::environment(observer, applier, name, now)
+            .await
+            .map(Done::from),
+        Key::Orphans => orphans::orphans(observer, applier, now).await.map(Done::from),
+    }
+}

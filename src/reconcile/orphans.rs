@@ -1,0 +1,84 @@
+//! Pre-states whose Release is gone.
+
+use std::sync::atomic::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::apply::Applier;
+use crate::cluster::requests::Requests;
+use crate::cluster::trouble::Trouble;
+use crate::decide::facts::StoredPreState;
+use crate::decide::prestate::PreState;
+use crate::domain::time::earliest;
+use crate::observe::Observer;
+use crate::reconcile::done::Next;
+
+/// How long what was kept for a Release outlives it: only a Release that was deleted by force leaves it behind, and then it may be
+/// all that is known of what ran before.
+const ORPHANS_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Deletes pre-states whose Release has been gone for a day, as far as this process has seen it: a restart keeps them for longer.
+pub(crate) async fn orphans<C: Requests>(
+    observer: &Observer<C>,
+    applier: &Applier<'_, C>,
+    now: Timestamp,
+) -> Result<Next, Trouble> {
+    let (mut next, mut troubled) = (None, None);
+    for (orphan, since) in observer.knowledge().orphans(now) {
+        if applier.stopping.load(Ordering::Relaxed) {
+            return Ok(Next::Rest);
+        }
+        let mut due = since + ORPHANS_KEPT;
+        if due <= now {
+            if applier.term.holds().is_err() {
+                return Ok(Next::Soon);
+            }
+            match sweep(observer, applier, &orphan).await {
+                Ok(true) => continue,
+                Ok(false) => {
+                    observer.knowledge().not_orphaned(&orphan.uid);
+                    due = now + ORPHANS_KEPT;
+                }
+                // It stands in nobody else's way.
+                Err(trouble) => {
+                    tracing::warn!(%trouble, pre_state = orphan.name, "the pre-state of a Release that is gone was left");
+                    troubled = Some(trouble);
+                    continue;
+                }
+            }
+        }
+        next = earliest(next, Some(due));
+    }
+    troubled.map_or(Ok(next.map_or(Next::Rest, Next::At)), Err)
+}
+
+/// Deletes `orphan`, unless its Release turns out to be there: read live, because nothing is deleted on what a watch may not have
+/// shown yet.
+async fn sweep<C: Requests>(
+    observer: &Observer<C>,
+    applier: &Applier<'_, C>,
+    orphan: &StoredPreState,
+) -> Result<bool, Trouble> {
+    let client = observer.client();
+    let home = &observer.settings().operator_namespace;
+    let kept = client.revision(home, &orphan.name).await?;
+    let content = kept.and_then(|kept| PreState::read(kept.data?.0).ok());
+    // What cannot be read is left to people.
+    let Some(content) = content else {
+        return Ok(false);
+    };
+    let Some((namespace, name)) = content.release.split_once('/') else {
+        return Ok(false);
+    };
+    let release = client.release_metadata(namespace, name).await?;
+    if release.is_some_and(|release| release.uid.as_ref() == Some(&content.release_uid)) {
+        return Ok(false);
+    }
+    tracing::info!(
+        pre_state = orphan.name,
+        release = content.release,
+        "what was kept for a Release that has been gone for a day is deleted"
+    );
+    applier.delete_pre_state(&orphan.name, &orphan.uid).await?;
+    Ok(true)
+}

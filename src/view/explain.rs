@@ -1,0 +1,326 @@
+//! A Release, explained: what its status says, as data. Whatever prints something about a Release prints it from here.
+//!
+//! Pure, and no sentence is read: a status has its facts in fields, and a sentence is made of them last, by `Display`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::api::environment::ControlName;
+use crate::api::reasons::{self, Clears};
+use crate::api::release::{
+    Backout, Check, CheckState, ComponentState, ComponentStatus, Entered, Hold, Promotion, Rag, ReviewStatus,
+    State,
+};
+use crate::api::{Release, Time};
+
+/// What people read about a Release.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub product: &'a str,
+    pub version: &'a str,
+    pub requested_by: &'a str,
+    /// Who wrote it holds it, everywhere or in some environments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<&'a Hold>,
+    /// Why the operator does not accept it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<&'a str>,
+    /// The colour, and why it is that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rag: Option<&'a Rag>,
+    /// The last environment in order that Succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub furthest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<&'a ReviewStatus>,
+    /// In promotion order.
+    pub environments: Vec<InEnvironment<'a>>,
+}
+
+/// What people read about a Release in one environment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InEnvironment<'a> {
+    pub environment: &'a str,
+    pub state: State,
+    /// Since when it has been in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    pub attempt: i64,
+    /// In one sentence that begins with the environment.
+    pub summary: String,
+    /// Who wrote the Release holds it here.
+    pub held: bool,
+    /// What it waits to see gone.
+    pub blocks: Vec<Block>,
+    /// Absent where nothing is waited for any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
+    /// Decisions that do not count, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<&'a str>,
+    /// `message` and `not_counted` in one.
+    #[serde(skip)]
+    pub says: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entered_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When time alone would let it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<Timestamp>,
+    /// What entry copied of the Environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entered: Option<&'a Entered>,
+    pub components: &'a [ComponentStatus],
+    /// What the verification says, once it runs.
+    pub verification: &'a [Check],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backout: Option<&'a Backout>,
+}
+
+/// One thing that holds a promotion. As text it is a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum Block {
+    /// A control or a gate, before the entry.
+    Check(Held),
+    /// A component that is being changed.
+    Component {
+        name: String,
+        state: ComponentState,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// Something could not be evaluated or done.
+    Trouble {
+        reason: String,
+        message: String,
+        since: Timestamp,
+    },
+}
+
+/// A check that is not satisfied.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Held {
+    #[serde(flatten)]
+    pub check: Check,
+    /// Who or what clears it; absent where the reason is a word of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clears: Option<Clears>,
+}
+
+/// Who or what goes on next. As text, and in JSON, it is what stands after `waits for`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// What it promotes from.
+    Upstream,
+    /// The clock, until then where that is known.
+    Time(Option<Timestamp>),
+    /// Somebody's approval.
+    Approval,
+    /// A Job of a gate or of verification.
+    Job,
+    /// Another release, which has the target namespace.
+    Queue,
+    /// Targets that have to become ready.
+    Workloads,
+    /// Somebody's Decision on what failed.
+    Decision,
+    /// Somebody who mends or changes what a check finds fault with.
+    Mending,
+}
+
+/// What there is to read about `release`.
+#[must_use]
+pub fn explain(release: &Release) -> Explanation<'_> {
+    let (metadata, spec, status) = (&release.metadata, &release.spec, release.status.as_ref());
+    let refused = status.into_iter().flat_map(|s| &s.conditions);
+    let mut refused = refused.filter(|c| c.type_ == "Accepted" && c.status == "False");
+    let promotions = status.into_iter().flat_map(|s| &s.environments);
+    Explanation {
+        namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        name: metadata.name.as_deref().unwrap_or_default(),
+        product: &spec.product,
+        version: &spec.version,
+        requested_by: &spec.requested_by,
+        hold: spec.hold.as_ref(),
+        refused: refused.next().map(|c| c.message.as_str()),
+        rag: status.and_then(|s| s.rag.as_ref()),
+        furthest: status.and_then(|s| s.furthest.as_deref()),
+        review: status.and_then(|s| s.review.as_deref()),
+        environments: promotions.map(|p| in_environment(release, p)).collect(),
+    }
+}
+
+/// What there is to read about `release` where `p` takes it.
+#[must_use]
+pub fn in_environment<'a>(release: &Release, p: &'a Promotion) -> InEnvironment<'a> {
+    let instant = |time: &Option<Time>| time.as_ref().map(|t| t.0);
+    let blocks = blocks(p);
+    InEnvironment {
+        environment: &p.name,
+        state: p.state,
+        since: instant(&p.since),
+        attempt: p.attempt,
+        summary: p.summary(),
+        held: release.held_from(&p.name).is_some(),
+        waits_for: waits_for(p, &blocks),
+        blocks,
+        message: p.message.as_deref(),
+        not_counted: p.not_counted.as_deref(),
+        says: p.says(),
+        entered_at: instant(&p.started_at),
+        finished_at: instant(&p.finished_at),
+        earliest: p.forecast.as_ref().and_then(|f| instant(&f.earliest)),
+        entered: p.entered.as_ref(),
+        components: &p.components,
+        verification: &p.verification,
+        backout: p.backout.as_deref(),
+    }
+}
+
+/// The checks first, then components, then trouble.
+fn blocks(p: &Promotion) -> Vec<Block> {
+    let checks = p.held_by().map(|check| Block::Check(check.into()));
+    let components = p.not_ready().map(|component| Block::Component {
+        name: component.name.clone(),
+        state: component.state,
+        message: component.message.clone(),
+    });
+    let trouble = p.inconclusive.iter().map(|trouble| Block::Trouble {
+        reason: trouble.reason.clone(),
+        message: trouble.message.clone(),
+        since: trouble.since.0,
+    });
+    checks.chain(components).chain(trouble).collect()
+}
+
+fn waits_for(p: &Promotion, blocks: &[Block]) -> Option<WaitsFor> {
+    Some(match p.state {
+        State::Pending => WaitsFor::Upstream,
+        State::Queued => WaitsFor::Queue,
+        State::Waiting => return blocks.iter().find_map(Block::check).map(Held::waits_for),
+        State::Deploying | State::BackingOut => WaitsFor::Workloads,
+        State::Verifying => WaitsFor::Job,
+        State::Observing => {
+            let began = p.verified_at.as_ref().or(p.deployed_at.as_ref());
+            let observation = p.entered.as_ref().and_then(|e| e.observation.as_ref());
+            WaitsFor::Time(began.zip(observation).map(|(began, d)| began.0 + d.get()))
+        }
+        State::AwaitingDecision | State::Failed => WaitsFor::Decision,
+        State::Succeeded | State::BackedOut | State::Superseded | State::Withdrawn => return None,
+    })
+}
+
+impl Block {
+    /// What holds: the check, the component, or the reason of the trouble.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Check(held) => &held.check.name,
+            Self::Component { name, .. } => name,
+            Self::Trouble { reason, .. } => reason,
+        }
+    }
+
+    /// The check, where it is one.
+    #[must_use]
+    pub fn check(&self) -> Option<&Held> {
+        match self {
+            Self::Check(held) => Some(held),
+            Self::Component { .. } | Self::Trouble { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Check(held) => held.fmt(f),
+            Self::Component { name, .. } => write!(f, "{name} is not ready yet"),
+            Self::Trouble { reason, message, .. } => write!(f, "{reason}: {message}"),
+        }
+    }
+}
+
+impl From<&Check> for Held {
+    fn from(check: &Check) -> Self {
+        Self {
+            check: check.clone(),
+            clears: reasons::find(&check.reason).map(|reason| reason.clears),
+        }
+    }
+}
+
+impl Held {
+    /// Nothing clears it unless somebody does something: `until` is no help where an approval expires, nor where the sight
+    /// of windows that are all too short ends.
+    #[must_use]
+    pub fn for_good(&self) -> bool {
+        let Check {
+            state, reason, until, ..
+        } = &self.check;
+        let helped_by_time = until.is_some()
+            && !matches!(
+                reason.as_str(),
+                reasons::APPROVALS_MISSING | reasons::WINDOW_TOO_SHORT
+            );
+        *state == CheckState::Failed || !helped_by_time
+    }
+
+    fn waits_for(&self) -> WaitsFor {
+        let waits = self.check.state == CheckState::Waiting;
+        let until = self.check.until.as_ref().map(|t| t.0);
+        match self.clears {
+            Some(Clears::People) => WaitsFor::Approval,
+            Some(Clears::Job) => WaitsFor::Job,
+            // A target that was put right has to stay so for a while, too. Windows of which none opens in sight are for their owner.
+            _ if waits && until.is_some() && self.check.reason != reasons::WINDOW_TOO_SHORT => {
+                WaitsFor::Time(until)
+            }
+            Some(Clears::Time) if waits && self.check.name != ControlName::WindowOpen.as_str() => {
+                WaitsFor::Time(None)
+            }
+            _ => WaitsFor::Mending,
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.check.says())
+    }
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream => f.write_str("an earlier environment"),
+            Self::Time(None) => f.write_str("time"),
+            Self::Time(Some(until)) => write!(f, "time, until {until}"),
+            Self::Approval => f.write_str("an approval"),
+            Self::Job => f.write_str("a Job"),
+            Self::Queue => f.write_str("the release before it"),
+            Self::Workloads => f.write_str("workloads"),
+            Self::Decision => f.write_str("a Decision"),
+            Self::Mending => f.write_str("somebody who mends it"),
+        }
+    }
+}
+
+impl Serialize for WaitsFor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

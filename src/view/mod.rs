@@ -1,0 +1,4 @@
+//! What people read, as data.
+
+pub mod explain;
+pub mod timeline;

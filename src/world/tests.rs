@@ -1,0 +1,13 @@
+//! What holds in the world whatever happens: random histories, small worlds explored to the end, broken rules that must be
+//! noticed.
+
+mod exhaustive;
+mod histories;
+mod history;
+mod invariants;
+mod kinds;
+mod mutations;
+mod seam;
+mod step;
+mod stories;
+mod town;

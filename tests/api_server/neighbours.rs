@@ -1,0 +1,8 @@
+//! Beside the neighbours of a real cluster: autoscalers, reloaders, admission, helm, and workloads of every kind.
+
+mod health;
+mod order;
+mod ours;
+mod pods;
+mod stating;
+mod status;

@@ -1,0 +1,51 @@
+//! The story with real containers: the operator's own image, and a small program in place of the example's made-up images.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::show::Screen;
+use super::stage::Stage;
+use super::{POLICY_SETTLE, TITLE, look_further, tell};
+use crate::namespaces::{self, Namespaces};
+use crate::node;
+use crate::real::{Real, prepare};
+use crate::tools::Tools;
+
+/// Builds whatever needs the network, then tells the story where there is none.
+pub async fn outside(repository: &Path, tools: &Tools) -> Result<ExitCode> {
+    if let Some(why) = namespaces::impossible().await {
+        bail!("there are no real containers here: {why}");
+    }
+    Screen::new(Instant::now()).note(TITLE);
+    prepare(repository).await?;
+    namespaces::again(tools, repository, &["demo", "--real"]).await
+}
+
+/// Brings up nodes, installs the operator as its users do, and tells the story.
+pub async fn inside(repository: &Path, tools: &Tools, namespaces: &Namespaces) -> Result<()> {
+    let screen = Screen::new(Instant::now());
+    let real = Real::start(tools, repository, namespaces).await?;
+    let version = real.cluster.client().apiserver_version().await?.git_version;
+    screen.say(&format!(
+        "A control plane and {} nodes are ready: Kubernetes {version}",
+        node::NODES.len()
+    ));
+    let settle = format!("policySettle={}s", POLICY_SETTLE.as_secs());
+    real.install(tools, repository, &[&settle, "healthGrace=10s"])
+        .await?;
+    screen.say(&format!("The operator runs from its own image, {}", real.image));
+
+    let stage = Stage::new(repository, tools, &real.cluster, screen)
+        .await?
+        .with_images(&real.oci)
+        .await?;
+    screen.say("The example's images are made up: here each is a small program in a registry of our own");
+    let story = async {
+        tell(&stage, &screen, &real.cluster).await?;
+        look_further(&stage, &screen, false).await
+    };
+    story.await.context("the story did not end as told")
+}

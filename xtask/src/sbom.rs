@@ -1,0 +1,107 @@
+//! What is in the image, for those who look for vulnerable versions: the crates that the operator is built from, listed by
+//! cargo-cyclonedx, and the libraries beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::image::Built;
+use crate::process::{Process, tail};
+use crate::tools::{cache, locked, progress};
+
+/// Beside the image's layout.
+pub const FILE: &str = "signalbox.cdx.json";
+const VERSION: &str = "0.5.9";
+
+/// Writes the list beside an image; how many components it has.
+///
+/// # Errors
+/// cargo-cyclonedx does not build or fails.
+pub(crate) async fn write(repository: &Path, built: &Built) -> Result<usize> {
+    let program = ready().await?;
+    // It writes beside each manifest that it reads, so it is given copies, and targets to find: it reads none of them.
+    let folder = tempfile::tempdir()?;
+    for manifest in ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"] {
+        let to = folder.path().join(manifest);
+        fs::create_dir_all(to.parent().unwrap_or(folder.path()))?;
+        fs::copy(repository.join(manifest), to)?;
+    }
+    for package in ["", "xtask"] {
+        let sources = folder.path().join(package).join("src");
+        fs::create_dir(&sources)?;
+        fs::write(sources.join("lib.rs"), "")?;
+        fs::write(sources.join("main.rs"), "")?;
+    }
+    let log = folder.path().join("log");
+    let mut command = Command::new(program);
+    command
+        .args(["cyclonedx", "--format", "json", "--spec-version", "1.5"])
+        .args([
+            "--target",
+            &format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
+        ])
+        .args(["--no-build-deps", "--override-filename"])
+        .arg(FILE.trim_end_matches(".json"))
+        .arg("--manifest-path")
+        .arg(folder.path().join("Cargo.toml"))
+        .env("SOURCE_DATE_EPOCH", built.created.as_second().to_string());
+    crate::test::forget_cargo(&mut command);
+    let status = Process::start("cargo-cyclonedx", &mut command, log.clone())?
+        .ended()
+        .await?;
+    ensure!(status.success(), "cargo-cyclonedx fails\n{}", tail(&log, 25));
+
+    let text = fs::read_to_string(folder.path().join(FILE))?;
+    // Packages of a folder are called by it.
+    let text = text.replace(&folder.path().to_string_lossy().into_owned(), "/src");
+    let mut list: Value = serde_json::from_str(&text)?;
+    let components = list["components"].as_array_mut().context("no components")?;
+    let beside = built.files.iter().filter(|file| file.path != "/signalbox");
+    components.extend(beside.map(|file| {
+        json!({
+            "type": "file",
+            "name": file.path,
+            "hashes": [{ "alg": "SHA-256", "content": file.sha256 }],
+        })
+    }));
+    let count = components.len();
+    let text = serde_json::to_string_pretty(&list)? + "\n";
+    fs::write(built.layout.join(FILE), text)?;
+    Ok(count)
+}
+
+/// Finds cargo-cyclonedx in the cache, or builds it, which takes some minutes.
+async fn ready() -> Result<PathBuf> {
+    let cache = cache()?;
+    let folder = cache.join(format!("cargo-cyclonedx-{VERSION}"));
+    let program = folder.join("bin/cargo-cyclonedx");
+    if program.exists() {
+        return Ok(program);
+    }
+    let _lock = locked(&cache, "cargo-cyclonedx").await?;
+    if !program.exists() {
+        let log = tempfile::NamedTempFile::new_in(&cache)?;
+        let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // Unoptimised: it is run for a second, and an optimised build takes longer than it saves.
+        install
+            .args([
+                "install",
+                "cargo-cyclonedx",
+                "--version",
+                VERSION,
+                "--locked",
+                "--debug",
+                "--root",
+            ])
+            .arg(&folder)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env_remove("CARGO_TARGET_DIR");
+        crate::test::forget_cargo(&mut install);
+        let installing = Process::start("cargo", &mut install, log.path().to_path_buf())?;
+        progress("Building cargo-cyclonedx, once", installing, log.path()).await?;
+    }
+    Ok(program)
+}
