@@ -22,6 +22,8 @@ use crate::domain::readiness::{self, Was};
 use crate::domain::{digest, patches, paths};
 use crate::observe::observer::Observer;
 
+/// How often a target is read where others write to it between the read and the dry run, as controllers do while a rollout is in progress.
+const MOST_READS: u32 = 5;
 /// How long an inspection made with the claim in hand stands, until the entry.
 const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
 
@@ -207,7 +209,23 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
+    /// What a dry run of the component shows. Where somebody writes meanwhile, it is read again at once: a Release that is queued
+    /// would lose its place to a younger one while it waits to look again.
     async fn component(
+        &mut self,
+        component: &Component,
+        restarted_for: Option<String>,
+    ) -> Result<(Inspected, Option<Value>), Refusal> {
+        for _ in 1..MOST_READS {
+            match self.read(component, restarted_for.clone()).await {
+                Err(refusal) if refusal.reason == reasons::CONFLICT && refusal.unknown => {}
+                read => return read,
+            }
+        }
+        self.read(component, restarted_for).await
+    }
+
+    async fn read(
         &mut self,
         component: &Component,
         restarted_for: Option<String>,
@@ -329,7 +347,7 @@ impl<C: Requests> Inspector<'_, C> {
         };
         match result {
             Ok(result) => Ok(result),
-            // Somebody wrote between the read and the dry run: the next pass reads again.
+            // Somebody wrote between the read and the dry run.
             Err(Trouble::Conflict(_)) => {
                 let sentence = format!("{target} changed while it was read");
                 Err(Refusal {

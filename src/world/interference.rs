@@ -122,6 +122,27 @@ impl Objects {
         });
     }
 
+    /// The target's controller writes its status between the read and the dry run, as often as it was asked to.
+    pub(crate) fn controller_comes_between(&mut self, spot: &Spot) {
+        let Some(left) = self
+            .neighbours
+            .comes_between
+            .get_mut(spot)
+            .filter(|left| **left > 0)
+        else {
+            return;
+        };
+        *left -= 1;
+        let collisions = *left;
+        let writer = Writer {
+            manager: "kube-controller-manager",
+            subresource: "status",
+        };
+        self.written(spot, writer, |object| {
+            object["status"]["collisionCount"] = json!(collisions)
+        });
+    }
+
     /// From now on somebody puts the image that is there now back, that many times.
     #[cfg(test)]
     pub(crate) fn owned(&mut self, spot: &Spot, times: u32) {

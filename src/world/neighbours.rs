@@ -47,6 +47,8 @@ pub(crate) struct Neighbours {
     pub(crate) owners: BTreeMap<Spot, Owner>,
     /// Pods that find a node, where there is not room for all.
     pub(crate) room: BTreeMap<String, i64>,
+    /// How many more dry runs of a target its controller comes before, with a write of its status.
+    pub(crate) comes_between: BTreeMap<Spot, u32>,
     /// Where pods take a while to end.
     pub(crate) lingering: BTreeSet<String>,
 }

@@ -65,6 +65,9 @@ impl Objects {
     ) -> Answer<Value> {
         self.permitted(namespace)?;
         let spot = spot(namespace, object);
+        if mode == Mode::DryRun {
+            self.controller_comes_between(&spot);
+        }
         let before = self.targets.get(&spot).cloned().ok_or(Trouble::NotFound)?;
         let mut after = (*before).clone();
         match form {

@@ -49,6 +49,36 @@ fn a_release_goes_through() {
     assert_eq!(states(&world), [State::Succeeded; 3], "{:#?}", world.releases());
 }
 
+/// The check TargetsAllowed of sit once nothing more is to be done at this instant, where the target's controller comes before so many dry runs.
+fn allowed_where_the_controller_comes_between(times: u32) -> (State, Option<Check>) {
+    let mut world = world(Script::default());
+    let spot = (
+        "payments-sit".to_owned(),
+        "Deployment".to_owned(),
+        "ledger".to_owned(),
+    );
+    world.objects().neighbours.comes_between.insert(spot, times);
+    assert!(world.settle());
+    let release = world.release(HOME, NAME).expect("a release");
+    let sit = release.promotion("sit").expect("a promotion");
+    let check = sit.checks.iter().find(|check| check.name == "TargetsAllowed");
+    (sit.state, check.cloned())
+}
+
+#[test]
+fn a_target_that_its_controller_writes_to_meanwhile_is_read_again_at_once() {
+    let (state, check) = allowed_where_the_controller_comes_between(4);
+    assert_eq!(state, State::Deploying, "{check:#?}");
+    let (state, check) = allowed_where_the_controller_comes_between(1000);
+    assert_eq!(state, State::Waiting);
+    let check = check.expect("a check");
+    assert_eq!(
+        (check.state, &*check.reason),
+        (CheckState::Unknown, "Conflict"),
+        "{check:#?}"
+    );
+}
+
 #[test]
 fn what_crashes_in_uat_is_backed_out_and_stands_as_before() {
     let script = Script {
