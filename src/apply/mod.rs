@@ -195,25 +195,7 @@ impl<C: Requests> Applier<'_, C> {
                     .await;
                 Ok(Progress::Again)
             }
-            Action::Change {
-                environment,
-                namespace,
-                attempt,
-                component,
-                change,
-            } => {
-                self.change(
-                    o,
-                    &environment,
-                    &namespace,
-                    attempt,
-                    &component,
-                    change,
-                    memory,
-                    now,
-                )
-                .await
-            }
+            Action::Change(change) => self.change(o, change, memory, now).await,
             Action::StartJob(start) => self.start_job(o, start, memory, now).await,
             Action::Adopt { decision, uid } => self.adopt(o, &decision, &uid).await,
             Action::Disown { decision, uid } => self.owned(o, &decision, &uid, json!([])).await,

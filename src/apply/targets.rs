@@ -10,21 +10,26 @@ use crate::cache::memory::{MOST_GIVEN_BACK, Memory, RememberedTarget, Retried, t
 use crate::cluster::requests::{Form, Mode, Object, Requests, Targets};
 use crate::cluster::trouble::{Trouble, said};
 use crate::decide::facts::{Observed, Restores};
-use crate::decide::step::Change;
+use crate::decide::licence::{Change, TargetChange};
 
 impl<C: Requests> Applier<'_, C> {
-    #[allow(clippy::too_many_arguments)]
     pub(super) async fn change(
         &self,
         o: &Observed,
-        environment: &str,
-        namespace: &str,
-        attempt: i64,
-        component: &str,
-        change: Change,
+        wanted: TargetChange,
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Progress, Trouble> {
+        let TargetChange {
+            environment,
+            namespace,
+            attempt,
+            component,
+            change,
+            ..
+        } = &wanted;
+        let (environment, namespace, attempt, component) =
+            (&**environment, &**namespace, *attempt, &**component);
         let deployer = self.deployer(namespace, o, environment, attempt);
         let remembered = memory
             .targets
@@ -34,7 +39,7 @@ impl<C: Requests> Applier<'_, C> {
         remembered.unsure = true;
         let given_back = matches!(change, Change::GiveBack { .. });
         remembered.gave_back += u32::from(given_back);
-        let Sent { verb, target, result } = send(&deployer, &change).await;
+        let Sent { verb, target, result } = send(&deployer, change).await;
         let forward = matches!(change, Change::Patch { .. } | Change::Create { .. });
         if matches!(change, Change::Restore { .. }) && result.is_ok() {
             remembered.restores = Some(counted(o, environment, remembered.restores.take(), now));

@@ -2,7 +2,8 @@
 
 use crate::api;
 use crate::api::release::{Promotion, State};
-use crate::decide::facts::{Claim, Observed, Place};
+use crate::decide::facts::Observed;
+use crate::decide::licence::place;
 use crate::decide::newer::newer_stands;
 use crate::decide::prestate::PreState;
 use crate::decide::step::{Action, Move};
@@ -81,52 +82,6 @@ pub(crate) fn strays(o: &Observed) -> Vec<Action> {
     pre_states.chain(claims).collect()
 }
 
-pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
-    o.places.get(&p.name)
-}
-
-/// The claim, where this attempt of this promotion holds it.
-pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Option<&'a Claim> {
-    let mine = o.holder(&p.name, p.attempt);
-    place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
-}
-
-/// Nothing can be restored, and so nothing is changed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the pre-state {name} in {home} is missing or not that of this attempt: without it nothing can be restored, so that nothing is \
-     changed; put the targets right by hand, then decide Accept or Abandon"
-)]
-pub(crate) struct NoPreState {
-    name: String,
-    home: String,
-}
-
-/// What was kept for this promotion before it entered.
-///
-/// # Errors
-/// [`NoPreState`] where it is missing, or another attempt's.
-pub(crate) fn own_pre_state<'a>(
-    o: &Observed,
-    p: &Promotion,
-    place: &'a Place,
-) -> Result<&'a PreState, NoPreState> {
-    let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
-    let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
-    let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
-    // A Retry that never entered is backed out with what the attempt before it kept.
-    let ours = kept.filter(|c| {
-        c.release_uid == o.uid()
-            && c.environment == p.name
-            && c.attempt <= p.attempt
-            && Some(c.namespace.as_str()) == namespace
-    });
-    ours.ok_or_else(|| NoPreState {
-        name,
-        home: o.settings.operator_namespace.clone(),
-    })
-}
-
 /// A pre-state that somebody has deleted is kept again as it was read.
 pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
     Move::Do(vec![Action::Capture {
@@ -134,22 +89,6 @@ pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
         name: plan::pre_state_name(&pre_state.release_uid, &p.name, pre_state.attempt),
         pre_state: Box::new(pre_state.clone()),
     }])
-}
-
-/// Why nothing is done without the claim, and what to do.
-pub(crate) fn claim_lost(o: &Observed, place: &Place, namespace: &str) -> String {
-    match &place.claim {
-        Some(other) => format!(
-            "the claim of {namespace} is held by {}: nothing is changed meanwhile; decide BackOut, Accept or Abandon",
-            other.release
-        ),
-        None => format!(
-            "the claim {} of {namespace} in {} is gone: somebody deleted it, or wrote this status; nothing is changed \
-             until somebody decides BackOut, Accept or Abandon",
-            plan::claim_name(namespace),
-            o.settings.operator_namespace
-        ),
-    }
 }
 
 /// A claim that was deleted by hand is put back while people decide, so that nobody enters meanwhile; only where what

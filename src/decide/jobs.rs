@@ -7,7 +7,7 @@ use crate::api::reasons;
 use crate::api::release::{Check, JobRun, Promotion, State};
 use crate::decide::facts::{JobState, Observed, OwnJob, Place};
 use crate::decide::step::Action;
-use crate::decide::{holdings, plan};
+use crate::decide::{licence, plan};
 use crate::domain::digest;
 
 /// What a Job has said for good.
@@ -182,7 +182,7 @@ pub(crate) fn unwanted(o: &Observed) -> Vec<Action> {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     let stopped = promotions
         .filter(|p| p.state != State::BackingOut)
-        .filter_map(|p| Some(stop(o, p, holdings::place(o, p)?)));
+        .filter_map(|p| Some(stop(o, p, licence::place(o, p)?)));
     stopped.flatten().collect()
 }
 

@@ -9,7 +9,6 @@ pub mod consent;
 pub mod decisions;
 pub mod derive;
 pub mod drift;
-pub mod entry;
 pub mod expressions;
 pub mod facts;
 #[cfg(test)]
@@ -18,6 +17,7 @@ pub mod health;
 pub mod holdings;
 pub mod job_start;
 pub mod jobs;
+pub mod licence;
 pub mod moves;
 pub mod newer;
 pub mod obeying;

@@ -1,12 +1,12 @@
 //! What may be done next: the three forms of a [`Step`], the effects that an Act is made of, and what one promotion asks for.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::api::release::Promotion;
 use crate::api::{ReleaseStatus, reasons};
 use crate::decide::facts::{self, Claim, Holder};
 use crate::decide::job_start;
+use crate::decide::licence::TargetChange;
 use crate::decide::prestate::PreState;
 use crate::domain::text::cut;
 
@@ -82,13 +82,7 @@ pub enum Action {
     /// Create-only: what Succeeded is remembered beyond its Release.
     Remember(Box<facts::Remembered>),
     /// Change one target, forward or back, as the deployer.
-    Change {
-        environment: String,
-        namespace: String,
-        attempt: i64,
-        component: String,
-        change: Change,
-    },
+    Change(TargetChange),
     /// Create a Job from its suspended CronJob, as the deployer.
     StartJob(job_start::Start),
     /// Delete a Job by uid, as the deployer: its verdict is not wanted any more.
@@ -117,49 +111,13 @@ impl Action {
     pub fn rests_on_status(&self) -> bool {
         matches!(
             self,
-            Self::Change { .. }
+            Self::Change(_)
                 | Self::StartJob(_)
                 | Self::StopJob { .. }
                 | Self::DeletePreState { .. }
                 | Self::Remember(_)
         )
     }
-}
-
-/// How a target is changed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// A patch that carries the observed resourceVersion.
-    Patch {
-        api_version: String,
-        kind: String,
-        name: String,
-        patch: Value,
-    },
-    Create {
-        object: Value,
-    },
-    /// JSON Patch whose first operation is the resourceVersion as precondition.
-    Restore {
-        api_version: String,
-        kind: String,
-        name: String,
-        operations: Value,
-    },
-    Delete {
-        api_version: String,
-        kind: String,
-        name: String,
-        uid: String,
-    },
-    /// JSON Patch that puts our entry in `managedFields` back as it was, so that whoever owned the fields before may write them
-    /// without force. Nothing else changes.
-    GiveBack {
-        api_version: String,
-        kind: String,
-        name: String,
-        operations: Value,
-    },
 }
 
 /// What one promotion wants. [`decide`] unites them.

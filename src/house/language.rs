@@ -133,5 +133,8 @@ fn a_banned_turn_is_seen() {
     ] {
         assert_eq!(!banned(text).is_empty(), seen, "{text}");
     }
-    assert_eq!(banned("# A\n## Glossary\n\n## B\nanew\n"), [(5, "anew".to_owned())]);
+    assert_eq!(
+        banned("# A\n## Glossary\n\n## B\nanew\n"),
+        [(5, "anew".to_owned())]
+    );
 }

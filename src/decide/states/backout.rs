@@ -4,17 +4,17 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::release::{BackoutState, ComponentState, Promotion, State};
+use crate::api::release::{BackoutState, ComponentState, Entered, Promotion, State};
 use crate::api::{FIELD_MANAGER, GoDuration, reasons, time};
 use crate::decide::facts::{Live, LiveComponent, Observed, Place};
-use crate::decide::holdings::{self, own_claim};
+use crate::decide::licence::{self, Change, Licence, Unlicensed};
 use crate::decide::moves::{await_decision, moved, to};
 use crate::decide::owned::{is_ours, our_entry};
-use crate::decide::prestate::{Captured, PreState};
+use crate::decide::prestate::Captured;
 use crate::decide::standing::written_by;
-use crate::decide::step::{Action, Change, Move, announce};
+use crate::decide::step::{Action, Move, announce};
 use crate::decide::telling::{self, Says};
-use crate::decide::{decisions, health, jobs, occupancy};
+use crate::decide::{decisions, health, holdings, jobs, occupancy};
 use crate::domain::paths;
 use crate::domain::readiness::{self, Readiness, Stuck, Was};
 use crate::domain::text::{clause, cut};
@@ -24,62 +24,53 @@ use crate::domain::time::{earliest, whole_second_after};
 const MOST_RESTORES: u32 = 5;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (Some(entered), Some(place)) = (&p.entered, holdings::place(o, p)) else {
-        return Move::Rest(None);
-    };
-    let pre_state = match holdings::own_pre_state(o, p, place) {
-        Ok(pre_state) => pre_state,
-        Err(none) => return failed(p, reasons::PRE_STATE_MISSING, &none.to_string(), now),
-    };
-    if own_claim(o, p, place).is_none() {
-        // A person's BackOut is a licence of its own; without one only status would say that this was begun.
-        if place.claim.is_none() && decisions::backout_decided(o, p) {
-            return Move::Do(vec![Action::Claim {
-                environment: p.name.clone(),
-                namespace: entered.target_namespace.clone(),
-                holder: o.holder(&p.name, p.attempt),
-            }]);
+    let licence = match Licence::of(o, p) {
+        Ok(licence) => licence,
+        Err(Unlicensed::NotEntered | Unlicensed::NotRead) => return Move::Rest(None),
+        Err(Unlicensed::NoPreState(none)) => {
+            return failed(p, reasons::PRE_STATE_MISSING, &none.to_string(), now);
         }
-        // A Retry that never entered is backed out under the claim of the attempt before it.
-        let earlier = place.claim.as_ref().filter(|c| {
-            let holder = c.holder.as_ref();
-            holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
-        });
-        if let Some(earlier) = earlier {
-            return Move::Do(vec![Action::TakeOver {
-                environment: p.name.clone(),
-                claim: earlier.clone(),
-                holder: o.holder(&p.name, p.attempt),
-            }]);
-        }
-        let sentence = holdings::claim_lost(o, place, &entered.target_namespace);
-        return await_decision(p, reasons::CLAIM_LOST, &sentence, now);
+        Err(Unlicensed::NoClaim(entered, place)) => return without_claim(o, p, entered, place, now),
+    };
+    if licence.place.pre_state_gone {
+        return holdings::keep_again(p, licence.pre_state);
     }
-    if place.pre_state_gone {
-        return holdings::keep_again(p, pre_state);
-    }
-    if let Some(stops) = jobs::stop_first(o, p, place) {
+    if let Some(stops) = jobs::stop_first(o, p, licence.place) {
         return Move::Do(stops);
     }
-    Restoring {
-        o,
-        p,
-        place,
-        pre_state,
-        namespace: &entered.target_namespace,
-        may_delete_pods: entered.delete_stuck_pods,
-        now,
+    Restoring { o, p, licence, now }.step()
+}
+
+/// The claim is not this attempt's: it is taken where that is lawful, and else people decide.
+fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, now: Timestamp) -> Move {
+    // A person's BackOut is a licence of its own; without one only status would say that this was begun.
+    if place.claim.is_none() && decisions::backout_decided(o, p) {
+        return Move::Do(vec![Action::Claim {
+            environment: p.name.clone(),
+            namespace: entered.target_namespace.clone(),
+            holder: o.holder(&p.name, p.attempt),
+        }]);
     }
-    .step()
+    // A Retry that never entered is backed out under the claim of the attempt before it.
+    let earlier = place.claim.as_ref().filter(|c| {
+        let holder = c.holder.as_ref();
+        holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
+    });
+    if let Some(earlier) = earlier {
+        return Move::Do(vec![Action::TakeOver {
+            environment: p.name.clone(),
+            claim: earlier.clone(),
+            holder: o.holder(&p.name, p.attempt),
+        }]);
+    }
+    let sentence = licence::claim_lost(o, place, &entered.target_namespace);
+    await_decision(p, reasons::CLAIM_LOST, &sentence, now)
 }
 
 struct Restoring<'a> {
     o: &'a Observed,
     p: &'a Promotion,
-    place: &'a Place,
-    pre_state: &'a PreState,
-    namespace: &'a str,
-    may_delete_pods: bool,
+    licence: Licence<'a>,
     now: Timestamp,
 }
 
@@ -112,8 +103,8 @@ impl Restoring<'_> {
         for component in self.o.release.spec.components.iter().rev() {
             let name = component.name.as_str();
             let (Some(captured), Some(live)) = (
-                self.pre_state.component(name),
-                self.place.components.iter().find(|c| c.name == name),
+                self.licence.pre_state.component(name),
+                self.licence.place.components.iter().find(|c| c.name == name),
             ) else {
                 continue;
             };
@@ -182,7 +173,8 @@ impl Restoring<'_> {
         if !given_back.is_empty() {
             return Move::Do(given_back);
         }
-        let Some(alone) = health::others_end(self.place, self.now).filter(|_| self.now < deadline) else {
+        let Some(alone) = health::others_end(self.licence.place, self.now).filter(|_| self.now < deadline)
+        else {
             return self.verified();
         };
         match telling::tell(self.p, told, self.now) {
@@ -269,13 +261,7 @@ impl Restoring<'_> {
     }
 
     fn change(&self, component: &str, change: Change) -> Action {
-        Action::Change {
-            environment: self.p.name.clone(),
-            namespace: self.namespace.to_owned(),
-            attempt: self.p.attempt,
-            component: component.to_owned(),
-            change,
-        }
+        Action::Change(self.licence.change(component, change))
     }
 
     /// What was refused, and which pods have to be deleted, is on status at once, not only when time is up.
@@ -497,11 +483,11 @@ impl Restoring<'_> {
             .map(|pod| format!("{} ({})", pod.name, pod.why))
             .collect();
         let waits = format!("{} waits for its pods {}", captured.target, named.join(", "));
-        if !self.may_delete_pods {
+        if !self.licence.entered.delete_stuck_pods {
             let names: Vec<&str> = stuck.iter().map(|pod| pod.name.as_str()).collect();
             return Back::Stuck(format!(
                 "{waits}: delete them (kubectl -n {} delete pod {})",
-                self.namespace,
+                self.licence.entered.target_namespace,
                 names.join(" ")
             ));
         }
@@ -580,10 +566,15 @@ impl Restoring<'_> {
     /// Once everything is as it was: our entries in `managedFields` go back too, so that whoever owned the fields before may
     /// write them without force. Tried, and not insisted on: the backout is complete without it.
     fn give_back(&self) -> Vec<Action> {
-        let components = self.place.components.iter().filter(|live| !live.given_back);
+        let components = self
+            .licence
+            .place
+            .components
+            .iter()
+            .filter(|live| !live.given_back);
         components
             .filter_map(|live| {
-                let captured = self.pre_state.component(&live.name)?;
+                let captured = self.licence.pre_state.component(&live.name)?;
                 let Live::Present(object) = &live.object else {
                     return None;
                 };

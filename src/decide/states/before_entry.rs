@@ -22,8 +22,8 @@ use crate::decide::moves::{await_decision, moved, to};
 use crate::decide::prestate::{self, Captured, PreState};
 use crate::decide::rules::subject::Subject;
 use crate::decide::rules::{self, Verdicts, targets_allowed};
-use crate::decide::step::{self, Action, Move, announce};
-use crate::decide::{decisions, jobs, newer, obeying, plan};
+use crate::decide::step::{Action, Move, announce};
+use crate::decide::{decisions, jobs, licence, newer, obeying, plan};
 use crate::domain::paths::{self, Change};
 use crate::domain::readiness::Was;
 use crate::domain::text::{clause, cut};
@@ -62,7 +62,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
     }
     match ready_for_checks(o, p, accepted) {
         Err(why) => pending(o, p, why.to_string(), now),
-        Ok(setting) => match holdings::place(o, p) {
+        Ok(setting) => match licence::place(o, p) {
             None => Move::Rest(None),
             Some(place) => waiting(o, p, setting, place, now),
         },
@@ -79,7 +79,7 @@ pub(crate) fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<St
 /// How far it is on its way in, by what the watches show.
 #[must_use]
 pub fn moment(o: &Observed, p: &Promotion, place: &Place) -> Moment {
-    let holds = holdings::own_claim(o, p, place).is_some();
+    let holds = licence::own_claim(o, p, place).is_some();
     match (holds, place.has_pre_state) {
         (false, _) => Moment::Waiting,
         (true, false) => Moment::Capturing,
@@ -626,7 +626,7 @@ pub fn size(components: &[Inspected]) -> usize {
 /// The changes of a target that does not exist yet: every field that we state, as the dry run shows it. What the API server
 /// or a webhook fills in besides is not ours, and may differ from one request to the next.
 #[must_use]
-pub fn creation_changes(change: &step::Change, result: &Value) -> Vec<Change> {
+pub fn creation_changes(change: &licence::Change, result: &Value) -> Vec<Change> {
     fn leaves(stated: &Value, path: &str, result: &Value, changes: &mut Vec<Change>) {
         match stated.as_object().filter(|map| !map.is_empty()) {
             Some(map) => {
@@ -642,7 +642,7 @@ pub fn creation_changes(change: &step::Change, result: &Value) -> Vec<Change> {
             }),
         }
     }
-    let step::Change::Create { object } = change else {
+    let licence::Change::Create { object } = change else {
         return vec![];
     };
     let Some(result) = paths::stated_anew(object, result) else {

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 
 use crate::api::release::{Component, ComponentState, Promotion, State};
 use crate::api::{reasons, time};
-use crate::decide::entry::{Entry, after_entry, backout_asked};
+
 use crate::decide::facts::{Live, LiveComponent, Observed};
+use crate::decide::licence::{Change, Licence};
 use crate::decide::moves::{await_decision, fail, inconclusive, moved, to};
 use crate::decide::owned::{is_ours, labels};
 use crate::decide::prestate::Captured;
 use crate::decide::standing::{Standing, is_stale, last_written, put_back_by, standing};
+use crate::decide::states::after_entry::{after_entry, backout_asked};
 use crate::decide::states::verifying;
-use crate::decide::step::{Action, Change, Move};
+use crate::decide::step::{Action, Move};
 use crate::decide::telling::{self, Says};
 use crate::decide::{health, jobs};
 use crate::domain::readiness::{self, Readiness};
@@ -31,7 +33,7 @@ pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         return asked;
     }
     match after_entry(o, p, now) {
-        Ok(entry) => Deploy { o, p, entry, now }.step(),
+        Ok(licence) => Deploy { o, p, licence, now }.step(),
         Err(other) => other,
     }
 }
@@ -39,7 +41,7 @@ pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 struct Deploy<'a> {
     o: &'a Observed,
     p: &'a Promotion,
-    entry: Entry<'a>,
+    licence: Licence<'a>,
     now: Timestamp,
 }
 
@@ -144,8 +146,8 @@ impl Deploy<'_> {
     /// What a component says of itself, where there is something to say.
     fn says<'c>(&self, component: &'c Component, need: &Need) -> Option<Says<'c>> {
         let name = component.name.as_str();
-        let live = self.entry.place.components.iter().find(|c| c.name == *name)?;
-        let captured = self.entry.pre_state.component(name)?;
+        let live = self.licence.place.components.iter().find(|c| c.name == *name)?;
+        let captured = self.licence.pre_state.component(name)?;
         let status = self.p.components.iter().find(|c| c.name == name)?;
         if status.state == ComponentState::Ready {
             return Some(health::health_says(self.o, self.p, name, live, self.now));
@@ -219,7 +221,12 @@ impl Deploy<'_> {
             .filter(|c| ready.contains(&c.name.as_str()))
         {
             if status.ready_at.is_none() {
-                let live = self.entry.place.components.iter().find(|c| c.name == status.name);
+                let live = self
+                    .licence
+                    .place
+                    .components
+                    .iter()
+                    .find(|c| c.name == status.name);
                 let became = live.and_then(|live| live.became_ready);
                 status.state = ComponentState::Ready;
                 status.message = None;
@@ -237,8 +244,8 @@ impl Deploy<'_> {
     fn need(&self, component: &Component) -> Need {
         let name = &component.name;
         let (Some(captured), Some(live)) = (
-            self.entry.pre_state.component(name),
-            self.entry.place.components.iter().find(|c| c.name == *name),
+            self.licence.pre_state.component(name),
+            self.licence.place.components.iter().find(|c| c.name == *name),
         ) else {
             return Need::Wait(None);
         };
@@ -276,7 +283,7 @@ impl Deploy<'_> {
         }
         // Who cannot tell whether something was changed neither goes back nor asks people: it looks again.
         let hidden = |live: &&LiveComponent| live.unsure || matches!(live.object, Live::Unread);
-        if let Some(live) = self.entry.place.components.iter().find(hidden) {
+        if let Some(live) = self.licence.place.components.iter().find(hidden) {
             return match &live.trouble {
                 Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
                 None => Need::Wait(None),
@@ -302,8 +309,8 @@ impl Deploy<'_> {
     }
 
     fn anything_applied(&self) -> bool {
-        self.entry.place.components.iter().any(|live| {
-            let captured = self.entry.pre_state.component(&live.name);
+        self.licence.place.components.iter().any(|live| {
+            let captured = self.licence.pre_state.component(&live.name);
             captured.is_some_and(|c| self.touched(c, live))
         })
     }
@@ -350,13 +357,7 @@ impl Deploy<'_> {
                 )],
             ),
             Ok(change) => Need::Act(
-                Box::new(Action::Change {
-                    environment: self.p.name.clone(),
-                    namespace: self.entry.entered.target_namespace.clone(),
-                    attempt: self.p.attempt,
-                    component: component.name.clone(),
-                    change,
-                }),
+                Box::new(Action::Change(self.licence.change(&component.name, change))),
                 live.trouble.as_ref().map(|t| (t.reason, t.message.clone())),
             ),
             Err(why) => Need::Move(fail(
@@ -460,7 +461,7 @@ impl Deploy<'_> {
             Live::Present(user) => readiness::uses_claim(user, &captured.target.name),
             _ => false,
         };
-        let users = self.entry.place.components.iter().filter(used);
+        let users = self.licence.place.components.iter().filter(used);
         let ready_at = users.filter_map(|user| {
             let status = self.p.components.iter().find(|c| c.name == user.name)?;
             let persisted = status.ready_at.as_ref().map(|at| at.0);
@@ -489,7 +490,7 @@ impl Deploy<'_> {
 
     /// When this component's turn came: at entry, or when the last of those it waits for was ready.
     fn turn(&self, component: &Component) -> Timestamp {
-        let entry = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
+        let entered = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
         let awaited = self
             .p
             .components
@@ -498,23 +499,23 @@ impl Deploy<'_> {
         awaited
             .filter_map(|c| c.ready_at.as_ref())
             .map(|t| t.0)
-            .fold(entry, Timestamp::max)
+            .fold(entered, Timestamp::max)
     }
 
     fn deployed(&self) -> Move {
         let names: Vec<&str> = self.p.components.iter().map(|c| c.name.as_str()).collect();
         let mut next = self.latch(self.p.clone(), &names);
         next.inconclusive = None;
-        let entered = self.entry.entered;
+        let entered = self.licence.entered;
         if entered.verification.is_empty()
             && entered.observation.is_none()
-            && let Some(waits) = health::until_alone(self.o, self.p, &next, self.entry.place, self.now)
+            && let Some(waits) = health::until_alone(self.o, self.p, &next, self.licence.place, self.now)
         {
             return waits;
         }
         next.deployed_at = Some(time(self.now));
-        if self.entry.entered.verification.is_empty() {
-            return verifying::verified(self.o, next, &self.entry, self.now);
+        if self.licence.entered.verification.is_empty() {
+            return verifying::verified(self.o, next, &self.licence, self.now);
         }
         let mut next = Promotion {
             verification: vec![],
@@ -525,7 +526,7 @@ impl Deploy<'_> {
             let check = format!("verification/{}", item.name);
             if let Some(job) = item.job.as_ref().filter(|_| jobs::run(&next, &check).is_none()) {
                 let run = jobs::named(self.o, &next, &check, &job.template);
-                jobs::record(&mut next, self.entry.place, run);
+                jobs::record(&mut next, self.licence.place, run);
             }
         }
         to(next, vec![])

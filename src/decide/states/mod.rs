@@ -1,5 +1,6 @@
 //! The states of a promotion, one file each or two that share a step.
 
+mod after_entry;
 pub mod awaiting_decision;
 pub mod backout;
 pub mod before_entry;
@@ -16,8 +17,8 @@ use crate::decide::accepted::Accepted;
 use crate::decide::ask::{Ask, Moment};
 use crate::decide::facts::{Observed, Place};
 use crate::decide::holdings::give_back;
+use crate::decide::occupancy;
 use crate::decide::step::Move;
-use crate::decide::{entry, occupancy};
 
 /// The target namespace at which a promotion is looked at, where its state has anything to ask about it.
 #[must_use]
@@ -39,7 +40,7 @@ pub fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment, now: Tim
         State::Pending | State::Waiting | State::Queued => before_entry::asks(o, p, place, moment),
         State::AwaitingDecision => awaiting_decision::asks(o, p, now),
         State::Verifying => verifying::asks(p),
-        _ => entry::asks(p),
+        _ => after_entry::asks(p),
     }
 }
 

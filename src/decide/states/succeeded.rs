@@ -7,7 +7,8 @@ use crate::api::release::Promotion;
 use crate::decide::decisions::{name_ignored, pending};
 use crate::decide::drift;
 use crate::decide::facts::Observed;
-use crate::decide::holdings::{self, own_claim, release_claims};
+use crate::decide::holdings::release_claims;
+use crate::decide::licence::{own_claim, place};
 use crate::decide::newer::newer_succeeded;
 use crate::decide::obeying::back_out;
 use crate::decide::standing::{Standing, standing};
@@ -19,7 +20,7 @@ pub(crate) fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
         let name = newer.metadata.name.as_deref().unwrap_or_default();
         return Some(format!("{name} has Succeeded here since; back that one out"));
     }
-    let place = holdings::place(o, p)?;
+    let place = place(o, p)?;
     let kept = place.pre_state.as_ref()?;
     place.components.iter().find_map(|live| {
         let captured = kept.content.component(&live.name)?;
@@ -47,7 +48,7 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         ignored.push(format!("BackOut by {} does not count: {why}", decision.spec.by));
         return stands(o, p, &ignored, now);
     }
-    let Some(place) = holdings::place(o, p) else {
+    let Some(place) = place(o, p) else {
         return Move::Rest(None);
     };
     if own_claim(o, p, place).is_some() {

@@ -8,21 +8,23 @@ use crate::api::release::{CheckState, ComponentState, Promotion, State};
 use crate::api::{reasons, time};
 use crate::decide::ask::Ask;
 use crate::decide::drift::{self, Drift};
-use crate::decide::entry::{self, Entry, after_entry, backout_asked};
+
 use crate::decide::facts::{self, Live, Observed, Place};
 use crate::decide::health::{due, health_says, loss, until_alone};
+use crate::decide::licence::Licence;
 use crate::decide::moves::{await_decision, fail, inconclusive, moved, succeed, to};
 use crate::decide::rules::subject::{Verdict, persisted};
 use crate::decide::rules::{expression_ask, job_ask, job_verdict};
 use crate::decide::standing::{Standing, put_back_by, standing};
+use crate::decide::states::after_entry::{self, after_entry, backout_asked};
 use crate::decide::step::Move;
 use crate::decide::{jobs, telling};
 use crate::domain::readiness;
 use crate::domain::time::{earliest, whole_second_after};
 
 /// Nothing is left to verify: observe, or be done.
-pub(crate) fn verified(o: &Observed, p: Promotion, entry: &Entry<'_>, now: Timestamp) -> Move {
-    let entered = entry.entered;
+pub(crate) fn verified(o: &Observed, p: Promotion, licence: &Licence<'_>, now: Timestamp) -> Move {
+    let entered = licence.entered;
     let verified_at = (!entered.verification.is_empty()).then(|| time(now));
     if entered.observation.is_some() {
         return to(
@@ -34,7 +36,7 @@ pub(crate) fn verified(o: &Observed, p: Promotion, entry: &Entry<'_>, now: Times
         );
     }
     let done = Promotion { verified_at, ..p };
-    end(o, &done, entry, now)
+    end(o, &done, licence, now)
 }
 
 /// What every state after entry asks, and each item of the verification.
@@ -47,7 +49,7 @@ pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
         let expression = expression.map(|expression| expression_ask(&check, expression));
         job.into_iter().chain(expression)
     });
-    entry::asks(p).into_iter().chain(items).collect()
+    after_entry::asks(p).into_iter().chain(items).collect()
 }
 
 /// What both states look at first: a BackOut, what every state after entry needs, and the targets. Else when what the components
@@ -59,33 +61,33 @@ fn undisturbed<'a>(
     o: &'a Observed,
     p: &'a Promotion,
     now: Timestamp,
-) -> Result<(Entry<'a>, Option<Timestamp>), Move> {
+) -> Result<(Licence<'a>, Option<Timestamp>), Move> {
     if let Some(asked) = backout_asked(o, p, now) {
         return Err(asked);
     }
-    let entry = after_entry(o, p, now)?;
-    let again = drift_or_loss(o, p, &entry, now)?;
-    Ok((entry, again))
+    let licence = after_entry(o, p, now)?;
+    let again = drift_or_loss(o, p, &licence, now)?;
+    Ok((licence, again))
 }
 
 pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (entry, again) = match undisturbed(o, p, now) {
+    let (licence, again) = match undisturbed(o, p, now) {
         Ok(seen) => seen,
         Err(other) => return other,
     };
     let (mut checks, mut actions, mut until, mut trouble) = (Vec::new(), Vec::new(), again, None);
     let mut next = p.clone();
-    for item in &entry.entered.verification {
+    for item in &licence.entered.verification {
         let key = format!("verification/{}", item.name);
         let prior = p.verification.iter().find(|c| c.name == item.name);
-        let namespace = &entry.entered.target_namespace;
+        let namespace = &licence.entered.target_namespace;
         let verdict = match &item.job {
-            Some(job) => job_verdict(o, p, entry.place, namespace, &key, job, prior, now),
-            None => evaluated(entry.place, &key),
+            Some(job) => job_verdict(o, p, licence.place, namespace, &key, job, prior, now),
+            None => evaluated(licence.place, &key),
         };
         actions.extend(verdict.action);
         if let Some(run) = verdict.run {
-            jobs::record(&mut next, entry.place, run);
+            jobs::record(&mut next, licence.place, run);
         }
         until = earliest(until, verdict.until);
         let (state, reason, message) = (verdict.state, verdict.reason, verdict.message);
@@ -110,18 +112,18 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             CheckState::Waiting => {}
         }
     }
-    if checks.len() == entry.entered.verification.len() {
+    if checks.len() == licence.entered.verification.len() {
         let done = Promotion {
             verification: checks,
             inconclusive: None,
             ..next
         };
-        if entry.entered.observation.is_none()
-            && let Some(waits) = until_alone(o, p, &done, entry.place, now)
+        if licence.entered.observation.is_none()
+            && let Some(waits) = until_alone(o, p, &done, licence.place, now)
         {
             return waits;
         }
-        return verified(o, done, &entry, now);
+        return verified(o, done, &licence, now);
     }
     next.verification = checks;
     if next != *p {
@@ -131,7 +133,7 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     if let Some(other) = other {
         return other;
     }
-    let again = entry.place.jobs.values().filter_map(|j| match j {
+    let again = licence.place.jobs.values().filter_map(|j| match j {
         facts::JobState::Trouble(t) => Some(t.again_at),
         _ => None,
     });
@@ -154,7 +156,7 @@ fn evaluated(place: &Place, key: &str) -> Verdict {
 }
 
 pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (entry, again) = match undisturbed(o, p, now) {
+    let (licence, again) = match undisturbed(o, p, now) {
         Ok(seen) => seen,
         Err(other) => return other,
     };
@@ -163,13 +165,13 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         .as_ref()
         .or(p.deployed_at.as_ref())
         .map_or(now, |t| t.0);
-    let observation = entry
+    let observation = licence
         .entered
         .observation
         .as_ref()
         .map_or(jiff::SignedDuration::ZERO, |d| d.get());
     let over = whole_second_after(start + observation);
-    let suspicious = entry
+    let suspicious = licence
         .place
         .components
         .iter()
@@ -185,19 +187,19 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             let grace = whole_second_after(since + o.settings.health_grace);
             Move::Rest(earliest(Some(grace), again))
         }
-        None => until_alone(o, p, p, entry.place, now).unwrap_or_else(|| end(o, p, &entry, now)),
+        None => until_alone(o, p, p, licence.place, now).unwrap_or_else(|| end(o, p, &licence, now)),
     }
 }
 
 /// What was observed to the end counts as Succeeded only while it still is what was released.
-fn end(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> Move {
-    still_stands(o, p, entry, now).unwrap_or_else(|| succeed(o, p, &remarks(o, p, entry, now), now))
+fn end(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> Move {
+    still_stands(o, p, licence, now).unwrap_or_else(|| succeed(o, p, &remarks(o, p, licence, now), now))
 }
 
 /// Why it must not count as Succeeded: something was put back or changed since, or cannot be seen.
-fn still_stands(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> Option<Move> {
-    for live in &entry.place.components {
-        let Some(captured) = entry.pre_state.component(&live.name) else {
+fn still_stands(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> Option<Move> {
+    for live in &licence.place.components {
+        let Some(captured) = licence.pre_state.component(&live.name) else {
             continue;
         };
         let target = &captured.target;
@@ -218,9 +220,9 @@ fn still_stands(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) 
 }
 
 /// What is missing and tolerated, and what was restarted, for the message of the success.
-fn remarks(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> String {
-    let said = entry.place.components.iter().flat_map(|live| {
-        let captured = entry.pre_state.component(&live.name);
+fn remarks(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> String {
+    let said = licence.place.components.iter().flat_map(|live| {
+        let captured = licence.pre_state.component(&live.name);
         let (Some(captured), Live::Present(object)) = (captured, &live.object) else {
             return vec![];
         };
@@ -243,12 +245,12 @@ fn remarks(o: &Observed, p: &Promotion, entry: &Entry<'_>, now: Timestamp) -> St
 fn drift_or_loss(
     o: &Observed,
     p: &Promotion,
-    entry: &Entry<'_>,
+    licence: &Licence<'_>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Move> {
     let mut drifted: BTreeMap<&str, Drift> = BTreeMap::new();
-    for live in &entry.place.components {
-        let Some(captured) = entry.pre_state.component(&live.name) else {
+    for live in &licence.place.components {
+        let Some(captured) = licence.pre_state.component(&live.name) else {
             continue;
         };
         if let Some(sentence) = loss(o, p, captured, live, now) {
@@ -289,7 +291,7 @@ fn drift_or_loss(
         announcements = drift::note(&mut next, &drifted, now);
     }
     let says = |p: &Promotion| {
-        let components = entry.place.components.iter();
+        let components = licence.place.components.iter();
         components
             .filter(|live| p.components.iter().any(|c| c.name == live.name))
             .map(|live| health_says(o, p, &live.name, live, now))

@@ -5,7 +5,8 @@ use crate::api::release::{BackoutState, ComponentState, Hold, State};
 use crate::decide::decide;
 use crate::decide::facts::JobState;
 use crate::decide::fixtures::*;
-use crate::decide::step::Step;
+use crate::decide::licence::{Change, TargetChange};
+use crate::decide::step::{Action, Step};
 use crate::decide::tests::walk::Walk;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -203,11 +204,11 @@ fn a_pod_that_a_stateful_set_waits_for_is_deleted_where_the_environment_allows_i
     let deleted: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {
-            crate::decide::step::Action::Change {
+            Action::Change(TargetChange {
                 namespace,
-                change: crate::decide::step::Change::Delete { kind, name, uid, .. },
+                change: Change::Delete { kind, name, uid, .. },
                 ..
-            } => Some((&**namespace, &**kind, &**name, &**uid)),
+            }) => Some((&**namespace, &**kind, &**name, &**uid)),
             _ => None,
         })
         .collect();

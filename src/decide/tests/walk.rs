@@ -17,8 +17,9 @@ use crate::decide::facts::{
 };
 use crate::decide::fixtures::{inspection, observed_of, rolled_out, running, sibling};
 use crate::decide::job_start::Start;
+use crate::decide::licence::{Change, TargetChange};
 use crate::decide::prestate::PreState;
-use crate::decide::step::{Action, Change, Step};
+use crate::decide::step::{Action, Step};
 use crate::decide::{decide, decisions, plan};
 
 pub(crate) struct Walk {
@@ -354,13 +355,14 @@ impl Walk {
                 assert_eq!(was, uid);
                 format!("forget {} {}", content.environment, content.attempt)
             }
-            Action::Change {
+            Action::Change(TargetChange {
                 namespace,
                 component,
                 change,
                 environment,
                 attempt,
-            } => {
+                ..
+            }) => {
                 let said = match &change {
                     Change::Patch { .. } => "patch",
                     Change::Create { .. } => "create",

@@ -9,7 +9,8 @@ use crate::api;
 use crate::api::release::State;
 use crate::decide::decide;
 use crate::decide::facts::Observed;
-use crate::decide::step::{Action, Change, Step};
+use crate::decide::licence::{Change, TargetChange};
+use crate::decide::step::{Action, Step};
 use crate::domain::paths;
 use crate::world::tests::mutations::observed::seeing;
 
@@ -18,12 +19,12 @@ fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut 
     let mut step = decide(observed, now);
     if let Step::Act(actions) = &mut step {
         for action in actions {
-            if let Action::Change {
+            if let Action::Change(TargetChange {
                 environment,
                 component,
                 change,
                 ..
-            } = action
+            }) = action
             {
                 edit(environment, component, change);
             }
@@ -92,11 +93,11 @@ pub(crate) fn claim_released_before_restore(observed: &Observed, now: Timestamp)
     let step = decide(observed, now);
     let Step::Act(actions) = &step else { return step };
     let gives_back = actions.iter().find_map(|action| match action {
-        Action::Change {
+        Action::Change(TargetChange {
             environment,
             change: Change::Restore { .. } | Change::Delete { .. },
             ..
-        } => Some(Action::ReleaseClaim {
+        }) => Some(Action::ReleaseClaim {
             environment: environment.clone(),
             claim: observed.places.get(environment)?.claim.clone()?,
         }),

@@ -2,22 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::api::release::{Entered, Promotion, State};
+use crate::api::release::{Promotion, State};
 use crate::api::{Action as Act, reasons};
 use crate::decide::ask::Ask;
-use crate::decide::facts::{NamespaceState, Observed, Place};
-use crate::decide::holdings::{self, own_claim};
+use crate::decide::facts::{NamespaceState, Observed};
+use crate::decide::licence::{self, Licence, Unlicensed};
 use crate::decide::moves::await_decision;
-use crate::decide::prestate::PreState;
 use crate::decide::step::Move;
-use crate::decide::{decisions, obeying, plan};
-
-/// Everything that one step after entry looks at.
-pub(crate) struct Entry<'a> {
-    pub(crate) entered: &'a Entered,
-    pub(crate) place: &'a Place,
-    pub(crate) pre_state: &'a PreState,
-}
+use crate::decide::{decisions, holdings, obeying, plan};
 
 /// Its claim, its pre-state, each of its targets, and which of its Jobs run.
 pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
@@ -32,30 +24,33 @@ pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
 }
 
 /// What every state after entry needs; else the move that says what is missing.
-pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
-    let Some(entered) = &p.entered else {
-        let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
-        return Err(await_decision(p, reasons::CONFLICT, sentence, now));
-    };
-    let Some(place) = holdings::place(o, p) else {
-        return Err(Move::Rest(None));
-    };
-    // Status alone is no licence: anybody could have written it while the policy was unbound.
-    let pre_state = match holdings::own_pre_state(o, p, place) {
-        Ok(pre_state) => pre_state,
-        Err(none) => {
-            return Err(await_decision(
-                p,
-                reasons::PRE_STATE_MISSING,
-                &none.to_string(),
-                now,
-            ));
+pub(crate) fn after_entry<'a>(
+    o: &'a Observed,
+    p: &'a Promotion,
+    now: Timestamp,
+) -> Result<Licence<'a>, Move> {
+    let licence = match Licence::of(o, p) {
+        Ok(licence) => licence,
+        Err(Unlicensed::NotRead) => return Err(Move::Rest(None)),
+        Err(Unlicensed::NotEntered) => {
+            let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
+            return Err(await_decision(p, reasons::CONFLICT, sentence, now));
+        }
+        Err(Unlicensed::NoPreState(none)) => {
+            let sentence = none.to_string();
+            return Err(await_decision(p, reasons::PRE_STATE_MISSING, &sentence, now));
+        }
+        Err(Unlicensed::NoClaim(entered, place)) => {
+            let sentence = licence::claim_lost(o, place, &entered.target_namespace);
+            return Err(await_decision(p, reasons::CLAIM_LOST, &sentence, now));
         }
     };
-    if own_claim(o, p, place).is_none() {
-        let sentence = holdings::claim_lost(o, place, &entered.target_namespace);
-        return Err(await_decision(p, reasons::CLAIM_LOST, &sentence, now));
-    }
+    let Licence {
+        entered,
+        place,
+        pre_state,
+        ..
+    } = licence;
     let namespace = &entered.target_namespace;
     if place.namespace != NamespaceState::Present {
         let is = match place.namespace {
@@ -79,11 +74,7 @@ pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
         let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     }
-    Ok(Entry {
-        entered,
-        place,
-        pre_state,
-    })
+    Ok(licence)
 }
 
 /// A BackOut by an entitled person, from any state that can be backed out.
