@@ -211,7 +211,7 @@ fn weaker(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Vec<String> {
 fn upstream(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Option<String> {
     let ours = ours.promotes_from.as_ref()?;
     let Some(theirs) = &theirs.promotes_from else {
-        return Some("is an entry point: nothing has to succeed elsewhere first".to_owned());
+        return Some("is an entry point: no upstream must Succeed first".to_owned());
     };
     let any = |from: &environment::PromotesFrom| from.require == Require::Any && from.environments.len() > 1;
     let missing = ours

@@ -74,7 +74,7 @@ fn answers(decision: &Decision, environment: &str, gate: &str) -> bool {
         && matches!(decision.spec.action, Action::Approve | Action::Reject)
 }
 
-/// Why a Decision does not count, if so.
+/// Why a Decision does not count, if so. A clause without a full stop.
 pub(crate) fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<String> {
     let by = &decision.spec.by;
     if let Some(why) = distrust(s.observed, decision) {
@@ -119,8 +119,8 @@ fn is_service_account(name: &str) -> bool {
 /// Why the person who requested the Release is not known, if so: an approver may be able to act as that ServiceAccount.
 fn requested_by_nobody(s: &Subject<'_>, approval: &Approval) -> Option<String> {
     let requester = &s.observed.release.spec.requested_by;
-    let nobody = approval.service_accounts == ServiceAccounts::Deny && is_service_account(requester);
-    nobody.then(|| {
+    let unknown = approval.service_accounts == ServiceAccounts::Deny && is_service_account(requester);
+    unknown.then(|| {
         format!(
             "spec.requestedBy is the ServiceAccount {requester}, so the person who requested the Release is not known. Set \
              spec.requestedBy to that person's name; this requires the verb request-for on releases"

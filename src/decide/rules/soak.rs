@@ -63,12 +63,12 @@ fn check(s: &Subject<'_>) -> Verdict {
     }
     let begun = finished.0.max(put_back(s, there).unwrap_or(finished.0));
     // An interrupted soak starts again once the released images run again. The time is recorded in status.
-    let anew = s.prior.and_then(|prior| match prior.reason.as_str() {
+    let again = s.prior.and_then(|prior| match prior.reason.as_str() {
         reasons::SOAK_INTERRUPTED => Some(whole_second_after(s.now)),
         _ => prior.anew_since.as_ref().map(|t| t.0),
     });
     // Never before the soak has begun, also if the gate names another environment by now.
-    let over = anew.unwrap_or(begun).max(begun) + soak.duration.get();
+    let over = again.unwrap_or(begun).max(begun) + soak.duration.get();
     if let Some((version, entered)) = overtaken(s, there) {
         if soaked(s) || entered.is_some_and(|entered| entered >= over) {
             return Verdict::satisfied(format!("The release soaked in {there} for {}.", soak.duration));
@@ -81,13 +81,13 @@ fn check(s: &Subject<'_>) -> Verdict {
         return Verdict::waiting(reasons::SOAK_INTERRUPTED, sentence);
     }
     if s.now < over {
-        let soaks = match anew {
+        let soaks = match again {
             Some(_) => format!("The release soaks in {there} again until {over}."),
             None => format!("The release soaks in {there} until {over}."),
         };
         Verdict::waiting(reasons::SOAKING, soaks)
             .until(Some(over))
-            .anew_since(anew)
+            .anew_since(again)
     } else {
         Verdict::satisfied(format!("The release soaked in {there} for {}.", soak.duration))
     }
