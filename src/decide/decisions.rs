@@ -255,7 +255,8 @@ pub(crate) fn name_ignored(p: &Promotion, ignored: &[String]) -> Option<Move> {
 
 /// The messages about Decisions that do not count, as recorded in status.
 pub(crate) fn named(ignored: &[String]) -> Option<String> {
-    (!ignored.is_empty()).then(|| cut(ignored.join(" ")))
+    let sentences: Vec<String> = ignored.iter().map(|said| format!("{}.", clause(said))).collect();
+    (!sentences.is_empty()).then(|| cut(sentences.join(" ")))
 }
 
 /// The backout in progress was requested by a Decision that still counts.

@@ -264,11 +264,11 @@ impl Tally {
             format!(", given by {}", people.join(", "))
         };
         let sentence = format!(
-            "{have} of {need} approvals by {}{so_far}. Create a Decision with action Approve, subject {}, role {} and planHash {}.{discounted}",
+            "{have} of {need} approvals by {}{so_far}. Create a Decision for planHash {} with action Approve, subject {} and role {}.{discounted}",
             approval.role,
+            s.promotion.plan_hash,
             s.gate.map(|g| g.name.as_str()).unwrap_or_default(),
-            approval.role,
-            s.promotion.plan_hash
+            approval.role
         );
         Verdict::waiting(reasons::APPROVALS_MISSING, sentence).until(expiries.first().copied())
     }
