@@ -119,8 +119,8 @@ fn the_younger_of_two_releases_of_one_version_is_refused() {
     refused(
         &o,
         "DuplicateVersion",
-        "Release payments-2026.11.1.0 already has version 2026.11.1.0 of payments on line main: a version is released \
-         once, raise spec.version.",
+        "Release payments-2026.11.1.0 already has version 2026.11.1.0 of payments on line main. A version is released \
+         only once: raise spec.version.",
     );
     older.metadata.creation_timestamp = Some(time(at("2026-11-23T09:00:00Z")));
     o.siblings = vec![Arc::new(older.clone())];
@@ -147,8 +147,8 @@ fn kinds_that_cannot_be_judged_and_targets_named_twice_are_refused() {
     refused(
         &with_ledger(&json!({ "target": { "apiVersion": "x/v1", "kind": "Thing" } })),
         "KindUnsupported",
-        "Component ledger targets x/v1 Thing: Signalbox has no readiness check for this kind; \
-         take the component out, or target a kind that the Environment allows.",
+        "Component ledger targets x/v1 Thing: Signalbox has no readiness check for this kind. \
+         Remove the component, or target a kind that the Environment allows.",
     );
     refused(
         &of(
@@ -205,8 +205,8 @@ fn patches_that_are_too_large_in_all_are_refused_and_the_largest_named() {
     refused(
         &large,
         "PatchesTooLarge",
-        "The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all (ledger 256 KiB, \
-         config 1 KiB): split the Release, or put what is large into an image.",
+        "The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in total (ledger \
+         256 KiB, config 1 KiB). Split the Release, or move large data into an image.",
     );
     assert_eq!(judge(&large).problems[0].at, "/spec/components/1");
     let Step::Transition(t) = decide(&large, morning()) else {
