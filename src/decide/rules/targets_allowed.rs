@@ -48,7 +48,7 @@ fn check(s: &Subject<'_>) -> Verdict {
             .any(|k| k.api_version == target.api_version && k.kind == target.kind)
         {
             let sentence = format!(
-                "Component {} targets a {} {}, which Environment {} does not list in allowedKinds. Ask {}.",
+                "Component {} targets {} {}, which Environment {} does not list in allowedKinds. Ask {}.",
                 component.name,
                 target.api_version,
                 target.kind,

@@ -150,7 +150,7 @@ fn targets_allowed_names_the_kind_and_whom_to_ask() {
         &one(&o, "uat", "TargetsAllowed"),
         Failed,
         "KindNotAllowed",
-        "Component ledger targets a apps/v1 Deployment, which Environment uat does not list in allowedKinds. Ask Testing (uat@example.com).",
+        "Component ledger targets apps/v1 Deployment, which Environment uat does not list in allowedKinds. Ask Testing (uat@example.com).",
     );
 }
 

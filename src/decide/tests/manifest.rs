@@ -95,8 +95,8 @@ fn a_circle_is_shown_and_nothing_loops() {
     refused(
         &o,
         "Cycle",
-        "The Environments promote from each other in a circle (sit from production from uat from sit): an environment \
-         owner has to break it in promotesFrom.",
+        "The Environments promote from each other in a circle (sit from production from uat from sit). An environment \
+         owner must break it in promotesFrom.",
     );
     let Step::Transition(t) = decide(&o, morning()) else {
         panic!("says nothing")

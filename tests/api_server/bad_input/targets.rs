@@ -81,7 +81,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             })),
             "TargetsAllowed",
             "KindNotAllowed",
-            format!("Component agent targets a apps/v1 DaemonSet, which Environment {sit} does not list in allowedKinds. Ask platform (#platform)."),
+            format!("Component agent targets apps/v1 DaemonSet, which Environment {sit} does not list in allowedKinds. Ask platform (#platform)."),
         ),
         (
             of("container").component(with(
