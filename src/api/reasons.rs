@@ -83,7 +83,7 @@ reasons! {
     RUNS_AS_DEPLOYER = "RunsAsDeployer", On::Check("TargetsAllowed"), Fix, false, "pods of a target would run as the deployer and have its permissions: give them another ServiceAccount";
     TARGET_MISSING = "TargetMissing", On::Check("TargetsAllowed"), Fix, false, "correct the name, or set apiVersion, kind and metadata.name in the patch to have it created";
     CONTAINER_MISSING = "ContainerMissing", On::Check("TargetsAllowed"), Fix, false, "correct `images[].container`";
-    PATCH_REFUSED = "PatchRefused", On::Check("TargetsAllowed, and on the way"), Fix, false, "the API server, an admission policy, a webhook or a quota refuses the change; the message has its answer. If fields conflict that the patch does not state, use `remove` or `replace`";
+    PATCH_REFUSED = "PatchRefused", On::Check("TargetsAllowed, and during the rollout"), Fix, false, "the API server, an admission policy, a webhook or a quota refuses the change; the message has its answer. If fields conflict that the patch does not state, use `remove` or `replace`";
     CHANGE_IRREVERSIBLE = "ChangeIrreversible", On::Check("TargetsAllowed"), Fix, false, "a backout could not restore it: do what the message says instead. These are `immutable: true` on an existing ConfigMap, and a greater `storage` or a first `volumeAttributesClassName` of a PersistentVolumeClaim. What the API server refuses to change at all is PatchRefused";
     PRE_STATE_TOO_LARGE = "PreStateTooLarge", On::Check("TargetsAllowed"), Fix, false, "split the Release: at most 512 KiB can be stored for one. Or the Releases of its namespace use all that may be stored for them together (`preStateLimit`): the message names the largest. A newer version or a Retry can still enter if its success frees as much as it stores and the limit is not exceeded yet. Otherwise delete finished Releases that need no backout (this requires the verb `forget`), or have the chart's value `preStateLimit` raised";
     REPLICAS_AUTOSCALED = "ReplicasAutoscaled", On::Check("TargetsAllowed"), Fix, false, "remove `spec.replicas` from the patch: the HorizontalPodAutoscaler that the message names owns it. If the operator may not list autoscalers, the check reports it";
@@ -122,16 +122,16 @@ reasons! {
     JOB_TIMED_OUT = "JobTimedOut", On::Check("job"), Fix, false, "check the Job's pods; for a gate, create a Decision Retry";
     JOB_TROUBLE = "JobTrouble", On::Check("job"), Fix, false, "the Job could not be created; the message says why. Usually correct the CronJob or the deployer's permissions";
     // Problems after the entry
-    READY_TOO_LATE = "ReadyTooLate", On::Trouble("backout, or a decision"), Fix, false, "find out why the workload did not become ready; raise `readyWithin` if it is only slow";
-    HEALTH_LOST = "HealthLost", On::Trouble("backout, or a decision"), Fix, false, "check the workload: the message names pods, containers and how they ended (OOMKilled, exit code, the signal that also follows a failed liveness probe)";
-    VERIFICATION_FAILED = "VerificationFailed", On::Trouble("backout, or a decision"), Fix, false, "check the Job or expression";
-    FIELDS_CHANGED = "FieldsChanged", On::Trouble("backout, or a decision"), Fix, false, "find the other writer that the message names";
-    FAILED = "Failed", On::Trouble("a backout, or a decision"), Fix, false, "the workload reports a final failure: check it";
-    TARGET_GONE = "TargetGone", On::Trouble("a decision"), Fix, false, "the target was deleted, or deleted and created again: restore it by hand, then create a Decision Accept or Abandon";
-    PRE_STATE_MISSING = "PreStateMissing", On::Trouble("a decision"), Fix, false, "the ControllerRevision was deleted: restore the targets by hand, then create a Decision Accept or Abandon";
-    CLAIM_LOST = "ClaimLost", On::Trouble("a decision"), Fix, false, "the lock (a Lease) was taken over: find out what else changes the namespace";
-    OCCUPIED_TOO_LONG = "OccupiedTooLong", On::Trouble("a decision, and then what `maxOccupancy.then` says"), Fix, false, "the release has taken longer than the Environment's `maxOccupancy`: find out why, then create a Decision BackOut, Accept or Abandon";
-    CONFLICT = "Conflict", On::Trouble("a decision"), Fix, false, "the plan changed during the entry, or another writer changed status: create a Decision BackOut, Accept or Abandon";
+    READY_TOO_LATE = "ReadyTooLate", On::Trouble("a backout, or a Decision"), Fix, false, "find out why the workload did not become ready; raise `readyWithin` if it is only slow";
+    HEALTH_LOST = "HealthLost", On::Trouble("a backout, or a Decision"), Fix, false, "check the workload: the message names pods, containers and how they ended (OOMKilled, exit code, the signal that also follows a failed liveness probe)";
+    VERIFICATION_FAILED = "VerificationFailed", On::Trouble("a backout, or a Decision"), Fix, false, "check the Job or expression";
+    FIELDS_CHANGED = "FieldsChanged", On::Trouble("a backout, or a Decision"), Fix, false, "find the other writer that the message names";
+    FAILED = "Failed", On::Trouble("a backout, or a Decision"), Fix, false, "the workload reports a final failure: check it";
+    TARGET_GONE = "TargetGone", On::Trouble("a Decision"), Fix, false, "the target was deleted, or deleted and created again: restore it by hand, then create a Decision Accept or Abandon";
+    PRE_STATE_MISSING = "PreStateMissing", On::Trouble("a Decision"), Fix, false, "the ControllerRevision was deleted: restore the targets by hand, then create a Decision Accept or Abandon";
+    CLAIM_LOST = "ClaimLost", On::Trouble("a Decision"), Fix, false, "the lock (a Lease) was taken over: find out what else changes the namespace";
+    OCCUPIED_TOO_LONG = "OccupiedTooLong", On::Trouble("a Decision, and then what `maxOccupancy.then` says"), Fix, false, "the release has taken longer than the Environment's `maxOccupancy`: find out why, then create a Decision BackOut, Accept or Abandon";
+    CONFLICT = "Conflict", On::Trouble("a Decision"), Fix, false, "the plan changed during the entry, or another writer changed status: create a Decision BackOut, Accept or Abandon";
     // Events, and the condition Ready
     ENTERED = "Entered", On::Event, Nothing, false, "the first target may be changed";
     SUCCEEDED = "Succeeded", On::Event, Nothing, false, "nothing";
@@ -143,7 +143,7 @@ reasons! {
     BACKING_OUT = "BackingOut", On::Warning, Nothing, false, "the pre-state is being restored";
     BACKED_OUT = "BackedOut", On::Warning, Nothing, false, "the pre-state is restored: Retry, or release a new version";
     DRIFT = "Drift", On::Warning, Fix, false, "find the writer that it names. It is reported at most once an hour for each writer";
-    HELD = "Held", On::Event, People, false, "set `spec.hold` to false";
+    HELD = "Held", On::Event, People, false, "remove `spec.hold`, or the environment from `spec.hold.environments`";
     WAITING = "Waiting", On::Event, Time, false, "see the checks";
     PENDING = "Pending", On::Event, Time, false, "wait for the upstream environments, or see `Accepted`";
     PROGRESSING = "Progressing", On::Event, Time, false, "wait";

@@ -19,7 +19,7 @@ use crate::domain::calendar::{When, Window, WindowKind};
 mod approval;
 mod time;
 
-/// All checks of `environment`, as things stand.
+/// All checks of `environment`, as it is.
 fn all(o: &Observed, environment: &str, now: Timestamp) -> Verdicts {
     let listed = order::listed(o);
     let promotion = listed.iter().find(|p| p.name == environment).expect(environment);
@@ -160,7 +160,7 @@ fn with_verification(environment: Environment, verification: Value) -> Environme
     environment
 }
 
-/// `uat`, led to by a release whose second component targets this kind of object.
+/// `uat`, for a release whose second component targets this kind of object.
 fn targeting(kind: &str, name: &str) -> Observed {
     let api_version = if kind == "CronJob" { "batch/v1" } else { "v1" };
     let cron = json!({ "name": "cron", "target": { "apiVersion": api_version, "kind": kind, "name": name },
@@ -436,7 +436,7 @@ fn where_all_is_taken_a_newer_version_enters_if_its_success_frees_as_much() {
     let through = || older(State::Succeeded, "payments-sit");
     assert_eq!(state(limit, vec![], through()), Failed);
     assert_eq!(state(limit, vec![stored("r0", "sit")], through()), Satisfied);
-    // A Retry: what the attempt before it has kept.
+    // A Retry: the pre-state of the previous attempt.
     assert_eq!(state(limit, vec![stored(&own, "sit")], through()), Satisfied);
     assert_eq!(
         state(limit, vec![stored("r0", "uat")], through()),

@@ -412,7 +412,7 @@ fn a_job_ends_well_or_badly_or_not_in_time() {
     );
 }
 
-/// What is written down of the one Job, and done.
+/// What is recorded of the one Job, and done.
 fn of_job(o: &Observed) -> (Option<JobRun>, Vec<Action>, Check) {
     let mut verdicts = all(o, "sit", morning());
     let check = verdicts.checks.pop().expect("smoke");
@@ -427,7 +427,7 @@ fn own(name: &str, uid: &str, digest: Option<&str>) -> OwnJob {
     }
 }
 
-/// With this Job on status, and running.
+/// With this Job recorded in status, and running.
 fn with_run(o: Observed, run: JobRun) -> Observed {
     let mut waiting = crate::decide::order::listed(&o).remove(0);
     waiting.state = State::Waiting;
@@ -452,7 +452,7 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
         run.name,
         "it depends on what is random"
     );
-    // Once it is written down it stays, also after a crash, and the Job is made.
+    // Once the name is recorded it stays, also after a crash, and the Job is created.
     let mut o = with_run(o, run.clone());
     let (again, actions, check) = of_job(&o);
     assert_eq!(again, None);
@@ -464,7 +464,7 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
         check.message,
         format!("Job payments-sit/{} is running.", run.name)
     );
-    // Which one it is, and from what it was made, is written down once it is there.
+    // Its uid and the digest of its template are recorded once it exists.
     job(
         &mut o,
         JobState::Running {
@@ -474,7 +474,7 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
     let place = o.places.get_mut("sit").expect("sit");
     place.own_jobs = [("smoke".to_owned(), own(&run.name, "j1", Some("sha256:a")))].into();
     let (made, actions, _) = of_job(&o);
-    let made = made.expect("it is made");
+    let made = made.expect("it is created");
     assert_eq!(
         (made.uid.as_deref(), made.template_digest.as_deref()),
         (Some("j1"), Some("sha256:a"))
@@ -661,7 +661,7 @@ fn a_forgery_is_told_by_labels_age_and_every_field_of_its_spec() {
     };
     let pod = json!({ "spec": { "containers": [{ "name": "probe", "image": "smoke:1" }], "restartPolicy": "Never" } });
     let cron = json!({ "spec": { "jobTemplate": { "spec": { "backoffLimit": 0, "template": pod } } } });
-    // As the API server makes it: with a selector and labels by uid and name, and defaults.
+    // As the API server creates it: with a selector and labels by uid and name, and defaults.
     let made = |name: &str| {
         let start = Start {
             name: name.into(),
