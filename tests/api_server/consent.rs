@@ -196,7 +196,7 @@ async fn what_says_nothing_or_cannot_be_read_accepts_nobody_and_the_namespaces_w
         (format!("{entry}/x"), "must be the name of a Release namespace"),
         (format!("{own},Payments"), "entry \"Payments\" must be"),
         (format!("{own},*/sit"), "entry \"*/sit\" must be"),
-        (long, "may have 4096"),
+        (long, "at most 4096 are allowed"),
     ] {
         namespace_accepts(&stage, "sit", Some(&text)).await;
         let told = |message: &str| {
