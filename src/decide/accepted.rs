@@ -1,4 +1,4 @@
-//! Whether the manifest makes sense: references, cycles, kinds and patches. Live facts are checks, not this.
+//! Whether the Release spec is valid: references, cycles, kinds and patches. What depends on the cluster is a check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +9,23 @@ use crate::decide::facts::{Observed, Setting};
 use crate::domain::version::Version;
 use crate::domain::{patches, readiness};
 
-/// How many components a sentence names where there may be many.
+/// How many components a message names at most.
 const MOST_NAMED: usize = 5;
 
-/// The verdict on a Release's manifest.
+/// The verdict on the spec of a Release.
 #[derive(Debug, Default)]
 pub struct Accepted {
     /// In the order in which they are found.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that makes no sense.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub reason: &'static str,
-    /// A JSON pointer into the Release: the field that has to change, or the nearest to it.
+    /// A JSON pointer into the Release: the field to change, or the nearest to it.
     pub at: String,
+    /// A complete message.
     pub sentence: String,
 }
 
@@ -44,7 +45,7 @@ impl Accepted {
         self.problems.is_empty()
     }
 
-    /// All sentences, joined.
+    /// All messages, joined.
     #[must_use]
     pub fn message(&self) -> String {
         self.problems
@@ -55,7 +56,7 @@ impl Accepted {
     }
 }
 
-/// Judges the manifest as it stands.
+/// Judges the current spec.
 #[must_use]
 pub fn judge(o: &Observed) -> Accepted {
     let mut problems = Vec::new();
@@ -80,13 +81,13 @@ fn name(o: &Observed, problems: &mut Problems) {
     }
 }
 
-/// Whether it has entered an environment, so that what it states is fixed.
+/// Whether it has entered an environment, so that its components are fixed.
 fn has_entered(release: &Release) -> bool {
     let promotions = release.status.iter().flat_map(|s| &s.environments);
     promotions.into_iter().any(|p| p.entered.is_some())
 }
 
-/// Whether it has entered nowhere and never will: it is withdrawn, or nothing is left of it but what was overtaken or withdrawn.
+/// Whether it has entered no environment and never will: it is withdrawn, or each of its promotions was overtaken or withdrawn.
 #[must_use]
 pub fn never_enters(release: &Release) -> bool {
     let over = |name: &String| {
@@ -108,7 +109,7 @@ fn versions(o: &Observed, problems: &mut Problems) {
         ));
         return;
     };
-    // Two may be created in the same second: what has been entered already is not to be put in question by a uid.
+    // Two may be created in the same second: a Release that has already entered comes first, whatever its uid.
     let rank = |r: &Release| {
         let meta = &r.metadata;
         (!has_entered(r), meta.creation_timestamp.clone(), meta.uid.clone())
@@ -116,7 +117,7 @@ fn versions(o: &Observed, problems: &mut Problems) {
     for other in &o.siblings {
         if other.spec.version.parse::<Version>().as_ref() == Ok(&version) && rank(other) < rank(&o.release) {
             let sentence = format!(
-                "Release {} already is version {} of {} on line {}: a version is released once, raise spec.version.",
+                "Release {} already has version {} of {} on line {}. A version is released only once: raise spec.version.",
                 other.metadata.name.as_deref().unwrap_or_default(),
                 other.spec.version,
                 spec.product,
@@ -133,14 +134,14 @@ fn versions(o: &Observed, problems: &mut Problems) {
 
 fn environments(o: &Observed, problems: &mut Problems) {
     let listed: BTreeSet<&str> = o.release.spec.environments.iter().map(String::as_str).collect();
-    // A promotion that has entered goes on with what it copied then, and one that is over stays as it ended.
+    // A promotion that has entered continues with the settings that it copied then, and a finished one stays as it is.
     let ahead = |name: &&String| o.release.promotion(name).is_none_or(|p| p.state.before_entry());
     let names = o.release.spec.environments.iter().enumerate();
     for (index, name) in names.filter(|(_, name)| ahead(name)) {
         let at = format!("/spec/environments/{index}");
         let Some(environment) = o.environment(name) else {
             let sentence = format!(
-                "spec.environments names {name:?}, but there is no Environment of that name: create it or correct the name."
+                "spec.environments names {name:?}, but no Environment of that name exists. Create it or correct the name."
             );
             problems.push(Problem::new(reasons::UNKNOWN_ENVIRONMENT, at, sentence));
             continue;
@@ -165,7 +166,7 @@ fn environments(o: &Observed, problems: &mut Problems) {
                 "at least one"
             };
             let sentence = format!(
-                "Environment {name} promotes from {} and requires {word} of them: add {} to spec.environments.",
+                "Environment {name} promotes from {} and requires {word} of them. Add {} to spec.environments.",
                 from.environments.join(", "),
                 missing.join(", ")
             );
@@ -182,11 +183,11 @@ fn environments(o: &Observed, problems: &mut Problems) {
     }
 }
 
-/// What is said of Environments that promote from each other in a circle.
+/// The message about Environments that promote from each other in a circle.
 #[must_use]
 pub fn circle_sentence(circle: &[String]) -> String {
     format!(
-        "The Environments promote from each other in a circle ({}): an environment owner has to break it in promotesFrom.",
+        "The Environments promote from each other in a circle ({}). An environment owner must break it in promotesFrom.",
         circle.join(" from ")
     )
 }
@@ -235,7 +236,7 @@ fn components(o: &Observed, problems: &mut Problems) {
         let (name, target) = (&component.name, &component.target);
         if !readiness::supported(&target.api_version, &target.kind) {
             let sentence = format!(
-                "Component {name} targets {} {}: Signalbox does not know when that kind counts as deployed; take the component out, or target a kind that the Environment allows.",
+                "Component {name} targets {} {}: Signalbox has no readiness check for this kind. Remove the component, or target a kind that the Environment allows.",
                 target.api_version, target.kind
             );
             problems.push(Problem::new(
@@ -247,7 +248,7 @@ fn components(o: &Observed, problems: &mut Problems) {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
         if !target.name.chars().all(plain) || !target.name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             let sentence = format!(
-                "Component {name} targets {:?}, which is not the name of an object: lower-case letters, digits, dashes and dots only.",
+                "Component {name} targets {:?}, which is not a valid object name. Use only lower-case letters, digits, dashes and dots.",
                 target.name
             );
             problems.push(Problem::new(
@@ -258,7 +259,7 @@ fn components(o: &Observed, problems: &mut Problems) {
         }
         if !targets.insert(target) {
             let sentence =
-                format!("Component {name} targets {target} again: put both changes into one component.");
+                format!("Component {name} targets {target} again. Put both changes into one component.");
             problems.push(Problem::new(reasons::INVALID, format!("{here}/target"), sentence));
         }
         let named = |list: &'static str, names: &[String]| -> Vec<(String, String)> {
@@ -271,7 +272,7 @@ fn components(o: &Observed, problems: &mut Problems) {
         for (at, other) in after.into_iter().chain(named("restartOn", &component.restart_on)) {
             if !earlier.contains(other.as_str()) {
                 let sentence = format!(
-                    "Component {name} names {other:?} in after or restartOn: only components listed before it may be named."
+                    "Component {name} names {other:?} in after or restartOn. Name only components that are listed before it."
                 );
                 problems.push(Problem::new(reasons::INVALID, at, sentence));
             }
@@ -306,7 +307,7 @@ fn components(o: &Observed, problems: &mut Problems) {
     }
 }
 
-/// Bytes that the patches of `component` have as JSON without blanks, overrides included.
+/// The size of the patches of `component` as JSON without blanks, overrides included, in bytes.
 #[must_use]
 pub fn patch_bytes(component: &Component) -> usize {
     let overrides = component.overrides.iter().map(|over| &over.patch);
@@ -314,8 +315,8 @@ pub fn patch_bytes(component: &Component) -> usize {
     stated.map(|patch| patch.to_string().len()).sum()
 }
 
-/// What a Release states is held in memory for as long as it is there, and is bounded for everybody's sake. One that has entered may
-/// be from before there was a bound, and goes on; of one that never enters, what is too large is not held.
+/// The patches of a Release are held in memory as long as it exists, so their size is limited. A Release that has entered may be older than
+/// the limit, and continues. Of a Release that never enters, patches that are too large are not held.
 #[must_use]
 pub fn too_large(release: &Release) -> Option<Problem> {
     if has_entered(release) || never_enters(release) {
@@ -343,8 +344,8 @@ pub fn too_large(release: &Release) -> Option<Problem> {
         String::new()
     };
     let sentence = format!(
-        "The patches of this Release, overrides included, have {} KiB as JSON, and at most {} KiB are allowed in all ({}{others}): \
-         split the Release, or put what is large into an image.",
+        "The patches of this Release, overrides included, have {} KiB as JSON, but at most {} KiB are allowed in total ({}{others}). \
+         Split the Release, or move large data into an image.",
         kibibytes(total),
         kibibytes(patches::MOST_BYTES),
         named.join(", ")

@@ -1,5 +1,5 @@
-//! Whether a target namespace lets Releases in. Its owner says so by an annotation on the Namespace or on the deployer's ServiceAccount in it;
-//! whoever may edit that ServiceAccount is an admin of the namespace, so it is theirs to say.
+//! Whether a target namespace admits Releases. Its owner consents with an annotation on the Namespace or on the deployer's ServiceAccount in
+//! it. A user who may edit that ServiceAccount is an admin of the namespace, so consent is theirs to give.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ const MOST_BYTES: usize = 4096;
 /// Bytes of an entry that a message quotes.
 const MOST_QUOTED: usize = 80;
 
-/// What one annotation says; why it cannot be read, a sentence, where it does not parse. Then nobody is let in by it: an entry that was meant
-/// otherwise than it is written must not be guessed at.
+/// The entries of one annotation, or why it does not parse. An annotation that does not parse admits no Release: what a wrong entry was
+/// meant to be must not be guessed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepts(Result<Vec<Entry>, Slip>);
 
 /// Why an annotation cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Slip {
-    #[error("it has {0} bytes, and may have {MOST_BYTES}; name fewer")]
+    #[error("it has {0} bytes, but at most {MOST_BYTES} are allowed; list fewer entries")]
     TooLong(usize),
-    #[error("it has an empty entry: take the comma out")]
+    #[error("it has an empty entry; remove the extra comma")]
     Empty,
-    /// Quoted, as far as it is short.
+    /// Quoted, shortened if it is long.
     #[error(
-        "entry {0:?} must be the name of a Release namespace (payments), one with the name of an Environment (payments/production), or * for \
-         everybody"
+        "entry {0:?} must be the name of a Release namespace (payments), a Release namespace with an Environment (payments/production), or * \
+         for all Releases"
     )]
     Entry(String),
 }
@@ -34,20 +34,20 @@ enum Slip {
 enum Entry {
     /// `*`
     Anybody,
-    /// A Release namespace, by whichever Environment.
+    /// A Release namespace, through any Environment.
     Namespace(String),
-    /// A Release namespace, by that Environment alone.
+    /// A Release namespace, through that Environment alone.
     Environment(String, String),
 }
 
 impl Accepts {
-    /// What the annotation says, where there is one.
+    /// The annotation, if there is one.
     #[must_use]
     pub fn read(annotations: Option<&BTreeMap<String, String>>) -> Option<Self> {
         annotations?.get(ACCEPT).map(|text| Self(parse(text)))
     }
 
-    /// Whether Releases of `namespace` may be led here by `environment`.
+    /// Whether Releases of `namespace` may enter here through `environment`.
     #[must_use]
     pub fn admits(&self, namespace: &str, environment: &str) -> bool {
         self.0.iter().flatten().any(|entry| match entry {
@@ -58,7 +58,7 @@ impl Accepts {
     }
 }
 
-/// Entries stand between commas or blanks. No entry at all is nobody; none between two commas is a slip.
+/// Entries are separated by commas or blanks. An empty annotation admits no Release; nothing between two commas is a mistake.
 fn parse(text: &str) -> Result<Vec<Entry>, Slip> {
     if text.len() > MOST_BYTES {
         return Err(Slip::TooLong(text.len()));
@@ -114,7 +114,7 @@ fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// Who wants to get in, and where.
+/// What is to enter, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Entering<'a> {
     pub release_namespace: &'a str,
@@ -123,12 +123,12 @@ pub struct Entering<'a> {
     pub deployer: &'a str,
 }
 
-/// The target namespace does not let it in: why not, and what its owner can do about it.
+/// The target namespace does not admit it: why, and what its owner can do. A complete message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAccepted(String);
 
-/// Whether the target namespace lets it in: by what either annotation says or, where neither object has one, unless consent is `required`.
+/// Whether the target namespace admits it: by either annotation or, where neither object has one, unless consent is `required`.
 ///
 /// # Errors
 /// [`NotAccepted`].
@@ -149,7 +149,7 @@ pub fn judge(
         return Ok(());
     }
     let refused = format!(
-        "namespace {target} does not accept Releases of namespace {release_namespace} by Environment {environment}"
+        "Namespace {target} does not accept Releases of namespace {release_namespace} by Environment {environment}"
     );
     let entry = format!("{release_namespace}/{environment}");
     let objects = [
@@ -172,22 +172,22 @@ pub fn judge(
         });
     if let Some((why, object, command)) = unreadable.next() {
         return Err(NotAccepted(format!(
-            "{refused}: the annotation {ACCEPT} of {object} cannot be read, and so admits nobody: {why} ({command})"
+            "{refused}: the annotation {ACCEPT} of {object} cannot be read, so it admits no Release: {why}. Correct it with `{command}`."
         )));
     }
-    // The ServiceAccount is its own admin's to edit; the Namespace rarely is.
+    // An admin of the namespace may edit the ServiceAccount, but rarely the Namespace.
     let [namespace, account] = objects;
     if account.0.is_none() {
         if namespace.0.is_none() && !required {
             return Ok(());
         }
         return Err(NotAccepted(format!(
-            "{refused}: neither it nor its ServiceAccount {deployer} lists {entry} in the annotation {ACCEPT}; who owns the namespace \
-             consents with: kubectl --namespace {target} annotate serviceaccount {deployer} {ACCEPT}={entry}"
+            "{refused}: neither the Namespace nor its ServiceAccount {deployer} lists {entry} in the annotation {ACCEPT}. To consent, the \
+             owner of the namespace runs `kubectl --namespace {target} annotate serviceaccount {deployer} {ACCEPT}={entry}`."
         )));
     }
     Err(NotAccepted(format!(
-        "{refused}: the annotation {ACCEPT} of {} does not list {entry}; who owns the namespace consents by adding it: {}",
+        "{refused}: the annotation {ACCEPT} of {} does not list {entry}. To consent, the owner of the namespace adds it with `{}`.",
         account.1, account.2
     )))
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn accepts(text: &str) -> Accepts {
-        Accepts::read(Some(&BTreeMap::from([(ACCEPT.to_owned(), text.to_owned())]))).expect("it is there")
+        Accepts::read(Some(&BTreeMap::from([(ACCEPT.to_owned(), text.to_owned())]))).expect("an annotation")
     }
 
     const ENTERING: Entering<'static> = Entering {
@@ -216,7 +216,7 @@ mod tests {
             ("payments/production", "payments", "production", true),
             ("payments/production", "payments", "uat", false),
             ("payments/production", "ledgers", "production", false),
-            ("*", "anybody", "anything", true),
+            ("*", "anyone", "anything", true),
             (
                 "ledgers, payments/uat\n payments/production",
                 "payments",
@@ -263,12 +263,12 @@ mod tests {
             ("payments,-a", "entry \"-a\" must be"),
             ("payments;ledgers", "entry \"payments;ledgers\" must be"),
             ("payments,a\u{7}", "entry \"a\\u{7}\" must be"),
-            (&long, "it has 5009 bytes, and may have 4096"),
+            (&long, "it has 5009 bytes, but at most 4096 are allowed"),
             (&wide, "must be the name of a Release namespace"),
         ] {
             let accepts = accepts(text);
             assert!(!accepts.admits("payments", "production"), "{text:?}");
-            let why = judge(ENTERING, None, Some(&accepts), false).expect_err("nobody is admitted");
+            let why = judge(ENTERING, None, Some(&accepts), false).expect_err("no Release is admitted");
             let why = why.to_string();
             assert!(
                 why.contains("annotation signalbox.dev/accept of ServiceAccount signalbox-deployer in payments-prod cannot be read"),
@@ -310,19 +310,20 @@ mod tests {
         assert_eq!(
             judged(None, None, true),
             Err(NotAccepted(
-                "namespace payments-prod does not accept Releases of namespace payments by Environment production: neither it nor its \
-                 ServiceAccount signalbox-deployer lists payments/production in the annotation signalbox.dev/accept; who owns the \
-                 namespace consents with: kubectl --namespace payments-prod annotate serviceaccount signalbox-deployer \
-                 signalbox.dev/accept=payments/production"
+                "Namespace payments-prod does not accept Releases of namespace payments by Environment production: neither the \
+                 Namespace nor its ServiceAccount signalbox-deployer lists payments/production in the annotation \
+                 signalbox.dev/accept. To consent, the owner of the namespace runs `kubectl --namespace payments-prod annotate \
+                 serviceaccount signalbox-deployer signalbox.dev/accept=payments/production`."
                     .to_owned()
             ))
         );
         assert_eq!(
             judged(None, Some(&no), true),
             Err(NotAccepted(
-                "namespace payments-prod does not accept Releases of namespace payments by Environment production: the annotation \
-                 signalbox.dev/accept of ServiceAccount signalbox-deployer in payments-prod does not list payments/production; who owns the \
-                 namespace consents by adding it: kubectl --namespace payments-prod edit serviceaccount signalbox-deployer"
+                "Namespace payments-prod does not accept Releases of namespace payments by Environment production: the annotation \
+                 signalbox.dev/accept of ServiceAccount signalbox-deployer in payments-prod does not list payments/production. To \
+                 consent, the owner of the namespace adds it with `kubectl --namespace payments-prod edit serviceaccount \
+                 signalbox-deployer`."
                     .to_owned()
             ))
         );

@@ -1,4 +1,4 @@
-//! What people decide: which Decision counts, and how those that do not are named. What one does is in `obeying`.
+//! Decisions: which one counts, and how those that do not count are reported. What a Decision does is in `obeying`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::decide::step::{Action, Announcement, Move, announce};
 use crate::decide::trust::distrust;
 use crate::domain::text::{clause, cut};
 
-/// The Decision to act on, of the actions that are lawful here; and, as sentences, those that do not count.
+/// The Decision to act on, of the actions that are valid here; and a complete message for each one that does not count.
 ///
 /// Oldest first; at one instant BackOut, Abandon, Retry, Accept.
 #[must_use]
@@ -29,13 +29,13 @@ pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decis
             continue;
         }
         match doubt(o, p, decision, lawful) {
-            // It is of the check, and says nothing about what another release has left behind.
+            // It concerns the check, not what another release has left on the target.
             None if p.state.before_entry() && spec.subject.is_some() => {}
             None => counting.push(decision),
-            // What lets a release in stands until the entry, whatever has become of the state since.
+            // A Decision that admits a release is valid until the entry, whatever the state is by then.
             Some(_) if p.state.before_entry() && lets_in(p, decision) && distrust(o, decision).is_none() => {}
             Some(why) => ignored.push(format!(
-                "{} by {} does not count: {why}",
+                "{} by {} does not count: {why}.",
                 spec.action.as_str(),
                 spec.by
             )),
@@ -48,12 +48,12 @@ pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decis
     (counting.first().map(|d| Arc::clone(d)), ignored)
 }
 
-/// Sentences that name whose Decisions of this sort are too many. How many more there are is not said: each would be a write.
+/// Complete messages that name the authors of too many Decisions of this sort. The number is not reported: each change would be a write.
 pub(crate) fn too_many(o: &Observed, of: impl Fn(&Decision) -> bool) -> Vec<String> {
     let authors: BTreeSet<&str> = o.surplus.iter().filter(|d| of(d)).map(|d| &*d.spec.by).collect();
     let named = authors.into_iter().map(|by| {
         format!(
-            "further Decisions by {by} do not count: of one author {MOST_OF_ONE_AUTHOR} count for a Release, the oldest"
+            "Further Decisions by {by} do not count: only the oldest {MOST_OF_ONE_AUTHOR} of one author count for a Release."
         )
     });
     named.collect()
@@ -69,40 +69,40 @@ fn rank(decision: &Decision) -> impl Ord + use<> {
     )
 }
 
-/// The Decision that was obeyed last, unless it belongs to an attempt that is over.
+/// The Decision that was obeyed last, unless it belongs to a finished attempt.
 fn obeyed<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Arc<Decision>> {
     let uid = &p.decided.as_ref()?.uid;
     let mut decisions = o.decisions.iter();
     decisions.find(|d| d.metadata.uid.as_ref() == Some(uid) && d.spec.attempt == Some(p.attempt))
 }
 
-/// It has been acted on, or belongs to an attempt or state that is over.
+/// It has been obeyed, or belongs to a finished attempt or state.
 pub(crate) fn acted_on(p: &Promotion, decision: &Decision) -> bool {
     let used = p
         .decided
         .as_ref()
         .is_some_and(|d| Some(&d.uid) == decision.metadata.uid.as_ref());
-    // An Accept from before the entry settled what a predecessor had left on the target, or let this one in.
+    // An Accept from before the entry settled what a predecessor had left on the target, or admitted this release.
     let created = decision.metadata.creation_timestamp.as_ref();
-    // What lets a release in is obeyed again until it has entered.
+    // A Decision that admits a release is obeyed again until the release has entered.
     let uid = decision.metadata.uid.as_ref();
     let obeyed = !p.state.before_entry() && uid.is_some_and(|uid| p.obeyed.contains(uid));
     let used = used || obeyed;
     let settled = decision.spec.action == Act::Accept
         && matches!((created, &p.started_at), (Some(c), Some(s)) if c.0 <= s.0)
-        // There an early one is named as such, unless it is known to have been obeyed.
+        // In that state an early Accept is reported as such, unless it was obeyed.
         && p.state != State::AwaitingDecision;
     used || settled || decision.spec.attempt.is_some_and(|a| a < p.attempt)
 }
 
-/// Who has accepted, for this attempt, that targets which are not healthy are entered: the first of them.
+/// The first Accept, for this attempt, of targets that are not healthy.
 #[must_use]
 pub fn accepted_as_it_is<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Arc<Decision>> {
     let mut accepts = o.decisions.iter().filter(|d| lets_in(p, d));
     accepts.find(|d| distrust(o, d).is_none())
 }
 
-/// An Accept of this very attempt, given at whatever time before the entry.
+/// An Accept of exactly this attempt, created at any time before the entry.
 fn lets_in(p: &Promotion, decision: &Decision) -> bool {
     let spec = &decision.spec;
     spec.action == Act::Accept
@@ -111,6 +111,7 @@ fn lets_in(p: &Promotion, decision: &Decision) -> bool {
         && spec.subject.as_deref().is_none_or(|s| s == ENVIRONMENT_AVAILABLE)
 }
 
+/// Why a Decision does not count, if so. A clause without a full stop.
 pub(crate) fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Option<String> {
     if let Some(why) = distrust(o, decision) {
         return Some(why);
@@ -118,45 +119,45 @@ pub(crate) fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[
     let spec = &decision.spec;
     if spec.attempt != Some(p.attempt) {
         return Some(format!(
-            "it names attempt {}, this is attempt {}",
+            "it names attempt {}, but the current attempt is {}",
             spec.attempt.unwrap_or(0),
             p.attempt
         ));
     }
     if !lawful.contains(&spec.action) {
         return Some(format!(
-            "{} has no meaning while {}",
+            "{} is not valid in state {}",
             spec.action.as_str(),
             p.state.as_str()
         ));
     }
     let created = decision.metadata.creation_timestamp.as_ref()?.0;
-    // Times are whole seconds: within one, a BackOut and an Abandon would else be obeyed in turn, again and again.
+    // Times are whole seconds: otherwise a BackOut and an Abandon of the same second would be obeyed in turn, again and again.
     if let Some(last) = obeyed(o, p)
         && last.metadata.creation_timestamp == decision.metadata.creation_timestamp
         && rank(decision) <= rank(last)
     {
         let (action, by) = (last.spec.action.as_str(), &last.spec.by);
         return Some(format!(
-            "{action} by {by}, of the same second, has been obeyed after it"
+            "{action} by {by}, created in the same second, was obeyed after it"
         ));
     }
-    // A BackOut in mid-flight acts on what has entered, not on the state that it happens to be in; unless
-    // somebody has decided on this attempt since, whose word it would otherwise undo again and again.
+    // A BackOut during a rollout acts on what has entered, not on the current state; unless this attempt has been decided since,
+    // because it would otherwise undo that Decision again and again.
     let undecided = p.decided.as_ref().is_none_or(|d| d.action == Act::Retry);
     let acts_on_attempt = spec.action == Act::BackOut && undecided && !p.state.needs_decision();
     if acts_on_attempt {
         let entered = p.started_at.as_ref()?.0;
-        return (created < entered).then(|| "it is older than the entry that it would undo".to_owned());
+        return (created < entered).then(|| "it is older than the entry that it would back out".to_owned());
     }
     let since = p.since.as_ref()?.0;
-    (created < since).then(|| format!("it is older than the state that it acts on, {}", p.state.as_str()))
+    (created < since).then(|| format!("it is older than the current state, {}", p.state.as_str()))
 }
 
-/// How many obeyed Decisions are remembered besides the last.
+/// How many obeyed Decisions are recorded besides the last.
 const MOST_OBEYED: usize = 16;
 
-/// Writes down that a Decision was obeyed: it is never said not to count.
+/// Records that a Decision was obeyed: it is never reported as not counted.
 pub(crate) fn obeyed_too(p: &mut Promotion, uid: &str) {
     if uid.is_empty() || p.obeyed.iter().any(|known| known == uid) {
         return;
@@ -167,10 +168,10 @@ pub(crate) fn obeyed_too(p: &mut Promotion, uid: &str) {
     p.obeyed.push(uid.to_owned());
 }
 
-/// People whose Rejects of one promotion are announced.
+/// How many people are announced whose Rejects of one promotion count.
 const MOST_REJECTS_TOLD: usize = 8;
 
-/// Writes down which Decisions are obeyed before the entry, and announces each once.
+/// Records which Decisions are obeyed before the entry, and announces each once.
 pub(crate) fn obeyed_before_entry(p: &mut Promotion, obeyed: &[Arc<Decision>]) -> Vec<Announcement> {
     let mut people: Vec<&str> = Vec::new();
     let rejects = obeyed.iter().filter(|d| {
@@ -187,16 +188,16 @@ pub(crate) fn obeyed_before_entry(p: &mut Promotion, obeyed: &[Arc<Decision>]) -
         }
         obeyed_too(p, uid);
         let (reason, what) = match decision.spec.action {
-            Act::Reject => (reasons::REJECTED, "this plan does not go in"),
-            _ => (reasons::ENTRY_ACCEPTED, "the targets are entered as they are"),
+            Act::Reject => (reasons::REJECTED, "This plan cannot enter."),
+            _ => (reasons::ENTRY_ACCEPTED, "The targets are entered as they are."),
         };
-        let says = format!("{}; {what}", said(decision));
+        let says = format!("{what} {}.", said(decision));
         announcements.extend(announce(&p.name, reason, &says));
     }
     announcements
 }
 
-/// Who decided what, and why, a clause.
+/// The action of a Decision, its author and its reason: a clause without a full stop.
 pub(crate) fn said(decision: &Decision) -> String {
     let spec = &decision.spec;
     let why = spec.reason.as_deref().map_or("no reason given", clause);
@@ -216,8 +217,8 @@ pub(crate) fn decided(p: &mut Promotion, decision: &Decision) {
     }));
 }
 
-/// The Release becomes the owner of its Decisions, so that they go when it goes; but not of Rejects, which would else be undone
-/// by whoever deletes the Release and creates it again.
+/// The Release becomes the owner of its Decisions, so that they are deleted with it; but not of Rejects. Otherwise a user could undo a
+/// Reject by deleting the Release and creating it again.
 pub(crate) fn adoptions(o: &Observed) -> Vec<Action> {
     let created = o.release.metadata.creation_timestamp.as_ref();
     let there = |d: &&Arc<Decision>| d.metadata.deletion_timestamp.is_none();
@@ -241,7 +242,7 @@ pub(crate) fn adoptions(o: &Observed) -> Vec<Action> {
     all.filter(there).filter_map(adoption).collect()
 }
 
-/// Names those that do not count; `None` where status already does.
+/// Reports those that do not count; `None` if status already does.
 pub(crate) fn name_ignored(p: &Promotion, ignored: &[String]) -> Option<Move> {
     let not_counted = named(ignored);
     if not_counted == p.not_counted {
@@ -252,12 +253,13 @@ pub(crate) fn name_ignored(p: &Promotion, ignored: &[String]) -> Option<Move> {
     Some(to(next, vec![]))
 }
 
-/// The sentences about Decisions that do not count as they stand on status.
+/// The messages about Decisions that do not count, as recorded in status.
 pub(crate) fn named(ignored: &[String]) -> Option<String> {
-    (!ignored.is_empty()).then(|| cut(ignored.join("; ")))
+    let sentences: Vec<String> = ignored.iter().map(|said| format!("{}.", clause(said))).collect();
+    (!sentences.is_empty()).then(|| cut(sentences.join(" ")))
 }
 
-/// The backout under way was asked for by a Decision that still vouches for it.
+/// The backout in progress was requested by a Decision that still counts.
 pub(crate) fn backout_decided(o: &Observed, p: &Promotion) -> bool {
     let Some(decided) = &p.decided else { return false };
     o.decisions.iter().any(|d| {
@@ -269,7 +271,7 @@ pub(crate) fn backout_decided(o: &Observed, p: &Promotion) -> bool {
     })
 }
 
-/// The name of the pre-state that a Retry takes its values from.
+/// The name of the pre-state from which a Retry takes its values.
 #[must_use]
 pub fn predecessor(o: &Observed, p: &Promotion) -> Option<String> {
     let own = plan::pre_state_name(o.uid(), &p.name, p.attempt);

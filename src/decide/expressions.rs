@@ -1,4 +1,4 @@
-//! Expressions over a Release and an Environment: what they see of both, and those that an Environment has.
+//! Expressions over a Release and an Environment: the data that they see, and the expressions of an Environment.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ static ENVIRONMENT: LazyLock<Option<JSONSchemaProps>> = LazyLock::new(|| spec_sc
 /// Reads an expression over `release` and `environment`.
 ///
 /// # Errors
-/// As [`Expression::compile`] has them.
+/// Those of [`Expression::compile`].
 pub fn compile(text: &str) -> Result<Expression, Refusal> {
     static VARIABLES: LazyLock<Vec<(String, Type)>> = LazyLock::new(|| {
         vec![
@@ -89,7 +89,7 @@ fn spec_schema(definition: CustomResourceDefinition) -> Option<JSONSchemaProps> 
     version.schema?.open_api_v3_schema?.properties?.remove("spec")
 }
 
-/// Puts `[]` wherever the schema has a list and the value nothing. From the schema, so that no new list is forgotten.
+/// Inserts `[]` wherever the schema has a list and the value has none. It follows the schema, so that a new list is not forgotten.
 fn fill_lists(value: &mut Value, schema: &JSONSchemaProps) {
     match value {
         Value::Object(object) => {
@@ -112,19 +112,19 @@ fn fill_lists(value: &mut Value, schema: &JSONSchemaProps) {
     }
 }
 
-/// Why an expression of an Environment says nothing.
+/// Why an expression of an Environment has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// Its Environment is gone.
-    #[error("Environment {0} is not there any more")]
+    /// Its Environment does not exist.
+    #[error("Environment {0} no longer exists")]
     NoEnvironment(String),
-    /// Others of the same Release have taken long.
-    #[error("expressions over this release take long, and take turns")]
+    /// Other expressions over the same Release have taken long.
+    #[error("expression evaluation for this release is rate-limited; it is retried automatically")]
     TakesTurns,
-    /// Its text is no expression.
+    /// Its text is not an expression.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It was evaluated, and has no answer.
+    /// It was evaluated without a result.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
 }
@@ -134,10 +134,11 @@ pub enum NoAnswer {
 pub struct Problem {
     /// A JSON pointer into the Environment.
     pub at: String,
+    /// A complete message.
     pub sentence: String,
 }
 
-/// Every expression of `spec`: the JSON pointer of its text, what its gate or verification is called, and the text.
+/// Every expression of `spec`: the JSON pointer of its text, the name of its gate or verification, and the text.
 pub fn stated(spec: &EnvironmentSpec) -> impl Iterator<Item = (String, &str, &str)> {
     let gates = spec.gates.iter().enumerate().filter_map(|(index, gate)| {
         let expression = gate.expression.as_ref()?;
@@ -153,7 +154,7 @@ pub fn stated(spec: &EnvironmentSpec) -> impl Iterator<Item = (String, &str, &st
     })
 }
 
-/// What is wrong with the expressions of `spec`, whatever is released. `compile` is [`compile`], or remembers it.
+/// The errors in the expressions of `spec`, whatever is released. `compile` is [`compile`], or caches it.
 #[must_use]
 pub fn problems(
     spec: &EnvironmentSpec,
@@ -161,7 +162,7 @@ pub fn problems(
 ) -> Vec<Problem> {
     let wrong = |(at, name, text): (String, &str, &str)| {
         let why = compile(text).err()?;
-        let sentence = format!("{name}: passWhen {text:?} cannot be evaluated: {why}");
+        let sentence = format!("{name}: passWhen {text:?} cannot be evaluated: {why}.");
         Some(Problem { at, sentence })
     };
     stated(spec).filter_map(wrong).collect()

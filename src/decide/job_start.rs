@@ -1,4 +1,4 @@
-//! A Job to be made from its template, and whether one that is found is it.
+//! A Job to be created from its template, and whether an existing Job is that one.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,10 @@ use crate::decide::facts::Observed;
 use crate::decide::owned;
 use crate::domain::digest;
 
-/// A finished Job is kept for a day where its template does not say otherwise.
+/// A finished Job is kept for at least a day, whatever its template says.
 pub(crate) const KEPT_SECONDS: i64 = 24 * 3600;
 
-/// What the API server and its Job controller put on the pods of each Job, by its name and uid.
+/// The labels that the API server and its Job controller set on the pods of each Job, from its name and uid.
 pub(crate) const OF_ONE_JOB: [&str; 4] = [
     "controller-uid",
     "job-name",
@@ -17,7 +17,7 @@ pub(crate) const OF_ONE_JOB: [&str; 4] = [
     "batch.kubernetes.io/job-name",
 ];
 
-/// A Job to be made.
+/// A Job to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     pub environment: String,
@@ -41,7 +41,7 @@ impl Start {
             .unwrap_or_else(|| json!({}));
         let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
         if let Some(spec) = spec.as_object_mut() {
-            // A template that removes its Jobs sooner would have them run again before their verdict is written down.
+            // If a template removed its Jobs sooner, they would run again before their verdict is recorded.
             let kept = spec
                 .get("ttlSecondsAfterFinished")
                 .and_then(Value::as_i64)
@@ -50,7 +50,7 @@ impl Start {
                 "ttlSecondsAfterFinished".to_owned(),
                 json!(kept.max(KEPT_SECONDS)),
             );
-            // The smaller of both: a Job whose time is up for us must not go on by itself.
+            // The smaller of both: a Job that has timed out for Signalbox must not go on running.
             let own = spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
             let deadline = own.map_or(self.timeout_seconds, |own| own.min(self.timeout_seconds));
             spec.insert("activeDeadlineSeconds".to_owned(), json!(deadline));
@@ -79,18 +79,18 @@ impl Start {
         labels.into_iter().map(|(key, value)| (key, value.into()))
     }
 
-    /// What tells that the Job `found` is not the one that would be made. `made` is what the API server makes of such a
-    /// Job of another name.
+    /// Why the Job `found` is not the one that would be created. `made` is the API server's answer to such a Job of another
+    /// name.
     #[must_use]
     pub fn forgery(&self, o: &Observed, found: &Value, made: &Value) -> Option<Forgery> {
         let label = |(key, value): (String, Value)| found["metadata"]["labels"].get(&key) == Some(&value);
         if !self.labels(o).all(label) {
             return Some(Forgery {
-                why: "its labels are not those that Signalbox gives",
+                why: "its labels are not those that Signalbox sets",
                 may_be_ours: false,
             });
         }
-        // Both are the API server's own times.
+        // The API server sets both times.
         let created = found["metadata"]["creationTimestamp"]
             .as_str()
             .and_then(|t| t.parse().ok());
@@ -105,7 +105,7 @@ impl Start {
             });
         }
         (of_any_job(found) != of_any_job(made)).then_some(Forgery {
-            why: "its spec is not what its template makes it",
+            why: "its spec differs from its template",
             may_be_ours: true,
         })
     }
@@ -116,11 +116,11 @@ impl Start {
 pub struct Forgery {
     /// What differs, a clause.
     pub why: &'static str,
-    /// Only its spec differs: a template that was edited since, or a webhook, makes one of ours look so.
+    /// Only its spec differs: a template that was edited since, or a webhook, has this effect on a Job of the operator.
     pub may_be_ours: bool,
 }
 
-/// The spec of a Job without what names this very Job.
+/// The spec of a Job without what identifies this Job.
 pub(crate) fn of_any_job(job: &Value) -> Value {
     let mut spec = job["spec"].clone();
     if let Some(spec) = spec.as_object_mut() {
@@ -150,7 +150,7 @@ pub(crate) fn of_any_job(job: &Value) -> Value {
     spec
 }
 
-/// Digest of what a Job is made from.
+/// The digest of the template of a Job.
 #[must_use]
 pub fn template_digest(cron_job: &Value) -> String {
     let template = digest::canonical(&cron_job["spec"]["jobTemplate"]);

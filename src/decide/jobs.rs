@@ -1,5 +1,5 @@
-//! The Jobs of gates and verification: what they are called and made of, and which of them count. Those whose verdict nobody waits
-//! for any more are stopped: one that runs on beside what was put back may write to it.
+//! The Jobs of gates and verification: their names and templates, and which of them count. A Job whose verdict is no longer needed is
+//! stopped: if it went on running after a backout, it could write to what was restored.
 
 use std::collections::BTreeSet;
 
@@ -10,20 +10,20 @@ use crate::decide::step::Action;
 use crate::decide::{licence, plan};
 use crate::domain::digest;
 
-/// What a Job has said for good.
+/// The final verdicts of a Job.
 pub const VERDICTS: [&str; 3] = [
     reasons::JOB_SUCCEEDED,
     reasons::JOB_FAILED,
     reasons::JOB_TIMED_OUT,
 ];
 
-/// Jobs that stand on status.
+/// How many Jobs status records.
 const MOST_RUNS: usize = 64;
 
-/// Forged ones that each of them names.
+/// How many forged Jobs each of them names.
 const MOST_FORGED: usize = 4;
 
-/// What stands on status of the Job of `check`, for the plan as it is.
+/// What status records of the Job of `check`, for the current plan.
 #[must_use]
 pub fn run<'a>(p: &'a Promotion, check: &str) -> Option<&'a JobRun> {
     p.jobs.iter().find(|run| run.check == check && is_of_plan(p, run))
@@ -37,7 +37,7 @@ fn plan_of(p: &Promotion) -> String {
     digest::hex(&p.plan_hash, 16)
 }
 
-/// A Job that is to be made, under a name that nobody knows yet.
+/// A Job to be created, under a name that no one knows yet.
 pub(crate) fn named(o: &Observed, p: &Promotion, check: &str, template: &str) -> JobRun {
     JobRun {
         name: plan::job_name(&o.seed, o.uid(), &p.name, p.attempt, check, &p.plan_hash),
@@ -50,7 +50,7 @@ pub(crate) fn named(o: &Observed, p: &Promotion, check: &str, template: &str) ->
     }
 }
 
-/// The one to be made in its place, because somebody else made one of that name.
+/// The Job to be created instead, because another user created one of that name.
 pub(crate) fn another(o: &Observed, p: &Promotion, run: &JobRun, uid: &str, why: &str) -> JobRun {
     let seed = format!("{}/{uid}", o.seed);
     let mut forged = run.forged.clone();
@@ -65,7 +65,7 @@ pub(crate) fn another(o: &Observed, p: &Promotion, run: &JobRun, uid: &str, why:
     }
 }
 
-/// `run` with which Job it has become.
+/// `run`, with the Job that was created for it.
 pub(crate) fn made(run: &JobRun, own: &OwnJob) -> JobRun {
     let same = run.uid.as_ref() == Some(&own.uid);
     JobRun {
@@ -78,8 +78,8 @@ pub(crate) fn made(run: &JobRun, own: &OwnJob) -> JobRun {
     }
 }
 
-/// Writes it down. What was for another plan stays while it runs, so that it is stopped; so does one of this check that is given up
-/// for `run`, for no plan. What somebody else made is left alone.
+/// Records it. A Job for another plan stays recorded while it runs, so that it is stopped; so does a Job of this check that `run`
+/// replaces, for no plan. A Job that another user created is left alone.
 pub(crate) fn record(p: &mut Promotion, place: &Place, run: JobRun) {
     let plan = plan_of(p);
     let runs = |run: &JobRun| place.jobs_running.iter().any(|job| job.name == run.name);
@@ -118,14 +118,14 @@ pub(crate) fn record(p: &mut Promotion, place: &Place, run: JobRun) {
     }
 }
 
-/// What ran for another plan is over and gone.
+/// Jobs for other plans are finished and deleted.
 pub(crate) fn forget_others(p: &mut Promotion) {
     let plan = plan_of(p);
     p.jobs.retain(|run| run.plan == plan);
 }
 
-/// Said where the template that ran is not the one of that name that ran upstream, a clause. It is told and holds nothing: a template
-/// names hosts and versions of its namespace and lawfully differs, and a mended one must not need a new version of the product.
+/// A complete message if the template that ran is not the one of that name that ran upstream. It is reported and blocks nothing: a template
+/// names hosts and versions of its namespace and may differ, and a corrected one must not need a new version of the product.
 pub(crate) fn differs_from_upstream(o: &Observed, p: &Promotion, run: &JobRun) -> Option<String> {
     let here = run.template_digest.as_deref()?;
     let there = |name: &str| {
@@ -137,7 +137,7 @@ pub(crate) fn differs_from_upstream(o: &Observed, p: &Promotion, run: &JobRun) -
     let upstream = upstream_of(o, &p.name);
     let (name, there) = upstream.iter().find_map(|name| Some((name, there(name)?)))?;
     Some(format!(
-        "template {} is not the one that ran in {name} ({} there, {} here)",
+        "Template {} is not the one that ran in {name} ({} there, {} here).",
         run.template,
         short(there),
         short(here)
@@ -148,7 +148,7 @@ fn short(digest: &str) -> &str {
     digest.get(.."sha256:".len() + 12).unwrap_or(digest)
 }
 
-/// Everything that `environment` promotes from, the nearest first.
+/// Everything that `environment` promotes from, nearest first.
 fn upstream_of(o: &Observed, environment: &str) -> Vec<String> {
     let (mut seen, mut ordered) = (BTreeSet::from([environment.to_owned()]), vec![]);
     let mut next = vec![environment.to_owned()];
@@ -166,18 +166,18 @@ fn upstream_of(o: &Observed, environment: &str) -> Vec<String> {
     ordered
 }
 
-/// Whether a check holds what a Job of this plan has said, or that it runs: that stands until the plan changes.
+/// Whether a check has the verdict of a Job for this plan, or says that it is running: it is valid until the plan changes.
 pub(crate) fn is_said(check: &Check) -> bool {
     reasons::is_of_job(&check.reason) && check.reason != reasons::JOB_PENDING
 }
 
-/// What has to be stopped before anything is put back.
+/// The Jobs to stop before anything is restored.
 pub(crate) fn stop_first(o: &Observed, p: &Promotion, place: &Place) -> Option<Vec<Action>> {
     let actions = stop(o, p, place);
     (!actions.is_empty()).then_some(actions)
 }
 
-/// Jobs of all promotions that nobody waits for. A backout stops its own before it begins.
+/// Jobs of all promotions whose verdict is no longer needed. A backout stops its own Jobs before it begins.
 pub(crate) fn unwanted(o: &Observed) -> Vec<Action> {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     let stopped = promotions
@@ -207,7 +207,7 @@ fn stop(o: &Observed, p: &Promotion, place: &Place) -> Vec<Action> {
         .collect()
 }
 
-/// Whether the verdict of this check still decides anything.
+/// Whether the verdict of this check is still needed.
 fn waited_for(p: &Promotion, check: &str) -> bool {
     match check.strip_prefix("verification/") {
         Some(item) => p.state == State::Verifying && !p.verification.iter().any(|c| c.name == item),

@@ -1,5 +1,5 @@
-//! Environments that lead to the same target namespaces: whoever is kept out by one may come in by another that asks for less, and two teams may
-//! meet in a namespace that each takes for its own.
+//! Environments with the same target namespaces: a Release that one of them blocks may enter through another that requires less, and two teams
+//! may share a namespace that each regards as its own.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::decide::rules;
 use crate::domain::text::cut;
 
 const PLACEHOLDER: &str = "{namespace}";
-/// The label by which a selector asks for one namespace; the API server sets it.
+/// The label by which a selector selects one namespace; the API server sets it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Those of `all` that lead where `environment` does and ask for less, or lead others there.
+/// The Environments that share a target namespace with `environment` and require less, or admit other Releases there.
 #[derive(Debug, Default, PartialEq)]
 pub struct Shared {
     pub with: Vec<SharedTargets>,
-    /// One of them leads Releases of other namespaces there.
+    /// One of them deploys Releases of other namespaces there.
     pub other_tenants: bool,
 }
 
@@ -41,7 +41,7 @@ pub fn judge(environment: &Environment, all: &BTreeMap<String, Setting>) -> Shar
         if !said.is_empty() {
             shared.with.push(SharedTargets {
                 environment: name.clone(),
-                message: cut(said.join("; ")),
+                message: cut(format!("Environment {name} {}.", said.join("; "))),
             });
         }
     }
@@ -49,20 +49,20 @@ pub fn judge(environment: &Environment, all: &BTreeMap<String, Setting>) -> Shar
 }
 
 impl Shared {
-    /// Reason and message of the condition, where there is something to say.
+    /// Reason and message of the condition, if there is anything to report.
     #[must_use]
     pub fn condition(&self) -> Option<(&'static str, String)> {
         let names: Vec<&str> = self.with.iter().map(|s| s.environment.as_str()).collect();
         let (reason, how) = if self.other_tenants {
             (
                 reasons::OTHER_TENANTS,
-                "for other namespaces, or with weaker controls",
+                "for other Release namespaces, or with weaker controls",
             )
         } else {
             (reasons::WEAKER_CONTROLS, "with weaker controls")
         };
         let message = format!(
-            "other Environments lead to the same target namespaces {how} ({}, see sharedTargets): {}",
+            "Other Environments have the same target namespaces {how} ({}, see sharedTargets): {}.",
             names.len(),
             names.join(", ")
         );
@@ -70,13 +70,14 @@ impl Shared {
     }
 }
 
-/// Whether both may lead to one target namespace.
+/// Whether both may have the same target namespace.
 #[must_use]
 pub fn meet(one: &EnvironmentSpec, other: &EnvironmentSpec) -> bool {
     meeting(one, other).is_some()
 }
 
-/// A namespace to which both lead, and whose Releases each of them leads there: of one namespace, or of all that its `releaseNamespaces` select.
+/// A target namespace of both, and the Releases that each of them deploys there: of one namespace, or of all that its `releaseNamespaces`
+/// select.
 #[derive(Debug, PartialEq, Eq)]
 struct Meeting {
     target: String,
@@ -85,26 +86,26 @@ struct Meeting {
 }
 
 impl Meeting {
-    /// Whom the other leads there, if they are not the same: what follows its name in a sentence.
+    /// The Releases that the other deploys there, if they are not the same: what follows its name in a sentence.
     fn other_tenants(&self, ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Option<String> {
         let target = &self.target;
         match (&self.ours, &self.theirs) {
             (Some(a), Some(b)) if a == b => None,
             (None, None) if ours.release_namespaces == theirs.release_namespaces => None,
             (Some(a), Some(b)) => Some(format!(
-                "leads Releases of other namespaces there, for instance those of {b} to {target}, as this one does with those of {a}"
+                "also deploys Releases of other namespaces there, for example those of {b} to {target}, where this Environment deploys those of {a}"
             )),
             (None, Some(b)) => Some(format!(
-                "leads Releases of {b} to {target}, and this one all that releaseNamespaces select"
+                "deploys Releases of {b} to {target}, where this Environment deploys all that its releaseNamespaces select"
             )),
             (_, None) => Some(format!(
-                "leads all Releases to {target} that its releaseNamespaces select"
+                "deploys all Releases that its releaseNamespaces select to {target}"
             )),
         }
     }
 }
 
-/// Where Releases are led: to one namespace, or to one for each of theirs.
+/// Where Releases are deployed: to one namespace, or to one for each Release namespace.
 enum Leads<'a> {
     To(String, Option<String>),
     Around(&'a str, &'a str),
@@ -155,8 +156,8 @@ fn led_to(target: &str, spec: &EnvironmentSpec) -> Option<String> {
     is_label(namespace).then(|| namespace.to_owned())
 }
 
-/// Two patterns give one name where the front of one begins the other's, and likewise at the end. Then `w` stands in the middle of both
-/// namespaces, with what is left over of the fronts and ends around it. Of such examples one with different namespaces is wanted.
+/// Two patterns can give the same name if the prefix of one begins with that of the other, and likewise the suffix. Then `w` is the middle of
+/// both Release namespaces, between the rests of the prefixes and suffixes. An example with different namespaces is preferred.
 fn both_around((a, b): (&str, &str), (c, d): (&str, &str)) -> Option<Meeting> {
     let (our_front, their_front) = left_over(c.strip_prefix(a), a.strip_prefix(c))?;
     let (our_end, their_end) = left_over(d.strip_suffix(b), b.strip_suffix(d))?;
@@ -182,7 +183,7 @@ fn left_over<'a>(ours: Option<&'a str>, theirs: Option<&'a str>) -> Option<(&'a 
     (ours.is_some() || theirs.is_some()).then(|| (ours.unwrap_or_default(), theirs.unwrap_or_default()))
 }
 
-/// What `ours` asks for and `theirs` does not, each as it follows an Environment's name in a sentence.
+/// What `ours` requires and `theirs` does not, each as it follows an Environment's name in a sentence.
 fn weaker(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Vec<String> {
     let required = |spec: &EnvironmentSpec, control| spec.enforcement(control) == Enforcement::Required;
     let controls = rules::controls()
@@ -190,7 +191,7 @@ fn weaker(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Vec<String> {
         .map(|control| format!("does not require {}", control.as_str()));
     let gates = ours.gates.iter();
     let gates = gates.filter(|gate| !theirs.gates.iter().any(|other| rules::asks_as_much(other, gate)));
-    let gates = gates.map(|gate| format!("has no gate that asks for as much as {}", gate.name));
+    let gates = gates.map(|gate| format!("has no gate as strict as {}", gate.name));
     let verification = ours.verification.iter().filter(|item| {
         let same = |other: &&environment::Verification| {
             other.job.as_ref().map(|j| &j.template) == item.job.as_ref().map(|j| &j.template)
@@ -210,7 +211,7 @@ fn weaker(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Vec<String> {
 fn upstream(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Option<String> {
     let ours = ours.promotes_from.as_ref()?;
     let Some(theirs) = &theirs.promotes_from else {
-        return Some("is an entry point: nothing has to succeed elsewhere first".to_owned());
+        return Some("is an entry point: no upstream must Succeed first".to_owned());
     };
     let any = |from: &environment::PromotesFrom| from.require == Require::Any && from.environments.len() > 1;
     let missing = ours
@@ -247,13 +248,13 @@ fn windows(ours: &EnvironmentSpec, theirs: &EnvironmentSpec) -> Vec<String> {
         return said;
     }
     if always(theirs) {
-        said.push("is open whenever no Deny window is".to_owned());
+        said.push("is always open outside its Deny windows".to_owned());
         return said;
     }
     let allowed = of(ours, WindowKind::Allow);
     let wider = of(theirs, WindowKind::Allow);
     let wider = wider.iter().filter(|window| !among(window, &allowed));
-    said.extend(wider.map(|window| format!("also opens by its window {}", window.name)));
+    said.extend(wider.map(|window| format!("is also open in its window {}", window.name)));
     said
 }
 
@@ -315,7 +316,7 @@ mod tests {
             });
             let expected = expected.map(|(t, o, h)| (t.to_owned(), o.to_owned(), h.to_owned()));
             assert_eq!(found, expected, "{ours} and {theirs}");
-            // What is told is true.
+            // The example is correct.
             if let Some((target, a, b)) = found {
                 assert_eq!(to(ours).target_namespace(&a), target);
                 assert_eq!(to(theirs).target_namespace(&b), target);
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn one_namespace_meets_what_leads_its_releases_there() {
-        let everybody = spec(&json!({ "namespace": "payments-prod", "releaseNamespaces": {} }));
+        let everyone = spec(&json!({ "namespace": "payments-prod", "releaseNamespaces": {} }));
         let only = |name: &str| json!({ "matchLabels": { "kubernetes.io/metadata.name": name } });
         let payments = spec(&json!({ "namespace": "payments-prod", "releaseNamespaces": only("payments") }));
         let around = to("{namespace}-prod");
@@ -338,15 +339,15 @@ mod tests {
             meeting(ours, theirs).map(|m| m.other_tenants(ours, theirs).is_some())
         };
         for (ours, theirs, expected) in [
-            (&everybody, &around, Some(true)),
-            (&around, &everybody, Some(true)),
+            (&everyone, &around, Some(true)),
+            (&around, &everyone, Some(true)),
             (&payments, &around, Some(false)),
             (&around, &payments, Some(false)),
-            (&everybody, &everybody, Some(false)),
-            (&everybody, &payments, Some(true)),
+            (&everyone, &everyone, Some(false)),
+            (&everyone, &payments, Some(true)),
             (&payments, &elsewhere, None),
             (&elsewhere, &around, Some(false)),
-            (&everybody, &elsewhere, None),
+            (&everyone, &elsewhere, None),
         ] {
             assert_eq!(tenants(ours, theirs), expected, "{ours:?} and {theirs:?}");
         }
@@ -378,7 +379,7 @@ mod tests {
         assert_eq!(weaker(&strict, &stricter), Vec::<String>::new());
         assert_eq!(
             weaker(&stricter, &strict),
-            ["has no gate that asks for as much as all-of-the-board"]
+            ["has no gate as strict as all-of-the-board"]
         );
         let open = spec(&json!({ "namespace": "{namespace}-prod", "stage": "SIT" }));
         assert_eq!(
@@ -387,19 +388,19 @@ mod tests {
                 "does not require DigestPinned",
                 "does not require DeploymentPlanDocumented",
                 "does not require BackoutPlanDocumented",
-                "is an entry point: nothing has to succeed elsewhere first",
-                "has no gate that asks for as much as board",
-                "has no gate that asks for as much as rest",
-                "has no gate that asks for as much as small",
+                "is an entry point: no upstream must Succeed first",
+                "has no gate as strict as board",
+                "has no gate as strict as rest",
+                "has no gate as strict as small",
                 "has no verification like smoke",
                 "has no Deny window like freeze",
-                "is open whenever no Deny window is",
+                "is always open outside its Deny windows",
             ]
         );
         assert_eq!(weaker(&open, &strict), Vec::<String>::new());
         let mut wider = strict.clone();
         wider.windows[0].schedule = Some("0 18 * * *".to_owned());
-        assert_eq!(weaker(&strict, &wider), ["also opens by its window tuesdays"]);
+        assert_eq!(weaker(&strict, &wider), ["is also open in its window tuesdays"]);
     }
 
     #[test]
@@ -430,9 +431,9 @@ mod tests {
             (
                 Some((
                     "WeakerControls",
-                    "other Environments lead to the same target namespaces with weaker controls (1, see sharedTargets): back-door".to_owned()
+                    "Other Environments have the same target namespaces with weaker controls (1, see sharedTargets): back-door.".to_owned()
                 )),
-                vec!["has no gate that asks for as much as board".to_owned()]
+                vec!["Environment back-door has no gate as strict as board.".to_owned()]
             )
         );
         let mut b = to("{namespace}-b-prod");
@@ -442,14 +443,14 @@ mod tests {
             (
                 Some((
                     "OtherTenants",
-                    "other Environments lead to the same target namespaces for other namespaces, or with weaker controls (1, see \
-                     sharedTargets): b-prod"
+                    "Other Environments have the same target namespaces for other Release namespaces, or with weaker controls (1, \
+                     see sharedTargets): b-prod."
                         .to_owned()
                 )),
                 vec![
-                    "leads Releases of other namespaces there, for instance those of a to a-b-prod, as this one does with those of a-b; \
-                     does not require DeploymentPlanDocumented; has no gate that asks for as much as board; is open whenever no Deny \
-                     window is"
+                    "Environment b-prod also deploys Releases of other namespaces there, for example those of a to a-b-prod, where this \
+                     Environment deploys those of a-b; does not require DeploymentPlanDocumented; has no gate as strict as board; is \
+                     always open outside its Deny windows."
                         .to_owned()
                 ]
             )

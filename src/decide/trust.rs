@@ -1,23 +1,24 @@
-//! Whether the API server vouched for who wrote a Decision or a Release.
+//! Whether the API server verified the author of a Decision or the requester of a Release.
 
 use jiff::Timestamp;
 
 use crate::api::{Action as Act, Decision};
 use crate::decide::facts::{Observed, Trust};
+use crate::domain::text::clause;
 
-/// Why this Decision cannot be trusted, if so: the API server did not vouch for its author.
+/// Why this Decision cannot be trusted, if so: the API server did not verify its author. A clause without a full stop.
 #[must_use]
 pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
     let Some(created) = decision.metadata.creation_timestamp.as_ref().map(|t| t.0) else {
         return Some("it has no creation time".to_owned());
     };
     match &o.trust {
-        Trust::Broken(why) => Some(why.clone()),
-        // What was rejected stays rejected, whatever has been created again since, Release or policy. A forged one could keep
-        // one plan out, and no more than that.
+        Trust::Broken(why) => Some(clause(why).to_owned()),
+        // A Reject stays valid, even if the Release or the policy was created again since. A forged Reject could block one plan, and
+        // no more than that.
         Trust::Vouched { .. } if decision.spec.action == Act::Reject => None,
         Trust::Vouched { .. } if unvouched_author(o, decision) => Some(format!(
-            "it is not at least {} s younger than the admission policy that vouches for its author; create it again",
+            "it must be at least {} s younger than the admission policy that verifies its author. Create it again",
             o.settings.policy_settle.as_secs()
         )),
         Trust::Vouched { .. } => {
@@ -31,7 +32,7 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
     }
 }
 
-/// Whether nobody vouches for the author of this Decision, because the policy that would is younger.
+/// Whether the author of this Decision is not verified, because the admission policy that does so is younger.
 #[must_use]
 pub fn unvouched_author(o: &Observed, decision: &Decision) -> bool {
     let created = decision.metadata.creation_timestamp.as_ref();
@@ -43,7 +44,7 @@ pub fn unvouched_author(o: &Observed, decision: &Decision) -> bool {
     }
 }
 
-/// Why nobody knows who asked for the Release, if so: among those who approve there could be the one who did.
+/// Why the requester of the Release is not verified, if so: an approver could be the requester. A clause without a full stop.
 #[must_use]
 pub fn unvouched_requester(o: &Observed) -> Option<String> {
     let Trust::Vouched { requests_since, .. } = &o.trust else {
@@ -53,19 +54,19 @@ pub fn unvouched_requester(o: &Observed) -> Option<String> {
     let release = release.map_or(Timestamp::MIN, |t| t.0);
     (release < settled(o, *requests_since)).then(|| {
         format!(
-            "the Release is not at least {} s younger than the admission policy that vouches for its requester; create the Release again",
+            "the Release must be at least {} s younger than the admission policy that verifies its requester. Create the Release again",
             o.settings.policy_settle.as_secs()
         )
     })
 }
 
-/// Whether two names may be one person's. A Decision's is the API server's, as `kubectl auth whoami` shows it; who requested
-/// may have been written down by a pipeline, in other cases or with or without the prefix that the API server puts before
-/// the names of an identity provider. Where in doubt it is one person: fewer approvals count.
+/// Whether two names may belong to one person. The author of a Decision is set by the API server, as `kubectl auth whoami` shows it. The
+/// requester may be written by a pipeline, in other letter case, or with or without the prefix that the API server puts before the names
+/// of an identity provider. If in doubt, it is one person: fewer approvals count.
 #[must_use]
 pub fn may_be_one_person(one: &str, two: &str) -> bool {
     let (one, two) = (one.trim().to_lowercase(), two.trim().to_lowercase());
-    // Names of the cluster's own have one spelling.
+    // Names of the cluster's own accounts have one spelling.
     let bare = |name: &str| {
         let foreign = name.rsplit_once(':').filter(|_| !name.starts_with("system:"));
         foreign.map(|(_, bare)| bare.to_owned())
@@ -73,7 +74,7 @@ pub fn may_be_one_person(one: &str, two: &str) -> bool {
     one == two || bare(&one).is_some_and(|one| one == two) || bare(&two).is_some_and(|two| one == two)
 }
 
-/// When a policy that was written at `since` surely takes effect.
+/// When a policy that was written at `since` is certain to be in effect.
 pub(crate) fn settled(o: &Observed, since: Timestamp) -> Timestamp {
     since
         .checked_add(o.settings.policy_settle)

@@ -88,9 +88,9 @@ async fn releases_of_another_tenant_get_in_where_and_by_which_environment_the_na
     assert_eq!(
         refused.message,
         format!(
-            "namespace {target} does not accept Releases of namespace {} by Environment {}: the annotation signalbox.dev/accept of \
-             ServiceAccount {DEPLOYER} in {target} does not list {entry}; who owns the namespace consents by adding it: \
-             kubectl --namespace {target} edit serviceaccount {DEPLOYER}",
+            "Namespace {target} does not accept Releases of namespace {} by Environment {}: the annotation signalbox.dev/accept of \
+             ServiceAccount {DEPLOYER} in {target} does not list {entry}. To consent, the owner of the namespace adds it with \
+             `kubectl --namespace {target} edit serviceaccount {DEPLOYER}`.",
             guest.namespace(),
             guest.environment("sit"),
         )
@@ -146,7 +146,7 @@ async fn an_environment_says_which_others_lead_to_its_targets() {
     let now = wait_until(&environments, &sit, LONG, |e| told(e).is_some()).await;
     let other = guest.environment("sit");
     let sentence = format!(
-        "other Environments lead to the same target namespaces for other namespaces, or with weaker controls (1, see sharedTargets): {other}"
+        "Other Environments have the same target namespaces for other Release namespaces, or with weaker controls (1, see sharedTargets): {other}."
     );
     assert_eq!(
         told(&now),
@@ -158,7 +158,8 @@ async fn an_environment_says_which_others_lead_to_its_targets() {
     assert_eq!(
         shared[0].message,
         format!(
-            "leads Releases of other namespaces there, for instance those of {} to {target}, as this one does with those of {}",
+            "Environment {other} also deploys Releases of other namespaces there, for example those of {} to {target}, where this \
+             Environment deploys those of {}.",
             guest.namespace(),
             owner.namespace(),
         )
@@ -183,9 +184,9 @@ async fn what_says_nothing_or_cannot_be_read_accepts_nobody_and_the_namespaces_w
     assert_eq!(
         refused.message,
         format!(
-            "namespace {target} does not accept Releases of namespace {own} by Environment {}: neither it nor its ServiceAccount {DEPLOYER} \
-             lists {entry} in the annotation signalbox.dev/accept; who owns the namespace consents with: kubectl --namespace {target} \
-             annotate serviceaccount {DEPLOYER} signalbox.dev/accept={entry}",
+            "Namespace {target} does not accept Releases of namespace {own} by Environment {}: neither the Namespace nor its \
+             ServiceAccount {DEPLOYER} lists {entry} in the annotation signalbox.dev/accept. To consent, the owner of the namespace \
+             runs `kubectl --namespace {target} annotate serviceaccount {DEPLOYER} signalbox.dev/accept={entry}`.",
             stage.environment("sit"),
         )
     );
@@ -195,7 +196,7 @@ async fn what_says_nothing_or_cannot_be_read_accepts_nobody_and_the_namespaces_w
         (format!("{entry}/x"), "must be the name of a Release namespace"),
         (format!("{own},Payments"), "entry \"Payments\" must be"),
         (format!("{own},*/sit"), "entry \"*/sit\" must be"),
-        (long, "may have 4096"),
+        (long, "at most 4096 are allowed"),
     ] {
         namespace_accepts(&stage, "sit", Some(&text)).await;
         let told = |message: &str| {

@@ -41,8 +41,8 @@ async fn a_release_does_not_touch_the_template_of_its_judge() {
     assert_eq!(
         refused.message,
         format!(
-            "component tests targets CronJob smoke, the template of the Job of gate smoke in {environment}: a Release cannot change \
-             what judges Releases in {}; take the component out, or ask the environment's owner for a template of another name",
+            "Component tests targets CronJob smoke, the template of the Job of gate smoke in {environment}. A Release cannot change \
+             what judges Releases in {}. Remove the component, or ask the environment's owner for a template of another name.",
             stage.target("sit")
         )
     );
@@ -128,15 +128,15 @@ async fn a_forged_job_does_not_count_is_named_and_stops_no_real_one() {
     assert_eq!(held.jobs.len(), 1);
     assert_eq!(
         run.forged,
-        [format!("{chosen}: its spec is not what its template makes it")]
+        [format!("{chosen}: its spec differs from its template")]
     );
     assert!(![&chosen, &foreseen].contains(&&run.name), "{run:?}");
     assert!(
         failed
             .message
-            .starts_with(&format!("job {}/{} failed: ", stage.target("sit"), run.name))
+            .starts_with(&format!("Job {}/{} failed: ", stage.target("sit"), run.name))
             && failed.message.contains(&format!(
-                "a Job that Signalbox did not make does not count: {chosen}"
+                "A Job that Signalbox did not create does not count: {chosen}"
             )),
         "{}",
         failed.message

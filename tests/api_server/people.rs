@@ -66,7 +66,7 @@ async fn distinct_people_are_counted_and_the_requester_is_none_of_them() {
     let (state, _) = board_says(&stage, &name, "0 of 2").await;
     assert_eq!(state, CheckState::Waiting);
     approve(&stage, "alice", &name, &hash).await;
-    board_says(&stage, &name, "the requester never approves").await;
+    board_says(&stage, &name, "the requester cannot approve").await;
     approve(&stage, "bob", &name, &hash).await;
     board_says(&stage, &name, "1 of 2").await;
     approve(&stage, "bob", &name, &hash).await;
@@ -111,8 +111,9 @@ async fn one_reject_blocks_a_plan_for_good_and_a_new_plan_starts_afresh() {
     let changed = stage
         .until(&name, "sit", |p| {
             p.plan_hash != hash
-                && check(p, "board")
-                    .is_some_and(|c| c.state == CheckState::Waiting && c.message.contains("another plan"))
+                && check(p, "board").is_some_and(|c| {
+                    c.state == CheckState::Waiting && c.message.contains("not that of the current plan")
+                })
         })
         .await;
     let new = promotion(&stage, &changed, "sit").plan_hash.clone();
@@ -140,7 +141,12 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
         .because("Not before the audit.")
         .build();
     let reject = stage.create_as("bob", &reject).await.expect("entitled");
-    board_says(&stage, &name, "rejected this plan: Not before the audit").await;
+    board_says(
+        &stage,
+        &name,
+        "rejected this plan. Only a new plan can enter. Reason: Not before the audit",
+    )
+    .await;
     some(&stage.api::<Event>(), LONG, |event| {
         let message = event.message.clone().unwrap_or_default();
         event.reason.as_deref() == Some("Rejected")
@@ -151,7 +157,7 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
     // The same plan again, under the same name and under another one.
     for (again, said) in [
         (&*name, "rejected this plan"),
-        ("payments-again", "rejected this plan as Release payments-1.0"),
+        ("payments-again", "rejected this plan in Release payments-1.0"),
     ] {
         ours.delete(&name, &DeleteParams::default())
             .await
@@ -174,7 +180,7 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
             .owner_references
             .is_none_or(|owners| owners.is_empty())
     );
-    let (state, _) = board_says(&stage, "payments-again", "only a new plan can go in").await;
+    let (state, _) = board_says(&stage, "payments-again", "Only a new plan can enter").await;
     assert_eq!(state, CheckState::Failed);
     assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
     stage.finish().await;
@@ -195,7 +201,7 @@ async fn a_release_that_a_pipeline_requested_for_nobody_is_approved_by_nobody() 
         )
         .await;
     let hash = stage.plan_hash(&name, "sit").await;
-    let (state, message) = board_says(&stage, &name, "no approval counts").await;
+    let (state, message) = board_says(&stage, &name, "No approval counts").await;
     assert_eq!(state, CheckState::Unknown);
     assert!(
         message.contains(&format!("spec.requestedBy is the ServiceAccount {robot}")),
@@ -244,8 +250,9 @@ async fn one_person_in_two_spellings_is_one_and_fills_one_role() {
             // Which of the two it is: decisions of one second have no order that a person could see.
             let shut = [("board", "tester"), ("tests", "board")].map(|(gate, other)| {
                 check(p, gate).is_some_and(|c| {
-                    let but =
-                        format!("one person fills one role, and bob@example.com already approved as {other}");
+                    let but = format!(
+                        "a person can fill only one role, and bob@example.com already approved as {other}"
+                    );
                     c.message.to_lowercase().contains(&but)
                 })
             });
@@ -350,7 +357,12 @@ async fn service_accounts_count_only_where_the_gate_says_so() {
         if allowed {
             stage.reaches(&name, "sit", State::Succeeded).await;
         } else {
-            let (state, _) = board_says(&stage, &name, "service accounts do not count").await;
+            let (state, _) = board_says(
+                &stage,
+                &name,
+                "this gate does not accept approvals by ServiceAccounts",
+            )
+            .await;
             assert_eq!(state, CheckState::Waiting);
         }
         stage.finish().await;

@@ -41,7 +41,7 @@ fn a_pipeline_that_has_its_release_alone_is_told_what_could_not_be_looked_at() {
     let (exit, printed) = signalbox(&["lint", "-f", release, "--known-environments=sit,uat"], "");
     assert_eq!(exit, Ok(1));
     assert!(
-        printed.contains("spec.environments[2]: spec.environments names \"production\", but there is no Environment of that name: create it or correct the name."),
+        printed.contains("spec.environments[2]: spec.environments names \"production\", but no Environment of that name exists. Create it or correct the name."),
         "{printed}"
     );
 }
@@ -82,9 +82,9 @@ fn a_release_that_would_be_its_own_judge_is_found_where_both_are_among_the_files
     assert_eq!(exit, Ok(1), "{printed}");
     assert!(
         printed.contains(
-            "Release payments/a: spec.components: sit holds it back: TargetsAllowed: component tests targets CronJob smoke-tests, the \
-             template of the Job of verification smoke in sit: a Release cannot change what judges Releases in payments-sit; take the \
-             component out, or ask Testing for a template of another name"
+            "Release payments/a: spec.components: sit holds it back: TargetsAllowed: Component tests targets CronJob smoke-tests, the \
+             template of the Job of verification smoke in sit. A Release cannot change what judges Releases in payments-sit. Remove the \
+             component, or ask Testing for a template of another name."
         ),
         "{printed}"
     );
@@ -239,12 +239,12 @@ fn a_decision_that_would_not_count_is_named() {
         (
             "by: bob@example.com",
             "by: alice@example.com",
-            "spec.by: Approve by alice@example.com does not count: the requester never approves",
+            "spec.by: Approve by alice@example.com does not count: the requester cannot approve",
         ),
         (
             "role: release-board",
             "role: board",
-            "spec.role: Approve by bob@example.com does not count: it was given as board, not as release-board",
+            "spec.role: Approve by bob@example.com does not count: its role is board, but this gate requires release-board",
         ),
         (
             "subject: board",
@@ -316,8 +316,8 @@ fn patches_that_are_too_large_in_all_are_found_and_the_largest_component_is_name
     assert_eq!(exit, Ok(0), "{printed}");
     let (exit, printed) = signalbox(&["lint", "-f", "-"], &of(256 * 1024 + 1));
     assert_eq!(exit, Ok(1), "{printed}");
-    let said = "spec.components[0]: The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all \
-                (config 257 KiB): split the Release, or put what is large into an image.";
+    let said = "spec.components[0]: The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in \
+                total (config 257 KiB). Split the Release, or move large data into an image.";
     assert!(printed.contains(said), "{}", &printed[..printed.len().min(2000)]);
 }
 

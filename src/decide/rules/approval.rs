@@ -1,4 +1,4 @@
-//! Approval: enough distinct people, entitled and vouched for by the API server, approved this very plan.
+//! Approval: enough distinct people, authorised and verified by the API server, approved exactly this plan.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) const RULE: GateType = GateType {
     foreseen: false,
 };
 
-/// As many people of that role, whose word counts for as short. Who has the role is RBAC's, and another's for each Environment.
+/// At least as many people of the same role, whose approvals are valid for no longer. RBAC decides who has the role, for each Environment.
 fn asks_as_much(other: &Gate, gate: &Gate) -> bool {
     let approvals = other.approval.as_ref().zip(gate.approval.as_ref());
     approvals.is_some_and(|(other, gate)| {
@@ -42,10 +42,10 @@ fn asks_as_much(other: &Gate, gate: &Gate) -> bool {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some((gate, approval)) = s.gate.and_then(|g| Some((g, g.approval.as_ref()?))) else {
-        return Verdict::unknown(reasons::APPROVALS_MISSING, "this gate does not say who approves");
+        return Verdict::unknown(reasons::APPROVALS_MISSING, "This gate has no approval settings.");
     };
     if let Trust::Broken(why) = &s.observed.trust {
-        return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("no Decision counts: {why}"));
+        return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("{}.", clause(why)));
     }
     let mut tally = Tally::default();
     for decision in s
@@ -56,7 +56,7 @@ fn check(s: &Subject<'_>) -> Verdict {
     {
         match doubt(s, approval, decision) {
             Some(why) => tally.discounted.push(format!(
-                "{} by {} does not count: {why}",
+                "{} by {} does not count: {why}.",
                 decision.spec.action.as_str(),
                 decision.spec.by
             )),
@@ -74,7 +74,7 @@ fn answers(decision: &Decision, environment: &str, gate: &str) -> bool {
         && matches!(decision.spec.action, Action::Approve | Action::Reject)
 }
 
-/// Why a Decision does not count, if so.
+/// Why a Decision does not count, if so. A clause without a full stop.
 pub(crate) fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -> Option<String> {
     let by = &decision.spec.by;
     if let Some(why) = distrust(s.observed, decision) {
@@ -82,30 +82,30 @@ pub(crate) fn doubt(s: &Subject<'_>, approval: &Approval, decision: &Decision) -
     }
     if decision.spec.role.as_deref() != Some(&approval.role) {
         return Some(format!(
-            "it was given as {}, not as {}",
-            decision.spec.role.as_deref().unwrap_or("nobody"),
+            "its role is {}, but this gate requires {}",
+            decision.spec.role.as_deref().unwrap_or("not set"),
             approval.role
         ));
     }
     let this_plan = decision.spec.plan_hash.as_deref() == Some(&s.promotion.plan_hash);
     if !this_plan {
-        return Some("it was given for another plan than the one that stands now".to_owned());
+        return Some("its planHash is not that of the current plan".to_owned());
     }
     if decision.spec.action == Action::Reject {
         return None;
     }
     if may_be_one_person(by, &s.observed.release.spec.requested_by) {
-        return Some("the requester never approves".to_owned());
+        return Some("the requester cannot approve".to_owned());
     }
     if is_service_account(by) && approval.service_accounts == ServiceAccounts::Deny {
-        return Some("service accounts do not count here".to_owned());
+        return Some("this gate does not accept approvals by ServiceAccounts".to_owned());
     }
     if let Some(why) = requested_by_nobody(s, approval) {
         return Some(why);
     }
     if let Some((filled_by, role)) = fills_another_role(s, decision) {
         return Some(format!(
-            "one person fills one role, and {filled_by} already approved as {role}"
+            "a person can fill only one role, and {filled_by} already approved as {role}"
         ));
     }
     let expiry = expires(approval, decision)?;
@@ -116,26 +116,26 @@ fn is_service_account(name: &str) -> bool {
     name.trim().to_lowercase().starts_with("system:serviceaccount:")
 }
 
-/// Why no person is known who asked for the Release, if so: whoever can act as that ServiceAccount may be among those who approve.
+/// Why the person who requested the Release is not known, if so: an approver may be able to act as that ServiceAccount.
 fn requested_by_nobody(s: &Subject<'_>, approval: &Approval) -> Option<String> {
     let requester = &s.observed.release.spec.requested_by;
-    let nobody = approval.service_accounts == ServiceAccounts::Deny && is_service_account(requester);
-    nobody.then(|| {
+    let unknown = approval.service_accounts == ServiceAccounts::Deny && is_service_account(requester);
+    unknown.then(|| {
         format!(
-            "spec.requestedBy is the ServiceAccount {requester}, so the person who requested the Release is not known; set \
-             spec.requestedBy to that person's name, as somebody who holds the verb request-for on releases"
+            "spec.requestedBy is the ServiceAccount {requester}, so the person who requested the Release is not known. Set \
+             spec.requestedBy to that person's name; this requires the verb request-for on releases"
         )
     })
 }
 
-/// In which role this person already approved this plan, and by which name, if it is another role.
+/// The name and the role with which this person already approved this plan, if the role is another one.
 fn fills_another_role<'a>(s: &Subject<'a>, decision: &Decision) -> Option<(&'a str, &'a str)> {
     let earlier = s
         .observed
         .decisions
         .iter()
         .take_while(|d| d.metadata.uid != decision.metadata.uid);
-    // Only an approval that some gate asks for fills a role: a mistyped one must not shut its author out.
+    // Only an approval that a gate asks for fills a role: a mistyped role must not exclude its author.
     let asked_for = |d: &Decision| {
         s.setting.environment.spec.gates.iter().any(|g| {
             Some(&g.name) == d.spec.subject.as_ref()
@@ -150,23 +150,23 @@ fn fills_another_role<'a>(s: &Subject<'a>, decision: &Decision) -> Option<(&'a s
             && asked_for(d)
             && distrust(s.observed, d).is_none()
     });
-    // The first one fills it; one in another role after it did not count, and does not count against it either.
+    // The first approval fills the role. A later one in another role did not count, and does not invalidate the first.
     let first = filled.next()?;
     let role = first.spec.role.as_deref()?;
     (Some(role) != decision.spec.role.as_deref()).then_some((first.spec.by.as_str(), role))
 }
 
-/// Where a Reject comes from that was not given for this very Release, a clause or nothing.
+/// The origin of a Reject that was not given for this Release: a clause, or nothing.
 fn given_before(o: &Observed, reject: &Decision) -> String {
     let created = reject.metadata.creation_timestamp.as_ref();
     let older = created < o.release.metadata.creation_timestamp.as_ref();
     let mut said = match reject.spec.release.as_str() {
-        other if other != o.name() => format!(" as Release {other}"),
+        other if other != o.name() => format!(" in Release {other}"),
         _ if older => " before this Release was created".to_owned(),
         _ => String::new(),
     };
     if unvouched_author(o, reject) {
-        said.push_str(" (the admission policy that vouches for names is younger)");
+        said.push_str(" (the admission policy that verifies names is younger)");
     }
     said
 }
@@ -176,9 +176,9 @@ fn expires(approval: &Approval, decision: &Decision) -> Option<Timestamp> {
     Some(created.0 + approval.valid_for.as_ref()?.get())
 }
 
-/// Somebody who approved.
+/// A person who approved.
 struct Person {
-    /// Every name that may be theirs, in order.
+    /// Every name that may belong to this person, in order.
     names: Vec<String>,
     /// When the latest approval expires.
     expires: Option<Timestamp>,
@@ -196,17 +196,18 @@ impl Tally {
     fn count(&mut self, o: &Observed, decision: &Arc<Decision>, approval: &Approval) {
         let by = decision.spec.by.clone();
         if decision.spec.action == Action::Reject {
-            let reason = decision.spec.reason.as_deref().map_or("without a reason", clause);
+            let reason = decision.spec.reason.as_deref().map_or("none given", clause);
             let before = given_before(o, decision);
-            self.rejected
-                .get_or_insert(format!("{by} rejected this plan{before}: {reason}"));
+            self.rejected.get_or_insert(format!(
+                "{by} rejected this plan{before}. Only a new plan can enter. Reason: {reason}."
+            ));
             self.rejects.push(Arc::clone(decision));
         } else {
             self.approves(by, expires(approval, decision));
         }
     }
 
-    /// Whoever may be one person counts once: also two names that a third one shows to be the same.
+    /// Names that may belong to one person count once, also two names that a third one shows to be the same person.
     fn approves(&mut self, by: String, expires: Option<Timestamp>) {
         let one = |person: &mut Person| person.names.iter().any(|name| may_be_one_person(name, &by));
         let same: Vec<Person> = self.approved.extract_if(.., one).collect();
@@ -225,10 +226,10 @@ impl Tally {
         let discounted = if self.discounted.is_empty() {
             String::new()
         } else {
-            format!(" ({})", self.discounted.join("; "))
+            format!(" {}", self.discounted.join(" "))
         };
         if let Some(rejected) = self.rejected {
-            let sentence = format!("{rejected}; only a new plan can go in{discounted}");
+            let sentence = format!("{rejected}{discounted}");
             return Verdict::failed(reasons::REJECTED, sentence).obeying(self.rejects);
         }
         self.approved.sort_by(|a, b| a.names.cmp(&b.names));
@@ -241,21 +242,21 @@ impl Tally {
             self.approved.len(),
             usize::try_from(approval.minimum).unwrap_or(usize::MAX),
         );
-        // The verdict changes when so many have expired that too few are left.
+        // The verdict changes when so many approvals have expired that too few are left.
         let mut expiries: Vec<Timestamp> = self.approved.iter().filter_map(|person| person.expires).collect();
         expiries.sort();
         if have >= need {
             let until = expiries.get(have - need).copied();
             return Verdict::satisfied(format!(
-                "approved as {} by {}{discounted}",
+                "Approved as {} by {}.{discounted}",
                 approval.role,
                 people.join(", ")
             ))
             .until(until);
         }
         if let Some(why) = unvouched_requester(s.observed).or_else(|| requested_by_nobody(s, approval)) {
-            // Before anybody goes to the trouble of approving.
-            return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("no approval counts: {why}"));
+            // Reported before an approver spends time on it.
+            return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("No approval counts: {why}."));
         }
         let so_far = if people.is_empty() {
             String::new()
@@ -263,11 +264,11 @@ impl Tally {
             format!(", given by {}", people.join(", "))
         };
         let sentence = format!(
-            "{have} of {need} approvals by {}{so_far}: create a Decision with action Approve, subject {}, role {} and planHash {}{discounted}",
+            "{have} of {need} approvals by {}{so_far}. Create a Decision for planHash {} with action Approve, subject {} and role {}.{discounted}",
             approval.role,
+            s.promotion.plan_hash,
             s.gate.map(|g| g.name.as_str()).unwrap_or_default(),
-            approval.role,
-            s.promotion.plan_hash
+            approval.role
         );
         Verdict::waiting(reasons::APPROVALS_MISSING, sentence).until(expiries.first().copied())
     }

@@ -1,4 +1,4 @@
-//! BackoutPlanDocumented: summary and owner are given; strategy and maxDuration have defaults once there is a plan.
+//! BackoutPlanDocumented: summary and owner are set; strategy and maxDuration have defaults once there is a plan.
 
 use crate::api::environment::ControlName;
 use crate::api::reasons;
@@ -13,7 +13,7 @@ pub(crate) const RULE: Control = Control {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some(plan) = &s.observed.release.spec.backout_plan else {
-        let sentence = "spec.backoutPlan must give summary, strategy, owner and maxDuration";
+        let sentence = "spec.backoutPlan must set summary, strategy, owner and maxDuration.";
         return Verdict::failed(reasons::PLAN_INCOMPLETE, sentence);
     };
     let given = |text: &Option<String>| text.as_deref().is_some_and(|t| !t.trim().is_empty());
@@ -23,14 +23,14 @@ fn check(s: &Subject<'_>) -> Verdict {
         .collect();
     if missing.is_empty() {
         let sentence = format!(
-            "{:?}, {:?}, within {}",
+            "The backout plan is complete: {:?}, {:?}, within {}.",
             plan.strategy, plan.trigger, plan.max_duration
         );
         Verdict::satisfied(sentence)
     } else {
         Verdict::failed(
             reasons::PLAN_INCOMPLETE,
-            format!("spec.backoutPlan must give {}", missing.join(", ")),
+            format!("spec.backoutPlan must set {}.", missing.join(", ")),
         )
     }
 }

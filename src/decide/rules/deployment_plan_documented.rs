@@ -1,4 +1,4 @@
-//! DeploymentPlanDocumented: summary, owner and document are given.
+//! DeploymentPlanDocumented: summary, owner and documentURL are set.
 
 use crate::api::environment::ControlName;
 use crate::api::{reasons, release};
@@ -26,11 +26,11 @@ fn check(s: &Subject<'_>) -> Verdict {
     .filter_map(|(name, given)| (!given).then_some(name))
     .collect();
     if missing.is_empty() {
-        Verdict::satisfied("the deployment plan has summary, owner and document")
+        Verdict::satisfied("The deployment plan has summary, owner and document.")
     } else {
         Verdict::failed(
             reasons::PLAN_INCOMPLETE,
-            format!("spec.deploymentPlan must give {}", missing.join(", ")),
+            format!("spec.deploymentPlan must set {}.", missing.join(", ")),
         )
     }
 }

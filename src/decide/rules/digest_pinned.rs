@@ -1,4 +1,4 @@
-//! DigestPinned: every image of the dry run's result is pinned by digest, whatever it was before.
+//! DigestPinned: every image in the result of the dry run is pinned by digest, whatever it was before.
 
 use crate::api::environment::ControlName;
 use crate::api::reasons;
@@ -16,13 +16,13 @@ fn check(s: &Subject<'_>) -> Verdict {
     let Some(inspection) = s.place.inspection.as_ref().filter(|i| i.refusal.is_none()) else {
         return Verdict::unknown(
             reasons::NOT_READ_YET,
-            "the images are not known before the targets can be read",
+            "The images are not known until the targets can be read.",
         );
     };
     if inspection.components.iter().any(|c| c.refusal.is_some()) {
         return Verdict::unknown(
             reasons::NOT_READ_YET,
-            "the images are not known before the targets can be read",
+            "The images are not known until the targets can be read.",
         );
     }
     let loose: Vec<String> = inspection
@@ -37,17 +37,17 @@ fn check(s: &Subject<'_>) -> Verdict {
         .map(|(component, container, image)| format!("{component}/{container} would run {image}"))
         .collect();
     if loose.is_empty() {
-        Verdict::satisfied("every image is pinned by digest")
+        Verdict::satisfied("Every image is pinned by digest.")
     } else {
         let status = s.observed.release.status.as_ref();
         let fixed = status.is_some_and(|s| s.environments.iter().any(|p| p.entered.is_some()));
         let how = if fixed {
-            " in a new version, because components are fixed once an environment has been entered"
+            " in a new version: components are fixed once an environment has been entered"
         } else {
             ""
         };
         let sentence = format!(
-            "{}: pin each image by digest, as name@sha256:…{how}",
+            "{}. Pin each image by digest (name@sha256:…){how}.",
             loose.join(", ")
         );
         Verdict::failed(reasons::IMAGE_NOT_PINNED, sentence)

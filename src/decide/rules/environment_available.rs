@@ -1,4 +1,4 @@
-//! EnvironmentAvailable: the namespace exists and is not going away, and the targets are healthy before we start.
+//! EnvironmentAvailable: the namespace exists and is not being deleted, and the targets are healthy before the release enters.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ fn check(s: &Subject<'_>) -> Verdict {
     let namespace = s.target_namespace();
     if s.setting.environment.metadata.deletion_timestamp.is_some() {
         let sentence = format!(
-            "Environment {} is being deleted: nothing enters any more",
+            "Environment {} is being deleted, so no release can enter it.",
             s.environment_name()
         );
         return Verdict::failed(reasons::ENVIRONMENT_DELETED, sentence);
     }
     if namespace.len() > 63 {
         let sentence = format!(
-            "the target namespace {namespace} has {} characters, more than the 63 of a namespace; ask {}",
+            "The target namespace {namespace} has {} characters, but a namespace can have at most 63. Ask {}.",
             namespace.len(),
             s.owner()
         );
@@ -40,65 +40,63 @@ fn check(s: &Subject<'_>) -> Verdict {
     match s.place.namespace {
         NamespaceState::Missing => {
             let sentence = format!(
-                "the target namespace {namespace} does not exist; ask {} to create it",
+                "The target namespace {namespace} does not exist. Ask {} to create it.",
                 s.owner()
             );
             return Verdict::failed(reasons::NAMESPACE_MISSING, sentence);
         }
         NamespaceState::Terminating => {
-            let sentence = format!("the target namespace {namespace} is being deleted");
+            let sentence = format!("The target namespace {namespace} is being deleted.");
             return Verdict::failed(reasons::NAMESPACE_TERMINATING, sentence);
         }
         NamespaceState::Present => {}
     }
-    let healthy = format!("namespace {namespace} is there and its targets are healthy");
+    let healthy = format!("Namespace {namespace} exists and its targets are healthy.");
     let recovering = recovering(s);
     if s.place.unhealthy.is_empty() && recovering.is_none() {
         return Verdict::satisfied(healthy);
     }
-    // A retry mends what is broken: it cannot be asked to find it whole.
+    // A retry repairs what is broken, so its targets need not be healthy.
     if s.promotion.attempt > 1 {
         return Verdict::satisfied(healthy);
     }
-    // Whoever is in there is changing the targets right now. This one stands in line, and is asked once it is its turn; what was
-    // said until then stands, because a long queue would else write with each step of whoever is first.
+    // The release that occupies the namespace is changing the targets right now. This one is queued, and is checked when it is its
+    // turn. Until then the message does not change: otherwise a long queue would be written at each step of the first release.
     if occupied(s) {
         let said = s.prior.filter(|check| check.state == CheckState::Satisfied);
         let sentence =
-            format!("namespace {namespace} is there; its targets are looked at when it is this one's turn");
+            format!("Namespace {namespace} exists. Its targets are checked when it is this release's turn.");
         return Verdict::satisfied(said.map_or(sentence, |check| check.message.clone()));
     }
     let unhealthy = s.place.unhealthy.join("; ");
     let (unhealthy, what, until) = match recovering {
         Some((what, until)) if unhealthy.is_empty() => (what.clone(), what, Some(until)),
         _ => {
-            let what = format!("not healthy before anything is changed: {unhealthy}; put it right first");
+            let what = format!("The targets are not healthy before the release: {unhealthy}. Fix them first");
             (unhealthy, what, None)
         }
     };
     if let Some(accept) = accepted_as_it_is(s.observed, s.promotion) {
         let by = &accept.spec.by;
-        let sentence = format!("{by} accepted the targets as they are: {unhealthy}");
+        let sentence = format!("{by} accepted the targets as they are: {unhealthy}.");
         return Verdict::satisfied(sentence).obeying(vec![Arc::clone(accept)]);
     }
     let sentence = format!(
-        "{what}, or, to let this release in as it is, create a Decision with action Accept and subject {ENVIRONMENT_AVAILABLE} for {}, attempt {}",
+        "{what}. To enter with the targets as they are, create a Decision with action Accept and subject {ENVIRONMENT_AVAILABLE} for {}, attempt {}.",
         s.environment_name(),
         s.promotion.attempt
     );
     Verdict::waiting(reasons::TARGET_UNHEALTHY, sentence).until(until)
 }
 
-/// What was not healthy has to stay well for the grace: between two crashes everything is. Which target, and until when.
+/// A target that was not healthy must stay healthy for the grace period: between two crashes it looks healthy. The target, and until when.
 fn recovering(s: &Subject<'_>) -> Option<(String, Timestamp)> {
     let (target, since) = s.place.recovered.iter().max_by_key(|(_, since)| *since)?;
     let grace = s.observed.settings.health_grace;
     let until = whole_second_after(*since + grace);
     (s.now < until).then(|| {
         let grace = GoDuration::from_secs(grace.as_secs());
-        let what = format!(
-            "{target} was not healthy and is well only since {since}: it has to be for {grace} first"
-        );
+        let what = format!("{target} recovered at {since} and must stay healthy for {grace} first");
         (what, until)
     })
 }

@@ -1,4 +1,4 @@
-//! Expression: the environment owner's own rule over `release` and `environment`, evaluated by `observe`.
+//! Expression: a rule of the environment's owner over `release` and `environment`, evaluated by `observe`.
 
 use crate::api::environment::{Expression, Gate};
 use crate::api::reasons;
@@ -22,7 +22,7 @@ fn asks(gate: &Gate) -> Option<Ask> {
         .map(|expression| ask(&gate.name, expression))
 }
 
-/// What the expression of `check`, a gate or `verification/` and an item, says.
+/// Asks for the result of the expression of `check`: a gate, or `verification/` and an item.
 pub(crate) fn ask(check: &str, expression: &Expression) -> Ask {
     Ask::Expression {
         check: check.to_owned(),
@@ -36,7 +36,7 @@ fn asks_as_much(other: &Gate, gate: &Gate) -> bool {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some(gate) = s.gate else {
-        return Verdict::unknown(reasons::EXPRESSION_UNKNOWN, "this gate has no expression");
+        return Verdict::unknown(reasons::EXPRESSION_UNKNOWN, "This gate has no expression.");
     };
     let text = gate
         .expression
@@ -44,18 +44,18 @@ fn check(s: &Subject<'_>) -> Verdict {
         .map(|e| e.pass_when.as_str())
         .unwrap_or_default();
     match s.place.expressions.get(&gate.name) {
-        Some(Ok(true)) => Verdict::satisfied(format!("holds: {text}")),
+        Some(Ok(true)) => Verdict::satisfied(format!("The expression `{text}` is true.")),
         Some(Ok(false)) => Verdict::failed(
             reasons::EXPRESSION_FALSE,
-            format!("does not hold: {text}; ask {}", s.owner()),
+            format!("The expression `{text}` is false. Ask {}.", s.owner()),
         ),
         Some(Err(why)) => {
-            let sentence = format!("could not be evaluated ({why}): {text}; ask {}", s.owner());
+            let sentence = format!("The expression `{text}` has no result: {why}. Ask {}.", s.owner());
             Verdict::unknown(reasons::EXPRESSION_UNKNOWN, sentence)
         }
         None => Verdict::unknown(
             reasons::NOT_READ_YET,
-            format!("has not been evaluated yet: {text}"),
+            format!("The expression `{text}` has not been evaluated yet."),
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! Job: a Job made from a suspended CronJob of the target namespace ends well. Its verdict is latched on status,
-//! because a TTL may remove the Job. Its name stands on status before it is made, and its uid after: no other Job counts.
+//! Job: a Job created from a suspended CronJob of the target namespace succeeds. Its verdict is stored in status, because a TTL
+//! may remove the Job. Its name is recorded in status before it is created, and its uid after: no other Job counts.
 
 use jiff::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::decide::jobs;
 use crate::decide::rules::rule::{GateType, Tier};
 use crate::decide::rules::subject::{Subject, Verdict};
 use crate::decide::step::Action;
+use crate::domain::text::clause;
 
 /// The type of gate.
 pub(crate) const RULE: GateType = GateType {
@@ -28,7 +29,7 @@ fn asks(gate: &Gate) -> Option<Ask> {
     gate.job.as_ref().map(|template| ask(&gate.name, template))
 }
 
-/// What the Job of `check`, a gate or `verification/` and an item, says.
+/// Asks for the result of the Job of `check`: a gate, or `verification/` and an item.
 pub(crate) fn ask(check: &str, template: &JobTemplate) -> Ask {
     Ask::Job {
         check: check.to_owned(),
@@ -43,13 +44,16 @@ fn asks_as_much(other: &Gate, gate: &Gate) -> bool {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some((gate, template)) = s.gate.and_then(|g| Some((g, g.job.as_ref()?))) else {
-        return Verdict::unknown(reasons::JOB_TROUBLE, "this gate has no job");
+        return Verdict::unknown(reasons::JOB_TROUBLE, "This gate has no job.");
     };
     let namespace = s.target_namespace();
     if !s.probing && s.prior.is_none_or(|p| p.reason == reasons::JOB_PENDING) {
         return Verdict::waiting(
             reasons::JOB_PENDING,
-            format!("job {} runs once everything else holds", template.template),
+            format!(
+                "Job {} starts when all other checks are satisfied.",
+                template.template
+            ),
         );
     }
     verdict(
@@ -76,7 +80,7 @@ pub(crate) fn verdict(
     prior: Option<&Check>,
     now: Timestamp,
 ) -> Verdict {
-    // Latched: what a Job once said for this plan stands.
+    // The verdict of a Job on this plan is final.
     if let Some(prior) = prior
         && let Some(reason) = jobs::VERDICTS.into_iter().find(|reason| prior.reason == *reason)
     {
@@ -105,7 +109,7 @@ pub(crate) fn verdict(
         jobs::differs_from_upstream(observed, promotion, &run),
         run.forged
             .last()
-            .map(|forged| format!("a Job that Signalbox did not make does not count: {forged}")),
+            .map(|forged| format!("A Job that Signalbox did not create does not count: {forged}.")),
     ];
     let verdict = judged(promotion, namespace, template, state, &run, name, now);
     let verdict = told.into_iter().fold(verdict, Verdict::besides);
@@ -136,26 +140,30 @@ fn judged(
     };
     match state {
         JobState::Absent | JobState::Forged { .. } => {
-            // A Job that has been started and is gone without a verdict has to run again.
-            Verdict::waiting(reasons::JOB_RUNNING, format!("job {namespace}/{job} runs")).doing(start())
+            // A Job that was started and is gone without a verdict must run again.
+            Verdict::waiting(reasons::JOB_RUNNING, format!("Job {namespace}/{job} is running."))
+                .doing(start())
         }
         JobState::Running { started } => {
             let deadline = started.map(|s| s + template.timeout.get());
             if deadline.is_some_and(|d| now >= d) {
-                let sentence = format!("job {namespace}/{job} did not end within {}", template.timeout);
+                let sentence = format!(
+                    "Job {namespace}/{job} did not finish within {}.",
+                    template.timeout
+                );
                 return Verdict::failed(reasons::JOB_TIMED_OUT, sentence);
             }
-            let runs = format!("job {namespace}/{job} runs");
+            let runs = format!("Job {namespace}/{job} is running.");
             Verdict::waiting(reasons::JOB_RUNNING, runs).until(deadline)
         }
         JobState::Succeeded => Verdict::new(
             CheckState::Satisfied,
             reasons::JOB_SUCCEEDED,
-            format!("job {namespace}/{job} succeeded"),
+            format!("Job {namespace}/{job} succeeded."),
         ),
         JobState::Failed(why) => Verdict::failed(
             reasons::JOB_FAILED,
-            format!("job {namespace}/{job} failed: {why}"),
+            format!("Job {namespace}/{job} failed: {}.", clause(why)),
         ),
         JobState::Trouble(trouble) => {
             let verdict = Verdict::unknown(reasons::JOB_TROUBLE, trouble.message.clone());

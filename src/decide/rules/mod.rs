@@ -1,7 +1,7 @@
-//! Controls and gates, one file each, all of one signature: a [`Subject`] goes in, a [`Verdict`] comes out.
+//! Controls and gates, one file each, all with one signature: from a [`Subject`] to a [`Verdict`].
 //!
-//! To add one: write its file, list it in [`CONTROLS`] or [`GATES`]. The order of the lists, and of the tiers of gates, is the order in
-//! which they are judged and shown.
+//! To add one, write its file and list it in [`CONTROLS`] or [`GATES`]. The order of the lists, and of the tiers of gates, is the order
+//! in which they are judged and shown.
 
 mod approval;
 mod backout_plan_documented;
@@ -41,21 +41,21 @@ pub(crate) use window_open::needed as window_needed;
 
 /// Every control, in the order in which they are shown.
 const CONTROLS: [Control; 8] = [
-    // What cannot be done at all comes first,
+    // First, what is not possible at all,
     targets_allowed::RULE,
     environment_available::RULE,
-    // then what goes out,
+    // then the artifacts,
     digest_pinned::RULE,
     same_artifact::RULE,
     no_downgrade::RULE,
-    // then what people have written down,
+    // then the documented plans,
     deployment_plan_documented::RULE,
     backout_plan_documented::RULE,
-    // and last the clock.
+    // and last, time.
     window_open::RULE,
 ];
 
-/// Every type of gate. The API server has seen to it that a gate is of exactly one.
+/// Every type of gate. The API server ensures that a gate has exactly one.
 const GATES: [GateType; 4] = [soak::RULE, expression::RULE, approval::RULE, job::RULE];
 
 /// The names of all controls.
@@ -63,7 +63,7 @@ pub fn controls() -> impl Iterator<Item = ControlName> {
     CONTROLS.iter().map(|control| control.name)
 }
 
-/// The type of a gate; `None` for one that a newer version of the definitions knows.
+/// The type of a gate; `None` for a type that only a newer version of the CRDs has.
 fn type_of(gate: &Gate) -> Option<&'static GateType> {
     const ALL: &[GateType] = &GATES;
     ALL.iter().find(|known| (known.is)(gate))
@@ -75,7 +75,7 @@ pub fn asks(gate: &Gate) -> Option<Ask> {
     (type_of(gate)?.asks)(gate)
 }
 
-/// Whether `other` holds up whatever `gate` does, as far as their settings show.
+/// Whether `other` blocks whatever `gate` blocks, as far as their settings show.
 pub(crate) fn asks_as_much(other: &Gate, gate: &Gate) -> bool {
     GATES.iter().any(|known| (known.asks_as_much)(other, gate))
 }
@@ -85,7 +85,7 @@ pub(crate) fn foreseen<'a>(s: &'a Subject<'a>) -> impl Iterator<Item = (Option<T
     let gates = s.setting.environment.spec.gates.iter();
     gates.filter_map(|gate| {
         let known = type_of(gate).filter(|known| known.foreseen)?;
-        // What the gate itself says, so that both change at one instant.
+        // The verdict of the gate itself, so that both change at the same instant.
         let verdict = (known.judge)(&Subject {
             gate: Some(gate),
             prior: s.promotion.checks.iter().find(|c| c.name == gate.name),
@@ -98,7 +98,7 @@ pub(crate) fn foreseen<'a>(s: &'a Subject<'a>) -> impl Iterator<Item = (Option<T
 fn of_no_known_type(_: &Subject<'_>) -> Verdict {
     Verdict::unknown(
         reasons::NOT_READ_YET,
-        "this version of Signalbox does not know this type of gate",
+        "This version of Signalbox does not support this type of gate. Upgrade Signalbox.",
     )
 }
 
@@ -107,9 +107,9 @@ fn of_no_known_type(_: &Subject<'_>) -> Verdict {
 pub struct Verdicts {
     pub checks: Vec<Check>,
     pub actions: Vec<Action>,
-    /// Decisions that were obeyed, the oldest of each check first.
+    /// Decisions that take effect, the oldest of each check first.
     pub obeyed: Vec<Arc<Decision>>,
-    /// What there is to be written down of Jobs.
+    /// What must be recorded of Jobs.
     pub runs: Vec<JobRun>,
 }
 
@@ -122,7 +122,7 @@ impl Verdicts {
             .all(|c| c.advisory || c.state == CheckState::Satisfied)
     }
 
-    /// The earliest instant at which time alone changes one.
+    /// The earliest instant at which time alone changes a verdict.
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
         self.checks
@@ -181,7 +181,7 @@ pub fn evaluate(subject: &Subject<'_>) -> Verdicts {
     verdicts
 }
 
-/// The checks of a promotion that a newer version overtook: as they were, with what NoDowngrade says of it.
+/// The checks of a promotion that a newer version overtook: as they were, with the verdict of NoDowngrade.
 #[must_use]
 pub(crate) fn superseded(o: &Observed, p: &Promotion, now: Timestamp) -> Vec<Check> {
     let name = ControlName::NoDowngrade.as_str();

@@ -1,4 +1,4 @@
-//! NoDowngrade: no newer version of the line has Succeeded here. Going back is a backout, never a release.
+//! NoDowngrade: no newer version of the line has Succeeded here. Going back is a backout, not a release.
 
 use crate::api::environment::ControlName;
 use crate::api::reasons;
@@ -6,6 +6,7 @@ use crate::decide::facts::Observed;
 use crate::decide::newer::{Newer, newer_stands};
 use crate::decide::rules::rule::Control;
 use crate::decide::rules::subject::{Subject, Verdict};
+use crate::domain::text::clause;
 
 /// The control.
 pub(crate) const RULE: Control = Control {
@@ -17,25 +18,26 @@ fn check(s: &Subject<'_>) -> Verdict {
     judge(s.observed, s.environment_name())
 }
 
-/// The verdict, also for what is Superseded without having been asked.
+/// The verdict, also for a promotion that is Superseded without its checks being evaluated.
 pub(crate) fn judge(o: &Observed, environment: &str) -> Verdict {
     match newer_stands(o, environment) {
         Some(newer) => {
             let misread = newer.misread(&o.release.spec.version);
-            let said = match &newer {
-                Newer::Release(release) => format!(
-                    " ({}) has already Succeeded here: to go back, back that release out",
-                    release.metadata.name.as_deref().unwrap_or_default()
+            let (named, advice) = match &newer {
+                Newer::Release(release) => (
+                    format!(" ({})", release.metadata.name.as_deref().unwrap_or_default()),
+                    " To go back, back that release out.",
                 ),
-                Newer::Remembered(_) => {
-                    format!(" has already Succeeded here{}", newer.known_by(o))
-                }
+                Newer::Remembered(_) => (String::new(), ""),
             };
-            Verdict::failed(
-                reasons::NEWER_VERSION_SUCCEEDED,
-                format!("{}{said}{misread}", newer.version()),
-            )
+            let version = newer.version();
+            let succeeded = format!(
+                "{version}{named} has already Succeeded here{}{misread}",
+                newer.known_by(o)
+            );
+            let sentence = format!("{}.{advice}", clause(&succeeded));
+            Verdict::failed(reasons::NEWER_VERSION_SUCCEEDED, sentence)
         }
-        None => Verdict::satisfied("no newer version has Succeeded here"),
+        None => Verdict::satisfied("No newer version has Succeeded here."),
     }
 }

@@ -1,4 +1,4 @@
-//! What every file of this folder says of itself, and `mod.rs` lists.
+//! What every file of this folder declares, and `mod.rs` lists.
 
 use crate::api::environment::{ControlName, Gate};
 use crate::decide::ask::Ask;
@@ -9,7 +9,7 @@ pub(crate) type Judge = fn(&Subject<'_>) -> Verdict;
 
 /// A control.
 pub(crate) struct Control {
-    /// As it stands on the API.
+    /// Its name in the API.
     pub(crate) name: ControlName,
     /// How it judges.
     pub(crate) judge: Judge,
@@ -21,17 +21,17 @@ pub(crate) struct GateType {
     pub(crate) tier: Tier,
     /// Whether the gate is of this type.
     pub(crate) is: fn(&Gate) -> bool,
-    /// What it has to know, kept under the gate's name.
+    /// What it has to know, stored under the gate's name.
     pub(crate) asks: fn(&Gate) -> Option<Ask>,
     /// How it judges.
     pub(crate) judge: Judge,
-    /// Whether the first holds up whatever the second does, as far as their settings show.
+    /// Whether the first blocks whatever the second blocks, as far as their settings show.
     pub(crate) asks_as_much: fn(&Gate, &Gate) -> bool,
     /// Whether the verdict's `until` is an earliest entry that can be foreseen.
     pub(crate) foreseen: bool,
 }
 
-/// When a gate is judged: people are asked once time and policy hold, and Jobs are started once people have answered.
+/// When a gate is judged: approvals are requested once time and policy are satisfied, and Jobs start once all approvals are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tier {
     /// Time and policy.
@@ -42,7 +42,7 @@ pub(crate) enum Tier {
     Probe,
 }
 
-/// For types of gates that look at nothing but facts that are there anyway.
+/// For types of gates that need no facts beyond those that are always observed.
 pub(crate) fn asks_nothing(_: &Gate) -> Option<Ask> {
     None
 }

@@ -1,4 +1,4 @@
-//! SameArtifact: the images that would go in are those that Succeeded in each upstream.
+//! SameArtifact: the images of this release are those that Succeeded in each upstream.
 
 use crate::api::environment::{ControlName, Require};
 use crate::api::reasons;
@@ -16,7 +16,7 @@ pub(crate) const RULE: Control = Control {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some(from) = &s.setting.environment.spec.promotes_from else {
-        return Verdict::satisfied("an entry point: there is no upstream");
+        return Verdict::satisfied("This environment is an entry point: it has no upstream to compare with.");
     };
     let readable = |i: &&std::sync::Arc<facts::Inspection>| {
         i.refusal.is_none() && i.components.iter().all(|c| c.refusal.is_none())
@@ -24,7 +24,7 @@ fn check(s: &Subject<'_>) -> Verdict {
     let Some(inspection) = s.place.inspection.as_ref().filter(readable) else {
         return Verdict::unknown(
             reasons::NOT_READ_YET,
-            "the images are not known before the targets can be read",
+            "The images are not known until the targets can be read.",
         );
     };
     let mut compared = Vec::new();
@@ -36,8 +36,7 @@ fn check(s: &Subject<'_>) -> Verdict {
             .filter(|p| p.state == State::Succeeded)
         else {
             if from.require == Require::All {
-                let sentence =
-                    format!("{upstream} has not Succeeded, so that there is nothing to compare with");
+                let sentence = format!("{upstream} has not Succeeded, so there is nothing to compare with.");
                 return Verdict::unknown(reasons::NOT_READ_YET, sentence);
             }
             continue;
@@ -51,7 +50,7 @@ fn check(s: &Subject<'_>) -> Verdict {
             let here = images_text(&component.images_after, &s.stated(&component.name));
             if !same(here.as_deref(), there) {
                 let sentence = format!(
-                    "component {} would run {} but {} Succeeded with {}: the same artifact must go in",
+                    "Component {} would run {}, but {} Succeeded with {}. Release the same images in both.",
                     component.name,
                     here.as_deref().unwrap_or("nothing"),
                     upstream,
@@ -64,16 +63,16 @@ fn check(s: &Subject<'_>) -> Verdict {
     }
     if compared.is_empty() {
         let sentence = format!(
-            "none of {} has Succeeded, so that there is nothing to compare with",
+            "None of {} has Succeeded, so there is nothing to compare with.",
             from.environments.join(", ")
         );
         return Verdict::unknown(reasons::NOT_READ_YET, sentence);
     }
-    Verdict::satisfied(format!("the same images Succeeded in {}", compared.join(", ")))
+    Verdict::satisfied(format!("The same images Succeeded in {}.", compared.join(", ")))
 }
 
-/// Whether two texts of images as they stand on status name the same artifacts. Texts that were too long to keep are
-/// compared as a whole.
+/// Whether two texts of images as recorded in status name the same artifacts. Texts that were too long to record are compared as
+/// a whole.
 pub(crate) fn same(here: Option<&str>, there: Option<&str>) -> bool {
     let (Some(here), Some(there)) = (here, there) else {
         return here == there;
@@ -112,10 +111,10 @@ impl Subject<'_> {
     }
 }
 
-/// Longer ones stand on status as their hash: a status that its schema refuses could never be written.
+/// Longer texts are recorded in status as their hash: a status that its schema refuses could never be written.
 const MOST_CHARACTERS: usize = 512;
 
-/// The stated containers' images as they stand on status: one image alone, several as `container=image`.
+/// The images of the stated containers as recorded in status: one image alone, several as `container=image`.
 pub(crate) fn images_text(images: &[(String, String)], stated: &[String]) -> Option<String> {
     let stated: Vec<&(String, String)> = images.iter().filter(|(c, _)| stated.contains(c)).collect();
     match stated.as_slice() {

@@ -1,4 +1,4 @@
-//! What a control or gate is asked about, and what it says.
+//! What a control or gate judges, and its verdict.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::decide::step::Action;
 use crate::domain::text::{clause, cut};
 use crate::domain::time::whole_second_after;
 
-/// What a check is asked about.
+/// What a check judges.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     pub observed: &'a Observed,
@@ -21,33 +21,34 @@ pub struct Subject<'a> {
     pub promotion: &'a Promotion,
     pub place: &'a Place,
     pub now: Timestamp,
-    /// The gate's own words, for gates.
+    /// The gate's settings, for gates.
     pub gate: Option<&'a Gate>,
-    /// This check as persisted, where the plan is still the one it was given for.
+    /// This check as persisted, if it was evaluated for the current plan.
     pub prior: Option<&'a Check>,
-    /// Everything but probes holds.
+    /// All checks but probes are satisfied.
     pub probing: bool,
 }
 
-/// What a check says.
+/// The verdict of a check.
 #[derive(Debug)]
 pub struct Verdict {
     pub state: CheckState,
     pub reason: &'static str,
+    /// A complete message: a capital letter (or a name, or code) first, a full stop last.
     pub message: String,
     /// When time alone changes it.
     pub until: Option<Timestamp>,
-    /// What it needs done to go on.
+    /// What must be done for the check to proceed.
     pub action: Option<Action>,
-    /// Decisions that make it say so: a Reject that counts, an Accept that lets in.
+    /// Decisions behind the verdict: a Reject that counts, an Accept that admits the release.
     pub obeys: Vec<Arc<Decision>>,
-    /// Since when a soak that was interrupted counts anew.
+    /// Since when an interrupted soak counts again.
     pub anew_since: Option<Timestamp>,
-    /// What there is to be written down of its Job.
+    /// What must be recorded of its Job.
     pub run: Option<JobRun>,
 }
 
-/// A check as it is written down; `since` stays while state and reason do.
+/// A check as it is recorded; `since` stays while state and reason stay.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn persisted(
     name: &str,
@@ -105,7 +106,7 @@ impl Verdict {
     }
 
     pub(crate) fn until(mut self, until: Option<Timestamp>) -> Self {
-        // Statuses keep whole seconds: an edge within a second counts as the next whole one.
+        // Statuses have whole seconds: an instant within a second counts as the next whole one.
         self.until = until.map(whole_second_after);
         self
     }
@@ -130,10 +131,10 @@ impl Verdict {
         self
     }
 
-    /// With something said besides.
+    /// With another complete message after its own.
     pub(crate) fn besides(mut self, said: Option<String>) -> Self {
         if let Some(said) = said {
-            self.message = format!("{}; {said}", clause(&self.message));
+            self.message = format!("{}. {said}", clause(&self.message));
         }
         self
     }
@@ -144,12 +145,12 @@ impl Subject<'_> {
         &self.promotion.name
     }
 
-    /// Whom to ask, for messages.
+    /// The contact named in messages.
     pub(crate) fn owner(&self) -> String {
         owner(&self.setting.environment)
     }
 
-    /// Whom to ask about another Environment.
+    /// The contact for another Environment.
     pub(crate) fn owner_of(&self, environment: &str) -> String {
         match self.observed.environment(environment) {
             Some(other) if environment != self.environment_name() => owner(other),

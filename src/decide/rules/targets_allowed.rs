@@ -1,5 +1,5 @@
-//! TargetsAllowed: the kinds are allowed, no target is the template of a Job that judges, the deployer exists, the target namespace accepts
-//! the Release, the deployer may do it, a dry run of the forward patch is accepted, and the pre-state can be kept.
+//! TargetsAllowed: the kinds are allowed, no target is the template of a Job of a gate or verification, the deployer exists, the target
+//! namespace accepts the Release, the deployer has the permissions, a dry run of the patch succeeds, and the pre-state can be stored.
 
 use crate::api::environment::ControlName;
 use crate::api::release::State;
@@ -12,7 +12,7 @@ use crate::decide::rules::subject::{Subject, Verdict};
 use crate::decide::{decisions, holdings};
 use crate::domain::selector::selects;
 
-/// How many Releases a sentence names where there may be many.
+/// How many Releases a message names at most.
 const MOST_NAMED: usize = 5;
 
 /// The control.
@@ -24,13 +24,16 @@ pub(crate) const RULE: Control = Control {
 fn check(s: &Subject<'_>) -> Verdict {
     let spec = &s.setting.environment.spec;
     if let Err(not_selected) = may_ask(&s.setting.environment, s.observed) {
-        return Verdict::failed(reasons::RELEASE_NAMESPACE_NOT_ALLOWED, not_selected.to_string());
+        return Verdict::failed(
+            reasons::RELEASE_NAMESPACE_NOT_ALLOWED,
+            format!("{not_selected}. Add the labels that it requires."),
+        );
     }
     let namespace = spec.target_namespace(s.observed.namespace());
     if !s.observed.settings.watches(&namespace) {
         let sentence = format!(
-            "namespace {namespace} is not watched by the operator, which would not see the workloads there: add it to the chart's \
-             value watch.namespaces"
+            "Namespace {namespace} is not watched by the operator, so it would not see the workloads there. Add it to the chart's \
+             value watch.namespaces."
         );
         return Verdict::failed(reasons::NAMESPACE_NOT_WATCHED, sentence);
     }
@@ -45,7 +48,7 @@ fn check(s: &Subject<'_>) -> Verdict {
             .any(|k| k.api_version == target.api_version && k.kind == target.kind)
         {
             let sentence = format!(
-                "component {} targets a {} {}, which {} does not list in allowedKinds; ask {}",
+                "Component {} targets {} {}, which Environment {} does not list in allowedKinds. Ask {}.",
                 component.name,
                 target.api_version,
                 target.kind,
@@ -59,7 +62,7 @@ fn check(s: &Subject<'_>) -> Verdict {
         return Verdict::failed(reasons::TEMPLATE_TARGETED, sentence);
     }
     let Some(inspection) = &s.place.inspection else {
-        return Verdict::unknown(reasons::NOT_READ_YET, "the targets have not been read yet");
+        return Verdict::unknown(reasons::NOT_READ_YET, "The targets have not been read yet.");
     };
     let refusals = inspection
         .refusal
@@ -71,7 +74,7 @@ fn check(s: &Subject<'_>) -> Verdict {
             .iter()
             .map(|r| r.message.as_str())
             .collect::<Vec<_>>()
-            .join("; ");
+            .join(" ");
         return if refusals.iter().all(|r| r.unknown) {
             Verdict::unknown(first.reason, message)
         } else {
@@ -80,7 +83,7 @@ fn check(s: &Subject<'_>) -> Verdict {
     }
     if inspection.size > MOST_BYTES {
         let sentence = format!(
-            "what would have to be kept for a backout takes {} KiB, at most {} KiB can be kept: split the Release",
+            "The pre-state for a backout takes {} KiB, but at most {} KiB can be stored. Split the Release.",
             inspection.size / 1024,
             MOST_BYTES / 1024
         );
@@ -89,22 +92,22 @@ fn check(s: &Subject<'_>) -> Verdict {
     if let Some(sentence) = no_room(s, &namespace, inspection.size as u64) {
         return Verdict::failed(reasons::PRE_STATE_TOO_LARGE, sentence);
     }
-    let mut said = vec![format!("{} targets may be changed", inspection.components.len())];
+    let mut said = vec![format!("{} targets can be changed.", inspection.components.len())];
     said.extend(inspection.components.iter().filter_map(|c| c.note.clone()));
-    Verdict::satisfied(said.join("; "))
+    Verdict::satisfied(said.join(" "))
 }
 
-/// The pre-state of the attempt before is not there.
+/// The pre-state of the previous attempt does not exist.
 fn no_predecessor(s: &Subject<'_>) -> Option<Verdict> {
     let name = decisions::predecessor(s.observed, s.promotion).filter(|_| s.place.predecessor.is_none())?;
     let sentence = format!(
-        "the pre-state {name} of the attempt before is missing: what stood before that attempt is not known, so \
-         that a retry could not be backed out; put the targets right by hand, then release a new version"
+        "The pre-state {name} of the previous attempt is missing: the state before that attempt is not known, so a retry could \
+         not be backed out. Fix the targets by hand, then release a new version."
     );
     Some(Verdict::failed(reasons::PRE_STATE_MISSING, sentence))
 }
 
-/// What Succeeded in an environment before this one proves nothing.
+/// The success in an upstream environment is not proved.
 fn unproved_upstream(s: &Subject<'_>) -> Option<Verdict> {
     let o = s.observed;
     let upstream = s.setting.environment.spec.promotes_from.iter();
@@ -116,8 +119,8 @@ fn unproved_upstream(s: &Subject<'_>) -> Option<Verdict> {
     Some(Verdict::failed(reasons::NOT_VOUCHED_FOR, sentence))
 }
 
-/// Why `size` bytes more cannot be kept for the Releases of this namespace, which share what there is. Where all is taken, the next version
-/// enters all the same if its success frees as much: what is kept beyond the limit meanwhile is one pre-state, however many were to go.
+/// Why `size` more bytes cannot be stored for the Releases of this namespace, which share one limit. If the limit is reached, the next
+/// version can still enter if its success frees as much: until then the limit is exceeded by one pre-state at most.
 fn no_room(s: &Subject<'_>, namespace: &str, size: u64) -> Option<String> {
     let kept = s.place.kept_in_all.as_ref()?;
     let limit = s.observed.settings.pre_state_limit;
@@ -135,9 +138,9 @@ fn no_room(s: &Subject<'_>, namespace: &str, size: u64) -> Option<String> {
         named.push(format!("{} others", kept.by.len() - MOST_NAMED));
     }
     Some(format!(
-        "what would have to be kept for a backout takes {}, and of the {} that may be kept for the Releases of {} together {} are taken \
-         ({}): have Releases that are over and need no backout deleted by somebody with the verb forget on releases, or ask who runs \
-         Signalbox for a higher preStateLimit in the chart's values",
+        "The pre-state for a backout takes {}, and of the {} that may be stored for all Releases of namespace {}, {} are in use ({}). Ask \
+         a user with the verb forget on releases to delete finished Releases that need no backout, or ask the administrator of \
+         Signalbox for a higher preStateLimit in the chart's values.",
         kibibytes(size),
         kibibytes(limit),
         s.observed.namespace(),
@@ -150,8 +153,8 @@ fn kibibytes(bytes: u64) -> String {
     format!("{} KiB", bytes.div_ceil(1024))
 }
 
-/// The component whose target is the template of a Job that judges Releases in this namespace, or such a Job itself: whoever could change it
-/// would be his own judge, or another's. That it does not exist yet makes no difference: the Release would create it.
+/// The component whose target is the template of a Job that judges Releases in this namespace, or such a Job itself: a Release that could
+/// change it would judge itself or others. It makes no difference that the target does not exist yet: the Release would create it.
 fn template_targeted(s: &Subject<'_>, namespace: &str) -> Option<String> {
     let leads_here = |name: &String, environment: &Environment| {
         let spec = &environment.spec;
@@ -160,7 +163,7 @@ fn template_targeted(s: &Subject<'_>, namespace: &str) -> Option<String> {
             own && (!spec.namespace.contains("{namespace}") || may_ask(environment, s.observed).is_ok());
         own || s.place.led_from_elsewhere.contains(name)
     };
-    // The setting at hand may be younger than what is observed of all.
+    // This setting may be newer than the one among all observed Environments.
     let at_hand = std::iter::once((&s.promotion.name, &*s.setting.environment));
     let all = s.observed.environments.iter();
     let others = all.map(|(name, setting)| (name, &*setting.environment));
@@ -173,24 +176,24 @@ fn template_targeted(s: &Subject<'_>, namespace: &str) -> Option<String> {
         let target = &component.target;
         let why = match (&*target.api_version, &*target.kind) {
             ("batch/v1", "Job") if target.name.starts_with(JOB_PREFIX) => {
-                format!("whose name is one of those that Signalbox gives to Jobs that judge; choose one without {JOB_PREFIX}")
+                format!("whose name is reserved for Jobs of gates and verifications. Choose a name without the prefix {JOB_PREFIX}.")
             }
             ("batch/v1", "CronJob") => {
                 let mut named = judges.iter().filter(|(_, (_, template))| *template == target.name);
                 let (environment, (judge, _)) = named.next()?;
                 format!(
-                    "the template of the Job of {judge} in {environment}: a Release cannot change what judges Releases in \
-                     {namespace}; take the component out, or ask {} for a template of another name",
+                    "the template of the Job of {judge} in {environment}. A Release cannot change what judges Releases in \
+                     {namespace}. Remove the component, or ask {} for a template of another name.",
                     s.owner_of(environment)
                 )
             }
             _ => return None,
         };
-        Some(format!("component {} targets {target}, {why}", component.name))
+        Some(format!("Component {} targets {target}, {why}", component.name))
     })
 }
 
-/// The Environment is not for Releases of that namespace.
+/// The Environment does not accept Releases of that namespace.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "releaseNamespaces of Environment {environment} does not select namespace {namespace}: its labels do not match"
@@ -200,7 +203,7 @@ pub struct NotSelected {
     namespace: String,
 }
 
-/// Whether Releases of this namespace may ask for this Environment at all.
+/// Whether Releases of this namespace may use this Environment at all.
 ///
 /// # Errors
 /// [`NotSelected`].

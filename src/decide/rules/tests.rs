@@ -1,4 +1,4 @@
-//! Every control and gate: each state and reason, and what the message tells the person who reads it.
+//! Every control and gate: each state and reason, and the message for the person who reads it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::domain::calendar::{When, Window, WindowKind};
 mod approval;
 mod time;
 
-/// All checks of `environment`, as things stand.
+/// All checks of `environment`, as it is.
 fn all(o: &Observed, environment: &str, now: Timestamp) -> Verdicts {
     let listed = order::listed(o);
     let promotion = listed.iter().find(|p| p.name == environment).expect(environment);
@@ -89,14 +89,14 @@ fn a_clean_release_satisfies_every_control_in_the_order_in_which_they_are_shown(
     assert_eq!(
         shown,
         [
-            "TargetsAllowed Satisfied: 2 targets may be changed",
-            "EnvironmentAvailable Satisfied: namespace payments is there and its targets are healthy",
-            "DigestPinned Satisfied: every image is pinned by digest",
-            "SameArtifact Satisfied: the same images Succeeded in uat",
-            "NoDowngrade Satisfied: no newer version has Succeeded here",
-            "DeploymentPlanDocumented Satisfied: the deployment plan has summary, owner and document",
-            "BackoutPlanDocumented Satisfied: Restore, Automatic, within 15m",
-            "WindowOpen Satisfied: open: defaultWindow",
+            "TargetsAllowed Satisfied: 2 targets can be changed.",
+            "EnvironmentAvailable Satisfied: Namespace payments exists and its targets are healthy.",
+            "DigestPinned Satisfied: Every image is pinned by digest.",
+            "SameArtifact Satisfied: The same images Succeeded in uat.",
+            "NoDowngrade Satisfied: No newer version has Succeeded here.",
+            "DeploymentPlanDocumented Satisfied: The deployment plan has summary, owner and document.",
+            "BackoutPlanDocumented Satisfied: The backout plan is complete: Restore, Automatic, within 15m.",
+            "WindowOpen Satisfied: Open: defaultWindow.",
         ]
     );
 }
@@ -150,7 +150,7 @@ fn targets_allowed_names_the_kind_and_whom_to_ask() {
         &one(&o, "uat", "TargetsAllowed"),
         Failed,
         "KindNotAllowed",
-        "component ledger targets a apps/v1 Deployment, which uat does not list in allowedKinds; ask Testing (uat@example.com)",
+        "Component ledger targets apps/v1 Deployment, which Environment uat does not list in allowedKinds. Ask Testing (uat@example.com).",
     );
 }
 
@@ -160,7 +160,7 @@ fn with_verification(environment: Environment, verification: Value) -> Environme
     environment
 }
 
-/// `uat`, led to by a release whose second component targets this kind of object.
+/// `uat`, for a release whose second component targets this kind of object.
 fn targeting(kind: &str, name: &str) -> Observed {
     let api_version = if kind == "CronJob" { "batch/v1" } else { "v1" };
     let cron = json!({ "name": "cron", "target": { "apiVersion": api_version, "kind": kind, "name": name },
@@ -174,8 +174,8 @@ fn a_release_does_not_touch_the_template_of_a_job_that_judges() {
     let smoke = json!([{ "name": "smoke", "job": { "template": "smoke-tests" } }]);
     let says_so = |environment: &str, judge: &str, asked: &str| {
         format!(
-            "component cron targets CronJob smoke-tests, the template of the Job of {judge} in {environment}: a Release cannot \
-             change what judges Releases in payments-uat; take the component out, or ask {asked} for a template of another name"
+            "Component cron targets CronJob smoke-tests, the template of the Job of {judge} in {environment}. A Release cannot \
+             change what judges Releases in payments-uat. Remove the component, or ask {asked} for a template of another name."
         )
     };
     // Its own judge, whether or not that template exists already,
@@ -198,7 +198,7 @@ fn a_release_does_not_touch_the_template_of_a_job_that_judges() {
         "TemplateTargeted",
         &own,
     );
-    // that of Releases of whoever else is led there,
+    // that of Releases of any other namespace with this target namespace,
     let literal = environment(
         "blue",
         json!({ "stage": "UAT", "namespace": "payments-uat",
@@ -225,7 +225,7 @@ fn a_release_does_not_touch_the_template_of_a_job_that_judges() {
     assert_eq!(
         one(&judged, "uat", "TargetsAllowed").state,
         Satisfied,
-        "nobody is led there by it"
+        "no other Release enters there through it"
     );
     judged.places.get_mut("uat").expect("uat").led_from_elsewhere = vec!["green".to_owned()];
     let elsewhere = says_so("green", "gate smoke", "the environment's owner");
@@ -255,8 +255,8 @@ fn a_release_does_not_touch_the_template_of_a_job_that_judges() {
         &one(&own.with_environment(jobs, &[]), "uat", "TargetsAllowed"),
         Failed,
         "TemplateTargeted",
-        "component cron targets Job signalbox-0123456789abcdef, whose name is one of those that Signalbox gives to Jobs that judge; \
-         choose one without signalbox-",
+        "Component cron targets Job signalbox-0123456789abcdef, whose name is reserved for Jobs of gates and verifications. Choose a \
+         name without the prefix signalbox-.",
     );
     let elsewhere = o.with_environment(with_gates(sit(), smoke), &[]);
     assert_eq!(one(&elsewhere, "uat", "TargetsAllowed").state, Satisfied);
@@ -293,7 +293,8 @@ fn targets_allowed_asks_whether_this_namespace_may_come_at_all() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "ReleaseNamespaceNotAllowed",
-        "releaseNamespaces of Environment sit does not select namespace payments: its labels do not match",
+        "releaseNamespaces of Environment sit does not select namespace payments: its labels do not match. Add the labels that it \
+         requires.",
     );
     o.namespace_labels = [("team".to_owned(), "a".to_owned())].into();
     assert_eq!(one(&o, "sit", "TargetsAllowed").state, Satisfied);
@@ -311,8 +312,8 @@ fn targets_allowed_refuses_a_namespace_that_the_operator_does_not_see() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "NamespaceNotWatched",
-        "namespace payments-sit is not watched by the operator, which would not see the workloads there: add it to the chart's value \
-         watch.namespaces",
+        "Namespace payments-sit is not watched by the operator, so it would not see the workloads there. Add it to the chart's value \
+         watch.namespaces.",
     );
     watching(&["payments", "payments-sit"], &mut o);
     assert_eq!(one(&o, "sit", "TargetsAllowed").state, Satisfied);
@@ -349,14 +350,14 @@ fn targets_allowed_tells_a_no_from_not_knowing() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "Unreadable",
-        "says Unreadable; says PatchRefused",
+        "says Unreadable says PatchRefused",
     );
     o.places.get_mut("sit").expect("sit").inspection = None;
     says(
         &one(&o, "sit", "TargetsAllowed"),
         Unknown,
         "NotReadYet",
-        "the targets have not been read yet",
+        "The targets have not been read yet.",
     );
 }
 
@@ -370,7 +371,7 @@ fn targets_allowed_refuses_what_could_not_be_kept_for_a_backout() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "PreStateTooLarge",
-        "what would have to be kept for a backout takes 600 KiB, at most 512 KiB can be kept: split the Release",
+        "The pre-state for a backout takes 600 KiB, but at most 512 KiB can be stored. Split the Release.",
     );
 }
 
@@ -391,10 +392,10 @@ fn targets_allowed_refuses_what_the_releases_of_a_namespace_cannot_keep_together
         &kept(limit - 300 * 1024 + 1),
         Failed,
         "PreStateTooLarge",
-        "what would have to be kept for a backout takes 300 KiB, and of the 65536 KiB that may be kept for the Releases of payments \
-         together 65237 KiB are taken (payments-1 7168 KiB, payments-2 6144 KiB, payments-3 5120 KiB, payments-4 4096 KiB, \
-         payments-5 3072 KiB, 2 others): have Releases that are over and need no backout deleted by somebody with the verb forget on \
-         releases, or ask who runs Signalbox for a higher preStateLimit in the chart's values",
+        "The pre-state for a backout takes 300 KiB, and of the 65536 KiB that may be stored for all Releases of namespace payments, \
+         65237 KiB are in use (payments-1 7168 KiB, payments-2 6144 KiB, payments-3 5120 KiB, payments-4 4096 KiB, \
+         payments-5 3072 KiB, 2 others). Ask a user with the verb forget on releases to delete finished Releases that need no \
+         backout, or ask the administrator of Signalbox for a higher preStateLimit in the chart's values.",
     );
 }
 
@@ -435,14 +436,14 @@ fn where_all_is_taken_a_newer_version_enters_if_its_success_frees_as_much() {
     let through = || older(State::Succeeded, "payments-sit");
     assert_eq!(state(limit, vec![], through()), Failed);
     assert_eq!(state(limit, vec![stored("r0", "sit")], through()), Satisfied);
-    // A Retry: what the attempt before it has kept.
+    // A Retry: the pre-state of the previous attempt.
     assert_eq!(state(limit, vec![stored(&own, "sit")], through()), Satisfied);
     assert_eq!(
         state(limit, vec![stored("r0", "uat")], through()),
         Failed,
         "elsewhere"
     );
-    // Not freed: it may still be backed out, or stands on other targets.
+    // Not freed: it may still be backed out, or runs on other targets.
     let fails = older(State::Failed, "payments-sit");
     assert_eq!(state(limit, vec![stored("r0", "sit")], fails), Failed);
     let moved = older(State::Succeeded, "payments-before");
@@ -463,13 +464,13 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
         &namespace(NamespaceState::Missing),
         Failed,
         "NamespaceMissing",
-        "the target namespace payments-sit does not exist; ask the environment's owner to create it",
+        "The target namespace payments-sit does not exist. Ask the environment's owner to create it.",
     );
     says(
         &namespace(NamespaceState::Terminating),
         Failed,
         "NamespaceTerminating",
-        "the target namespace payments-sit is being deleted",
+        "The target namespace payments-sit is being deleted.",
     );
     namespace(NamespaceState::Present);
     o.places.get_mut("sit").expect("sit").unhealthy = vec!["Deployment ledger: no pods".into()];
@@ -477,8 +478,8 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
         &one(&o, "sit", "EnvironmentAvailable"),
         Waiting,
         "TargetUnhealthy",
-        "not healthy before anything is changed: Deployment ledger: no pods; put it right first, or, to let this release in as \
-         it is, create a Decision with action Accept and subject EnvironmentAvailable for sit, attempt 1",
+        "The targets are not healthy before the release: Deployment ledger: no pods. Fix them first. To enter with the targets as \
+         they are, create a Decision with action Accept and subject EnvironmentAvailable for sit, attempt 1.",
     );
     for (over, accepted) in [
         (json!({ "attempt": 1 }), true),
@@ -492,7 +493,7 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
         if accepted {
             assert_eq!(
                 said.message,
-                "olga accepted the targets as they are: Deployment ledger: no pods"
+                "olga accepted the targets as they are: Deployment ledger: no pods."
             );
         }
     }
@@ -502,7 +503,7 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
     assert_eq!(
         one(&at_work, "sit", "EnvironmentAvailable").state,
         Satisfied,
-        "another one is changing it right now"
+        "another release is changing it"
     );
     at_work.places.get_mut("sit").expect("sit").claim = claimed("r1");
     assert_eq!(
@@ -516,7 +517,7 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
     assert_eq!(
         one(&o, "sit", "EnvironmentAvailable").state,
         Satisfied,
-        "a retry mends what is broken"
+        "a retry repairs what is broken"
     );
 }
 
@@ -535,9 +536,8 @@ fn what_was_not_healthy_has_to_stay_well_for_the_grace() {
         &said,
         Waiting,
         "TargetUnhealthy",
-        "Deployment ledger was not healthy and is well only since 2026-11-23T08:59:30Z: it has to be for 2m first, or, to let this \
-         release in as it is, create a Decision with action Accept and subject \
-         EnvironmentAvailable for sit, attempt 1",
+        "Deployment ledger recovered at 2026-11-23T08:59:30Z and must stay healthy for 2m first. To enter with the targets as they \
+         are, create a Decision with action Accept and subject EnvironmentAvailable for sit, attempt 1.",
     );
     let over = morning() + seconds(90);
     assert_eq!(said.until, Some(api::time(over)), "it goes on by itself");
@@ -553,7 +553,8 @@ fn what_was_not_healthy_has_to_stay_well_for_the_grace() {
     place.unhealthy = vec!["Deployment ledger: no pods".into()];
     let said = check(&o, morning());
     assert!(
-        said.message.contains("changed: Deployment ledger: no pods;"),
+        said.message
+            .contains("before the release: Deployment ledger: no pods."),
         "{}",
         said.message
     );
@@ -573,7 +574,7 @@ fn an_environment_that_is_going_or_whose_namespace_is_too_long_is_not_available(
         &one(&o, "sit", "EnvironmentAvailable"),
         Failed,
         "EnvironmentDeleted",
-        "Environment sit is being deleted: nothing enters any more",
+        "Environment sit is being deleted, so no release can enter it.",
     );
     let long = json!({ "stage": "SIT", "namespace": format!("{{namespace}}-{}", "x".repeat(60)) });
     let o = observed().with_environment(environment("sit", long), &[]);
@@ -592,7 +593,7 @@ fn digest_pinned_judges_every_container_of_the_result() {
         &one(&o, "uat", "DigestPinned"),
         Failed,
         "ImageNotPinned",
-        "ledger/sidecar would run proxy:1: pin each image by digest, as name@sha256:…",
+        "ledger/sidecar would run proxy:1. Pin each image by digest (name@sha256:…).",
     );
     o.places.get_mut("uat").expect("uat").inspection = None;
     assert_eq!(one(&o, "uat", "DigestPinned").state, Unknown);
@@ -613,7 +614,7 @@ fn the_same_artifact_must_have_succeeded_in_each_upstream() {
     other.components[1].to = Some(another.clone());
     let both = vec![succeeded("sit", morning()), other];
     let different = format!(
-        "component ledger would run {} but uat Succeeded with {}: the same artifact must go in",
+        "Component ledger would run {}, but uat Succeeded with {}. Release the same images in both.",
         image("2"),
         another
     );
@@ -636,21 +637,21 @@ fn the_same_artifact_must_have_succeeded_in_each_upstream() {
         &one(&o, "production", "SameArtifact"),
         Satisfied,
         "Satisfied",
-        "the same images Succeeded in sit",
+        "The same images Succeeded in sit.",
     );
     let o = o.with_environment(fan_in("All"), &[]);
     says(
         &one(&o, "production", "SameArtifact"),
         Unknown,
         "NotReadYet",
-        "uat has not Succeeded, so that there is nothing to compare with",
+        "uat has not Succeeded, so there is nothing to compare with.",
     );
     let o = observed().with_environment(fan_in("Any"), &[]);
     says(
         &one(&o, "production", "SameArtifact"),
         Unknown,
         "NotReadYet",
-        "none of sit, uat has Succeeded, so that there is nothing to compare with",
+        "None of sit, uat has Succeeded, so there is nothing to compare with.",
     );
 }
 
@@ -754,7 +755,7 @@ fn no_downgrade_counts_numbers_as_numbers() {
         &one(&o, "sit", "NoDowngrade"),
         Failed,
         "NewerVersionSucceeded",
-        "2026.10 (payments-2026.10) has already Succeeded here: to go back, back that release out",
+        "2026.10 (payments-2026.10) has already Succeeded here. To go back, back that release out.",
     );
     let mut o = observed_of(ours("2026.10-hotfix.1"));
     o.siblings = vec![sibling("2026.10", "r2", &[("sit", State::Succeeded)])];
@@ -762,8 +763,8 @@ fn no_downgrade_counts_numbers_as_numbers() {
         &one(&o, "sit", "NoDowngrade"),
         Failed,
         "NewerVersionSucceeded",
-        "2026.10 (payments-2026.10) has already Succeeded here: to go back, back that release out; 2026.10-hotfix.1 is a \
-         pre-release, which is older than 2026.10 itself: to come after that, release it as 2026.10.1",
+        "2026.10 (payments-2026.10) has already Succeeded here; 2026.10-hotfix.1 is a pre-release, which is older than 2026.10 \
+         itself: to come after that, release it as 2026.10.1. To go back, back that release out.",
     );
 }
 
@@ -787,7 +788,7 @@ fn no_downgrade_asks_what_is_remembered_of_releases_that_are_gone() {
             assert_eq!(
                 said.message,
                 "2026.10 has already Succeeded here, of Release payments-2026.10, which is gone; ControllerRevision succeeded-1 in \
-                 signalbox remembers it: delete that object if nothing of it is to stay"
+                 signalbox remembers it: delete that object if nothing of it is to stay."
             );
         }
         assert_eq!(one(&o, "uat", "NoDowngrade").state, Satisfied);
@@ -807,7 +808,7 @@ fn plans_are_documented_when_every_word_is_given() {
             &one(&observed_of(release), "production", "DeploymentPlanDocumented"),
             Failed,
             "PlanIncomplete",
-            &format!("spec.deploymentPlan must give {missing}"),
+            &format!("spec.deploymentPlan must set {missing}."),
         );
     }
     says(
@@ -818,7 +819,7 @@ fn plans_are_documented_when_every_word_is_given() {
         ),
         Failed,
         "PlanIncomplete",
-        "spec.backoutPlan must give summary, strategy, owner and maxDuration",
+        "spec.backoutPlan must set summary, strategy, owner and maxDuration.",
     );
     says(
         &one(
@@ -828,6 +829,6 @@ fn plans_are_documented_when_every_word_is_given() {
         ),
         Failed,
         "PlanIncomplete",
-        "spec.backoutPlan must give owner",
+        "spec.backoutPlan must set owner.",
     );
 }

@@ -1,4 +1,4 @@
-//! WindowOpen: the environment's windows let it in now, with enough time left to deploy and to back out again.
+//! WindowOpen: the environment's windows allow an entry now, with enough time left to deploy and to back out.
 
 use jiff::SignedDuration;
 
@@ -18,11 +18,11 @@ pub(crate) const RULE: Control = Control {
 fn check(s: &Subject<'_>) -> Verdict {
     let planned = s.observed.release.planned_start(s.environment_name());
     if let Some(start) = planned.filter(|start| s.now < *start) {
-        return Verdict::waiting(reasons::NOT_BEFORE, format!("planned to start at {start}"))
+        return Verdict::waiting(reasons::NOT_BEFORE, format!("Planned to start at {start}."))
             .until(Some(start));
     }
     match s.setting.calendar.at(s.now, needed(s.observed)) {
-        Opening::Open { because, until } => Verdict::satisfied(format!("open: {because}")).until(until),
+        Opening::Open { because, until } => Verdict::satisfied(format!("Open: {because}.")).until(until),
         Opening::Closed {
             reason,
             message,
@@ -31,7 +31,7 @@ fn check(s: &Subject<'_>) -> Verdict {
     }
 }
 
-/// How long the window must stay open: the planned deployment and the backout after it.
+/// How long the window must stay open: for the planned deployment and a backout after it.
 pub(crate) fn needed(observed: &Observed) -> SignedDuration {
     let spec = &observed.release.spec;
     let minutes = SignedDuration::from_mins;

@@ -482,9 +482,9 @@ fn a_decision_older_than_the_state_or_for_another_attempt_does_not_count_and_is_
     assert_eq!(walk.written(), ["status: -"]);
     assert_eq!(
         walk.promotion("sit").not_counted.as_deref().expect("named"),
-        "Accept by olga@example.com does not count: it is older than the state that it acts on, AwaitingDecision; \
-         Accept by olga@example.com does not count: it names attempt 2, this is attempt 1; \
-         Retry by olga@example.com does not count: Retry has no meaning while AwaitingDecision"
+        "Accept by olga@example.com does not count: it is older than the current state, AwaitingDecision. \
+         Accept by olga@example.com does not count: it names attempt 2, but the current attempt is 1. \
+         Retry by olga@example.com does not count: Retry is not valid in state AwaitingDecision."
     );
 }
 
@@ -556,7 +556,9 @@ fn a_backout_from_before_the_entry_does_not_act_after_it() {
     assert_eq!(walk.state("production"), State::Succeeded);
     assert_eq!(
         walk.promotion("sit").not_counted.as_deref(),
-        Some("BackOut by olga@example.com does not count: it is older than the entry that it would undo")
+        Some(
+            "BackOut by olga@example.com does not count: it is older than the entry that it would back out."
+        )
     );
 }
 
@@ -612,7 +614,7 @@ fn a_backout_after_a_newer_one_succeeded_is_refused_by_name() {
     assert_eq!(walk.written(), ["status: -"]);
     let message = walk.promotion("production").not_counted.clone().expect("named");
     assert!(
-        message.ends_with("payments-2026.11.2 has Succeeded here since; back that one out"),
+        message.ends_with("payments-2026.11.2 has Succeeded here since; back that one out."),
         "{message}"
     );
 }
@@ -663,7 +665,7 @@ fn a_backout_after_somebody_edited_what_was_applied_is_refused() {
     assert_eq!(walk.written(), ["status: -"]);
     let message = walk.promotion("production").not_counted.clone().expect("named");
     assert!(
-        message.ends_with("does not count: another writer changed ConfigMap ledger /data/limit since"),
+        message.ends_with("does not count: another writer changed ConfigMap ledger /data/limit since."),
         "{message}"
     );
 }
@@ -754,7 +756,7 @@ fn each_person_who_rejects_is_announced_once() {
         walk.later(seconds(1)).settle();
     };
     rejects(&mut walk, "carl");
-    let carl = "Rejected sit: Reject by carl: too late; this plan does not go in";
+    let carl = "Rejected sit: This plan cannot enter. Reject by carl: too late.";
     assert_eq!(walk.told, [carl]);
     for _ in 0..20 {
         rejects(&mut walk, "carl");
@@ -764,7 +766,7 @@ fn each_person_who_rejects_is_announced_once() {
         walk.told,
         [
             carl,
-            "Rejected sit: Reject by dora: too late; this plan does not go in"
+            "Rejected sit: This plan cannot enter. Reject by dora: too late."
         ]
     );
     for person in 0..20 {

@@ -45,7 +45,7 @@ fn an_unknown_environment_is_named() {
     refused(
         &of(json!({ "environments": ["sit", "uta"] })),
         "UnknownEnvironment",
-        "spec.environments names \"uta\", but there is no Environment of that name: create it or correct the name.",
+        "spec.environments names \"uta\", but no Environment of that name exists. Create it or correct the name.",
     );
 }
 
@@ -66,7 +66,7 @@ fn every_upstream_of_all_and_one_of_any_must_be_listed() {
     refused(
         &of(json!({ "environments": ["sit", "production"] })),
         "UpstreamNotListed",
-        "Environment production promotes from uat and requires all of them: add uat to spec.environments.",
+        "Environment production promotes from uat and requires all of them. Add uat to spec.environments.",
     );
     let fan_in = |require: &str| {
         environment(
@@ -81,7 +81,7 @@ fn every_upstream_of_all_and_one_of_any_must_be_listed() {
     refused(
         &o,
         "UpstreamNotListed",
-        "Environment production promotes from sit, uat and requires at least one of them: add sit, uat to spec.environments.",
+        "Environment production promotes from sit, uat and requires at least one of them. Add sit, uat to spec.environments.",
     );
 }
 
@@ -95,8 +95,8 @@ fn a_circle_is_shown_and_nothing_loops() {
     refused(
         &o,
         "Cycle",
-        "The Environments promote from each other in a circle (sit from production from uat from sit): an environment \
-         owner has to break it in promotesFrom.",
+        "The Environments promote from each other in a circle (sit from production from uat from sit). An environment \
+         owner must break it in promotesFrom.",
     );
     let Step::Transition(t) = decide(&o, morning()) else {
         panic!("says nothing")
@@ -119,8 +119,8 @@ fn the_younger_of_two_releases_of_one_version_is_refused() {
     refused(
         &o,
         "DuplicateVersion",
-        "Release payments-2026.11.1.0 already is version 2026.11.1.0 of payments on line main: a version is released \
-         once, raise spec.version.",
+        "Release payments-2026.11.1.0 already has version 2026.11.1.0 of payments on line main. A version is released \
+         only once: raise spec.version.",
     );
     older.metadata.creation_timestamp = Some(time(at("2026-11-23T09:00:00Z")));
     o.siblings = vec![Arc::new(older.clone())];
@@ -147,15 +147,15 @@ fn kinds_that_cannot_be_judged_and_targets_named_twice_are_refused() {
     refused(
         &with_ledger(&json!({ "target": { "apiVersion": "x/v1", "kind": "Thing" } })),
         "KindUnsupported",
-        "Component ledger targets x/v1 Thing: Signalbox does not know when that kind counts as deployed; \
-         take the component out, or target a kind that the Environment allows.",
+        "Component ledger targets x/v1 Thing: Signalbox has no readiness check for this kind. \
+         Remove the component, or target a kind that the Environment allows.",
     );
     refused(
         &of(
             json!({ "components": [config(), { "name": "again", "target": config()["target"], "patch": {} }] }),
         ),
         "Invalid",
-        "Component again targets ConfigMap ledger again: put both changes into one component.",
+        "Component again targets ConfigMap ledger again. Put both changes into one component.",
     );
 }
 
@@ -164,7 +164,7 @@ fn only_earlier_components_may_be_waited_for() {
     refused(
         &of(json!({ "components": [ledger(), config()] })),
         "Invalid",
-        "Component ledger names \"config\" in after or restartOn: only components listed before it may be named.",
+        "Component ledger names \"config\" in after or restartOn. Name only components that are listed before it.",
     );
 }
 
@@ -205,8 +205,8 @@ fn patches_that_are_too_large_in_all_are_refused_and_the_largest_named() {
     refused(
         &large,
         "PatchesTooLarge",
-        "The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all (ledger 256 KiB, \
-         config 1 KiB): split the Release, or put what is large into an image.",
+        "The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in total (ledger \
+         256 KiB, config 1 KiB). Split the Release, or move large data into an image.",
     );
     assert_eq!(judge(&large).problems[0].at, "/spec/components/1");
     let Step::Transition(t) = decide(&large, morning()) else {
@@ -278,7 +278,7 @@ fn what_is_not_accepted_stays_pending_and_says_why() {
     let Step::Transition(t) = decide(&o, morning()) else {
         panic!("says nothing")
     };
-    let why = "spec.environments names \"uta\", but there is no Environment of that name: create it or correct the name.";
+    let why = "spec.environments names \"uta\", but no Environment of that name exists. Create it or correct the name.";
     for p in &t.status.environments {
         assert_eq!((p.state, p.message.as_deref()), (State::Pending, Some(why)));
         assert!(

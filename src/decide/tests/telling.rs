@@ -480,7 +480,7 @@ fn what_a_job_said_outlives_the_time_in_which_the_release_does_not_stand_upstrea
             state: State::Waiting,
             plan_hash: uat.plan_hash.clone(),
             checks: reasons.map(said).to_vec(),
-            not_counted: Some("Retry by dora does not count: it is too early".to_owned()),
+            not_counted: Some("Retry by dora does not count: it is too early.".to_owned()),
             ..Default::default()
         };
     });

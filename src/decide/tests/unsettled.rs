@@ -140,7 +140,7 @@ fn an_unsettled_target_admits_the_next_release_once_somebody_accepts_it() {
     assert_eq!(
         walk.told[..2],
         [
-            "EntryAccepted sit: Accept by olga@example.com: no reason given; the targets are entered as they are",
+            "EntryAccepted sit: The targets are entered as they are. Accept by olga@example.com: no reason given.",
             "Entered sit: entered payments-sit, attempt 1, backout armed"
         ]
     );

@@ -237,7 +237,7 @@ fn what_waits_with_a_source_needs_its_approvals_again() {
         .find(|c| c.message.contains("0 of 2"))
         .expect("the board");
     assert!(
-        board.message.contains("given for another plan"),
+        board.message.contains("not that of the current plan"),
         "{}",
         board.message
     );

@@ -191,7 +191,7 @@ fn what_was_rejected_is_rejected_after_the_release_was_deleted_and_created_again
     world.advance_until(morning() + seconds(120));
     assert_eq!(
         board(&world, NAME).message,
-        "carl rejected this plan: without a reason; only a new plan can go in"
+        "carl rejected this plan. Only a new plan can enter. Reason: none given."
     );
     world.delete_release(HOME, NAME).expect("there");
     world.advance_until(morning() + seconds(180));
@@ -199,7 +199,7 @@ fn what_was_rejected_is_rejected_after_the_release_was_deleted_and_created_again
     // The same under another name: the plan is what was rejected.
     for (name, said) in [
         (NAME, "carl rejected this plan before this Release was created"),
-        ("another", "carl rejected this plan as Release payments-2026.11.1"),
+        ("another", "carl rejected this plan in Release payments-2026.11.1"),
     ] {
         let mut again = asked.clone();
         again.metadata.name = Some(name.to_owned());
@@ -345,11 +345,11 @@ fn a_namespace_lets_in_whom_it_accepts_and_what_is_in_goes_on_and_back_when_it_a
     for (text, says) in [
         (
             None,
-            "neither it nor its ServiceAccount signalbox-deployer lists payments/sit",
+            "neither the Namespace nor its ServiceAccount signalbox-deployer lists payments/sit",
         ),
         (
             Some("payments/uat, ledgers"),
-            "neither it nor its ServiceAccount signalbox-deployer lists payments/sit",
+            "neither the Namespace nor its ServiceAccount signalbox-deployer lists payments/sit",
         ),
         (
             Some("payments//sit"),

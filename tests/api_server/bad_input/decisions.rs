@@ -47,8 +47,8 @@ async fn an_approval_of_an_old_plan_or_of_somebody_else_does_not_count() {
     assert_eq!(
         board.message,
         format!(
-            "0 of 1 approvals by board: create a Decision with action Approve, subject board, role board and planHash {new} \
-             (Approve by bob@example.com does not count: it was given for another plan than the one that stands now)"
+            "0 of 1 approvals by board. Create a Decision for planHash {new} with action Approve, subject board and role board. \
+             Approve by bob@example.com does not count: its planHash is not that of the current plan."
         )
     );
     another_goes_on(&stage, "uat").await;
@@ -87,7 +87,7 @@ async fn a_second_decision_on_what_is_over_is_named_and_does_nothing() {
         &stage,
         &name,
         "sit",
-        "Not counted: BackOut by bob@example.com does not count: BackOut has no meaning while BackedOut",
+        "Not counted: BackOut by bob@example.com does not count: BackOut is not valid in state BackedOut.",
     )
     .await;
     let promotion = after.promotion(&sit).unwrap();

@@ -28,7 +28,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
             of("nowhere").into(&["moon"]).image("ledger", IMAGE),
             "UnknownEnvironment",
             format!(
-                "spec.environments names \"{}-moon\", but there is no Environment of that name: create it or correct the name.",
+                "spec.environments names \"{}-moon\", but no Environment of that name exists. Create it or correct the name.",
                 stage.namespace()
             ),
         ),
@@ -36,7 +36,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
             of("upstream").into(&["uat"]).image("ledger", IMAGE),
             "UpstreamNotListed",
             format!(
-                "Environment {uat} promotes from {sit} and requires all of them: add {sit} to spec.environments."
+                "Environment {uat} promotes from {sit} and requires all of them. Add {sit} to spec.environments."
             ),
         ),
         (
@@ -67,7 +67,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
         (
             of("large").config("large", "large", json!({ "text": "x".repeat(256 * 1024) })),
             "PatchesTooLarge",
-            "The patches of this Release, overrides included, have 257 KiB as JSON, and at most 256 KiB are allowed in all (large 257 KiB): split the Release".into(),
+            "The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in total (large 257 KiB). Split the Release".into(),
         ),
         (
             patched(
@@ -97,7 +97,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
                 "patch": { "spec": { "size": 1 } },
             })),
             "KindUnsupported",
-            "Component gadget targets example.com/v1 Gadget: Signalbox does not know when that kind counts as deployed".into(),
+            "Component gadget targets example.com/v1 Gadget: Signalbox has no readiness check for this kind".into(),
         ),
         (
             of("secret").component(json!({
@@ -106,7 +106,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
                 "patch": { "data": { "a": "Yg==" } },
             })),
             "KindUnsupported",
-            "Component password targets v1 Secret: Signalbox does not know when that kind counts as deployed; take the component out".into(),
+            "Component password targets v1 Secret: Signalbox has no readiness check for this kind. Remove the component".into(),
         ),
         (
             of("same-target").image("ledger", IMAGE).component({
@@ -115,7 +115,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
                 again
             }),
             "Invalid",
-            "Component again targets Deployment ledger again: put both changes into one component.".into(),
+            "Component again targets Deployment ledger again. Put both changes into one component.".into(),
         ),
     ];
     let mut names = Vec::new();
@@ -151,7 +151,7 @@ async fn a_version_is_released_once_and_the_first_goes_on() {
     assert_eq!(reason, "DuplicateVersion");
     assert_eq!(
         message,
-        "Release first already is version 1.0.0 of payments on line main: a version is released once, raise spec.version."
+        "Release first already has version 1.0.0 of payments on line main. A version is released only once: raise spec.version."
     );
     another_goes_on(&stage, "sit").await;
     stage.finish().await;
@@ -175,7 +175,7 @@ async fn environments_that_promote_from_each_other_are_named_in_a_circle() {
     assert_eq!(reason, "Cycle");
     assert!(
         message.contains(&format!(
-            "The Environments promote from each other in a circle ({sit} from {uat} from {sit}): an environment owner has to break it in promotesFrom."
+            "The Environments promote from each other in a circle ({sit} from {uat} from {sit}). An environment owner must break it in promotesFrom."
         )),
         "{message}"
     );

@@ -81,7 +81,7 @@ async fn an_environment_that_is_edited_and_deleted_while_occupied_changes_nothin
     let refused = check(&stage, &late, "sit", "EnvironmentAvailable", "EnvironmentDeleted").await;
     assert_eq!(
         refused.message,
-        format!("Environment {sit} is being deleted: nothing enters any more")
+        format!("Environment {sit} is being deleted, so no release can enter it.")
     );
     another_goes_on(&stage, "uat").await;
     let after = stage.reaches(&name, "sit", State::BackedOut).await;

@@ -81,7 +81,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             })),
             "TargetsAllowed",
             "KindNotAllowed",
-            format!("component agent targets a apps/v1 DaemonSet, which {sit} does not list in allowedKinds; ask platform (#platform)"),
+            format!("Component agent targets apps/v1 DaemonSet, which Environment {sit} does not list in allowedKinds. Ask platform (#platform)."),
         ),
         (
             of("container").component(with(
@@ -143,7 +143,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             of("large").config("large", "large", json!({ "a": "small", "b": "small" })),
             "TargetsAllowed",
             "PreStateTooLarge",
-            "what would have to be kept for a backout takes 784 KiB, at most 512 KiB can be kept: split the Release".into(),
+            "The pre-state for a backout takes 784 KiB, but at most 512 KiB can be stored. Split the Release.".into(),
         ),
     ];
     let mut names = Vec::new();
@@ -267,7 +267,7 @@ async fn a_namespace_that_is_not_there_or_that_nobody_may_ask_for_is_named() {
     assert_eq!(
         missing.message,
         format!(
-            "the target namespace {}-nowhere does not exist; ask the environment's owner to create it",
+            "The target namespace {}-nowhere does not exist. Ask the environment's owner to create it.",
             stage.namespace()
         )
     );

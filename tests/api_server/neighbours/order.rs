@@ -88,7 +88,7 @@ async fn soak_ends_where_a_newer_release_has_gone_in() {
     stage.reaches(&newer, "sit", State::Succeeded).await;
     let bake = stage.until_check(&older, "uat", "bake", "SoakInterrupted").await;
     assert!(
-        bake.message.contains("1.1 has gone in there since"),
+        bake.message.contains("1.1 has entered there since"),
         "{}",
         bake.message
     );

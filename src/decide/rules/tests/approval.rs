@@ -1,4 +1,4 @@
-//! Approval: who counts, for what, for how long; and I6, that nothing else ever does.
+//! Approval: whose approval counts, for what and for how long; and I6, that nothing else counts.
 
 use crate::decide::rules::tests::*;
 
@@ -40,7 +40,7 @@ fn discounted(check: &Check, why: &str) {
         (check.state, check.reason.as_str()),
         (Waiting, "ApprovalsMissing")
     );
-    assert!(check.message.ends_with(&format!("({why})")), "{}", check.message);
+    assert!(check.message.ends_with(&format!(". {why}.")), "{}", check.message);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_requester_never_approves_however_the_name_is_spelled() {
     let approval = board(&o, "anna");
     let check = one(&o.with_decisions(vec![approval]), "uat", "board");
     assert!(
-        check.message.contains("the requester never approves"),
+        check.message.contains("the requester cannot approve"),
         "{}",
         check.message
     );
@@ -83,22 +83,22 @@ fn two_people_are_asked_for_and_told_what_to_create() {
         Waiting,
         "ApprovalsMissing",
         &format!(
-            "0 of 2 approvals by change-manager: create a Decision with action Approve, subject board, \
-             role change-manager and planHash {hash}"
+            "0 of 2 approvals by change-manager. Create a Decision for planHash {hash} with action Approve, subject board and \
+             role change-manager."
         ),
     );
     let one_of_two = of(|o| vec![board(o, "anna"), board(o, "anna")]);
     assert!(
         one_of_two
             .message
-            .starts_with("1 of 2 approvals by change-manager, given by anna: create")
+            .starts_with("1 of 2 approvals by change-manager, given by anna. Create")
     );
     let both = of(|o| vec![board(o, "bert"), board(o, "anna")]);
     says(
         &both,
         Satisfied,
         "Satisfied",
-        "approved as change-manager by anna, bert",
+        "Approved as change-manager by anna, bert.",
     );
     assert_eq!(both.until, Some(crate::api::time(morning() + minutes(24 * 60))));
 }
@@ -108,7 +108,7 @@ fn the_requester_never_counts() {
     let check = of(|o| vec![board(o, REQUESTER), board(o, "anna")]);
     discounted(
         &check,
-        "Approve by rita@example.com does not count: the requester never approves",
+        "Approve by rita@example.com does not count: the requester cannot approve",
     );
 }
 
@@ -123,7 +123,7 @@ fn one_person_fills_one_role() {
     });
     discounted(
         &check,
-        "Approve by anna does not count: one person fills one role, and anna already approved as tester",
+        "Approve by anna does not count: a person can fill only one role, and anna already approved as tester",
     );
 }
 
@@ -137,7 +137,7 @@ fn names_that_may_be_one_persons_fill_one_role_and_count_once() {
         let twice = of(|o| vec![board(o, one), board(o, other)]);
         assert_eq!(twice.state, Waiting);
         let (first, second) = if one < other { (one, other) } else { (other, one) };
-        let said = format!("1 of 2 approvals by change-manager, given by {first} or {second}: create");
+        let said = format!("1 of 2 approvals by change-manager, given by {first} or {second}. Create");
         assert!(twice.message.starts_with(&said), "{}", twice.message);
         let two_roles = of(|o| {
             let tests = answer(o, "Approve", one, "tests", "tester", morning());
@@ -146,7 +146,7 @@ fn names_that_may_be_one_persons_fill_one_role_and_count_once() {
         discounted(
             &two_roles,
             &format!(
-                "Approve by {other} does not count: one person fills one role, and {one} already approved as tester"
+                "Approve by {other} does not count: a person can fill only one role, and {one} already approved as tester"
             ),
         );
     }
@@ -165,7 +165,7 @@ fn names_that_may_be_one_persons_fill_one_role_and_count_once() {
 
 #[test]
 fn the_role_that_somebody_fills_is_the_first_and_stays_it() {
-    // Anna approves for the board, then for the tests in vain, then for the board again.
+    // Anna approves for the board, then for the tests without success, then for the board again.
     let check = of(|o| {
         vec![
             board(o, "anna"),
@@ -185,7 +185,7 @@ fn the_role_that_somebody_fills_is_the_first_and_stays_it() {
         &check,
         Satisfied,
         "Satisfied",
-        "approved as change-manager by anna, bert",
+        "Approved as change-manager by anna, bert.",
     );
 }
 
@@ -209,7 +209,7 @@ fn a_mistyped_role_does_not_shut_its_author_out() {
         &check,
         Satisfied,
         "Satisfied",
-        "approved as change-manager by anna, bert (Approve by anna does not count: it was given as tester, not as change-manager)",
+        "Approved as change-manager by anna, bert. Approve by anna does not count: its role is tester, but this gate requires change-manager.",
     );
 }
 
@@ -246,8 +246,8 @@ fn a_flood_takes_nothing_back_and_keeps_nobody_else_from_deciding() {
         &one(&flooded, "uat", "board"),
         Satisfied,
         "Satisfied",
-        "approved as change-manager by anna, bert (further Decisions by mallory do not count: of one author 100 count for a \
-         Release, the oldest)",
+        "Approved as change-manager by anna, bert. Further Decisions by mallory do not count: only the oldest 100 of one author \
+         count for a Release.",
     );
     decisions.push(answer(&o, "Reject", "mallory", "board", "change-manager", minute));
     let rejected = one(&known(&decisions), "uat", "board");
@@ -294,7 +294,7 @@ fn an_approval_of_another_plan_is_void() {
         .with_decisions(vec![old]);
     discounted(
         &one(&changed, "uat", "board"),
-        "Approve by anna does not count: it was given for another plan than the one that stands now",
+        "Approve by anna does not count: its planHash is not that of the current plan",
     );
 }
 
@@ -309,7 +309,7 @@ fn a_rejection_is_final_for_that_plan_whoever_approves() {
         &check,
         Failed,
         "Rejected",
-        "carl rejected this plan: too late in the year; only a new plan can go in",
+        "carl rejected this plan. Only a new plan can enter. Reason: too late in the year.",
     );
 }
 
@@ -329,19 +329,21 @@ fn a_rejection_outlives_its_release_and_the_policies() {
     let last_week = at("2026-11-16T09:00:00Z");
     for (created, release, what) in [
         (last_week, o.name(), " before this Release was created"),
-        (last_week, "other", " as Release other"),
-        (morning(), "other", " as Release other"),
+        (last_week, "other", " in Release other"),
+        (morning(), "other", " in Release other"),
         (
             at("2025-12-01T09:00:00Z"),
             o.name(),
-            " before this Release was created (the admission policy that vouches for names is younger)",
+            " before this Release was created (the admission policy that verifies names is younger)",
         ),
     ] {
         says(
             &rejected(created, release),
             Failed,
             "Rejected",
-            &format!("carl rejected this plan{what}: too late in the year; only a new plan can go in"),
+            &format!(
+                "carl rejected this plan{what}. Only a new plan can enter. Reason: too late in the year."
+            ),
         );
     }
     let mut another = answer(&o, "Reject", "carl", "board", "change-manager", last_week);
@@ -349,7 +351,7 @@ fn a_rejection_outlives_its_release_and_the_policies() {
     let check = one(&before_uat().with_decisions(vec![another]), "uat", "board");
     discounted(
         &check,
-        "Reject by carl does not count: it was given for another plan than the one that stands now",
+        "Reject by carl does not count: its planHash is not that of the current plan",
     );
 }
 
@@ -358,7 +360,7 @@ fn service_accounts_count_only_where_the_gate_says_so() {
     let robot = "system:serviceaccount:ci:robot";
     discounted(
         &of(|o| vec![board(o, robot)]),
-        "Approve by system:serviceaccount:ci:robot does not count: service accounts do not count here",
+        "Approve by system:serviceaccount:ci:robot does not count: this gate does not accept approvals by ServiceAccounts",
     );
     let o = before_uat();
     let decisions = vec![answer(&o, "Approve", robot, "tests", "tester", morning())];
@@ -373,16 +375,16 @@ fn a_release_of_a_service_account_has_no_known_person_behind_it() {
             .with_promotions(vec![succeeded("sit", morning())])
             .with_environment(gated(), &[]);
         let approvals = ["anna", "bert"].map(|by| answer(&o, "Approve", by, gate, role, morning()));
-        let nobody = one(&o, "uat", gate);
+        let before = one(&o, "uat", gate);
         let carl = answer(&o, "Reject", "carl", gate, role, morning());
         let rejected = o.clone().with_decisions(vec![carl]);
         assert_eq!(one(&rejected, "uat", gate).reason, "Rejected", "{requester}");
-        (nobody, one(&o.with_decisions(approvals.into()), "uat", gate))
+        (before, one(&o.with_decisions(approvals.into()), "uat", gate))
     };
     for robot in ["system:serviceaccount:ci:robot", "System:ServiceAccount:ci:robot"] {
         let sentence = format!(
-            "no approval counts: spec.requestedBy is the ServiceAccount {robot}, so the person who requested the Release is not \
-             known; set spec.requestedBy to that person's name, as somebody who holds the verb request-for on releases"
+            "No approval counts: spec.requestedBy is the ServiceAccount {robot}, so the person who requested the Release is not \
+             known. Set spec.requestedBy to that person's name; this requires the verb request-for on releases."
         );
         let (before, after) = requested_by(robot, "board", "change-manager");
         says(&before, Unknown, "NotVouchedFor", &sentence);
@@ -408,7 +410,7 @@ fn what_admission_does_not_vouch_for_is_unknown() {
         &one(&o, "uat", "board"),
         Unknown,
         "NotVouchedFor",
-        "no Decision counts: policy signalbox-decision is missing",
+        "policy signalbox-decision is missing.",
     );
 }
 
@@ -428,8 +430,8 @@ fn a_decision_must_be_younger_than_the_policy_by_the_time_it_settles_in() {
     assert!(vouched(at(policy + seconds(60))).message.starts_with("1 of 2"));
     discounted(
         &vouched(at(policy + seconds(59))),
-        "Approve by anna does not count: it is not at least 60 s younger than the admission policy that vouches for \
-         its author; create it again",
+        "Approve by anna does not count: it must be at least 60 s younger than the admission policy that verifies its \
+         author. Create it again",
     );
 }
 
@@ -446,14 +448,14 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
         decisions_since: at_dawn(),
         requests_since: at("2026-11-23T08:30:00Z"),
     };
-    let sentence = "no approval counts: the Release is not at least 60 s younger than the admission policy that vouches for \
-                    its requester; create the Release again";
+    let sentence = "No approval counts: the Release must be at least 60 s younger than the admission policy that verifies its \
+                    requester. Create the Release again.";
     assert_eq!(one(&o, "uat", "board").message, sentence);
     o.decisions.clear();
     assert_eq!(
         one(&o, "uat", "board").message,
         sentence,
-        "before anybody approves in vain"
+        "before an approval is given without effect"
     );
     o.trust = Trust::Vouched {
         decisions_since: at_dawn(),

@@ -1,4 +1,4 @@
-//! What time clears: soak, windows, expressions' last word, and Jobs, which are asked last.
+//! What time resolves: soak, windows, the results of expressions, and Jobs, which come last.
 
 use crate::api::Release;
 use crate::api::release::JobRun;
@@ -24,11 +24,16 @@ fn a_soak_is_half_open() {
         &last,
         Waiting,
         "Soaking",
-        "stands in sit until 2026-11-24T09:00:00Z",
+        "The release soaks in sit until 2026-11-24T09:00:00Z.",
     );
     assert_eq!(last.until, Some(crate::api::time(over)));
     let done = one_at(&o, "uat", "bake", over);
-    says(&done, Satisfied, "Satisfied", "stood in sit for 24h");
+    says(
+        &done,
+        Satisfied,
+        "Satisfied",
+        "The release soaked in sit for 24h.",
+    );
     assert_eq!(done.until, None);
 }
 
@@ -38,7 +43,7 @@ fn a_soak_waits_for_success_and_cannot_be_where_the_release_never_goes() {
         &one(&soaking("1h"), "uat", "bake"),
         Waiting,
         "Soaking",
-        "must stand in sit for 1h first; it has not Succeeded there",
+        "The release must soak in sit for 1h first. It has not Succeeded there.",
     );
     let mut o = soaking("1h");
     Arc::make_mut(&mut o.release).spec.environments = vec!["uat".into()];
@@ -46,7 +51,7 @@ fn a_soak_waits_for_success_and_cannot_be_where_the_release_never_goes() {
         &one(&o, "uat", "bake"),
         Failed,
         "SoakNotPossible",
-        "must stand in sit for 1h first: add sit to spec.environments",
+        "The release must soak in sit for 1h first. Add sit to spec.environments.",
     );
 }
 
@@ -86,7 +91,7 @@ fn a_soak_counts_only_the_time_that_the_release_stands_there() {
             later(90),
             "Satisfied",
         ),
-        // Never there, or there no more: from then on it soaks anew.
+        // Never there, or no longer there: from then on it soaks again.
         (
             State::Superseded,
             later(30),
@@ -108,7 +113,7 @@ fn a_soak_counts_only_the_time_that_the_release_stands_there() {
         let said = one_at(&o, "uat", "bake", now);
         assert_eq!(said.reason, wanted, "{state:?}: {}", said.message);
     }
-    // An older one that comes in is none of ours to judge, NoDowngrade is.
+    // NoDowngrade judges an older one that enters, not the soak.
     let mut o = soaked();
     o.siblings = vec![named("2026.1.1", State::Succeeded, later(30), Some(later(31)))];
     assert_eq!(one_at(&o, "uat", "bake", later(60)).reason, "Satisfied");
@@ -142,7 +147,7 @@ fn a_soak_that_somebody_disturbed_begins_anew() {
         &disturbed,
         Waiting,
         "SoakInterrupted",
-        "stands in sit no more: in sit, Deployment ledger runs registry/x; put it back there, and it soaks anew",
+        "The release no longer runs in sit: in sit, Deployment ledger runs registry/x. Restore it there; the soak then starts again.",
     );
     let keep = |o: &mut Observed, check: &Check| {
         let status = Arc::make_mut(&mut o.release).status.as_mut().expect("a status");
@@ -150,18 +155,18 @@ fn a_soak_that_somebody_disturbed_begins_anew() {
     };
     keep(&mut o, &disturbed);
     o.altered.clear();
-    let anew = one_at(&o, "uat", "bake", later(40));
+    let again = one_at(&o, "uat", "bake", later(40));
     says(
-        &anew,
+        &again,
         Waiting,
         "Soaking",
-        "stands in sit again until 2026-11-23T10:40:00Z",
+        "The release soaks in sit again until 2026-11-23T10:40:00Z.",
     );
-    keep(&mut o, &anew);
+    keep(&mut o, &again);
     assert_eq!(one_at(&o, "uat", "bake", later(70)).reason, "Soaking");
     let done = one_at(&o, "uat", "bake", later(100));
     assert_eq!(done.reason, "Satisfied");
-    // What does not stand there any more lets nothing go on, however long it had stood.
+    // A release that no longer runs there blocks the gate, however long it had run there.
     keep(&mut o, &done);
     o.altered.insert("sit".into(), changed_in_sit());
     assert_eq!(one_at(&o, "uat", "bake", later(110)).reason, "SoakInterrupted");
@@ -170,7 +175,7 @@ fn a_soak_that_somebody_disturbed_begins_anew() {
 #[test]
 fn a_soak_that_began_anew_never_ends_before_it_has_begun_where_the_gate_looks_now() {
     let later = |n: i64| morning() + minutes(n);
-    // What was interrupted elsewhere counts anew since before it Succeeded here: the gate's owner has changed where it looks.
+    // A soak that was interrupted elsewhere counts again since before it Succeeded here: the gate's owner has changed the environment.
     let mut o = soaking("1h").with_promotions(vec![
         succeeded("sit", later(50)),
         promotion("uat", State::Waiting),
@@ -181,7 +186,7 @@ fn a_soak_that_began_anew_never_ends_before_it_has_begun_where_the_gate_looks_no
     status.environments[1].checks = vec![check];
     assert_eq!(one_at(&o, "uat", "bake", later(109)).reason, "Soaking");
     assert_eq!(one_at(&o, "uat", "bake", later(110)).reason, "Satisfied");
-    // A shorter duration takes effect on what counts anew, too.
+    // A shorter duration takes effect on a soak that counts again, too.
     let mut o = soaking("30m").with_promotions(vec![
         succeeded("sit", morning()),
         promotion("uat", State::Waiting),
@@ -217,7 +222,7 @@ fn a_window_is_open_until_deployment_and_backout_no_longer_fit() {
         (Waiting, Some(crate::api::time(at("2026-11-23T12:00:00Z"))))
     );
     let open = one_at(&o, "sit", "WindowOpen", at("2026-11-23T12:00:00Z"));
-    says(&open, Satisfied, "Satisfied", "open: w");
+    says(&open, Satisfied, "Satisfied", "Open: w.");
     assert_eq!(open.until, Some(crate::api::time(at("2026-11-23T16:35:00Z"))));
     let too_late = one_at(&o, "sit", "WindowOpen", at("2026-11-23T16:35:00Z"));
     let closes = Some(crate::api::time(at("2026-11-23T17:00:00Z")));
@@ -255,7 +260,7 @@ fn a_planned_start_is_not_before_and_a_planned_end_holds_nothing() {
         &early,
         Waiting,
         "NotBefore",
-        "planned to start at 2026-11-23T10:00:00Z",
+        "Planned to start at 2026-11-23T10:00:00Z.",
     );
     assert_eq!(early.until, Some(crate::api::time(at("2026-11-23T10:00:00Z"))));
     for late in [
@@ -280,24 +285,29 @@ fn an_expression_that_is_no_boolean_is_never_go() {
         place.expressions = result.map(|r| ("rule".to_owned(), r)).into_iter().collect();
         one(&o, "sit", "rule")
     };
-    says(&told(Some(Ok(true))), Satisfied, "Satisfied", "holds: release.ok");
+    says(
+        &told(Some(Ok(true))),
+        Satisfied,
+        "Satisfied",
+        "The expression `release.ok` is true.",
+    );
     says(
         &told(Some(Ok(false))),
         Failed,
         "ExpressionFalse",
-        "does not hold: release.ok; ask the environment's owner",
+        "The expression `release.ok` is false. Ask the environment's owner.",
     );
     says(
         &told(Some(Err(Unanswered::Panicked("no such key".into()).into()))),
         Unknown,
         "ExpressionUnknown",
-        "could not be evaluated (the expression could not be evaluated: the evaluator failed: no such key): release.ok; ask the environment's owner",
+        "The expression `release.ok` has no result: the expression could not be evaluated: the evaluator failed: no such key. Ask the environment's owner.",
     );
     says(
         &told(None),
         Unknown,
         "NotReadYet",
-        "has not been evaluated yet: release.ok",
+        "The expression `release.ok` has not been evaluated yet.",
     );
 }
 
@@ -336,7 +346,7 @@ fn a_job_runs_only_once_everything_else_holds() {
         starting.checks.last().expect("smoke"),
         Waiting,
         "JobRunning",
-        &format!("job {o_name} runs"),
+        &format!("Job {o_name} is running."),
     );
     let [
         Action::StartJob(Start {
@@ -360,7 +370,7 @@ fn a_job_runs_only_once_everything_else_holds() {
         held.checks.last().expect("smoke"),
         Waiting,
         "JobPending",
-        "job smoke-tests runs once everything else holds",
+        "Job smoke-tests starts when all other checks are satisfied.",
     );
     assert_eq!(held.actions, []);
 }
@@ -384,25 +394,25 @@ fn a_job_ends_well_or_badly_or_not_in_time() {
         &one_at(&o, "sit", "smoke", morning() + minutes(10)),
         Failed,
         "JobTimedOut",
-        &format!("job {job_name} did not end within 10m"),
+        &format!("Job {job_name} did not finish within 10m."),
     );
     job(&mut o, JobState::Succeeded);
     says(
         &one(&o, "sit", "smoke"),
         Satisfied,
         "JobSucceeded",
-        &format!("job {job_name} succeeded"),
+        &format!("Job {job_name} succeeded."),
     );
     job(&mut o, JobState::Failed("exit 1".into()));
     says(
         &one(&o, "sit", "smoke"),
         Failed,
         "JobFailed",
-        &format!("job {job_name} failed: exit 1"),
+        &format!("Job {job_name} failed: exit 1."),
     );
 }
 
-/// What is written down of the one Job, and done.
+/// What is recorded of the one Job, and done.
 fn of_job(o: &Observed) -> (Option<JobRun>, Vec<Action>, Check) {
     let mut verdicts = all(o, "sit", morning());
     let check = verdicts.checks.pop().expect("smoke");
@@ -417,7 +427,7 @@ fn own(name: &str, uid: &str, digest: Option<&str>) -> OwnJob {
     }
 }
 
-/// With this Job on status, and running.
+/// With this Job recorded in status, and running.
 fn with_run(o: Observed, run: JobRun) -> Observed {
     let mut waiting = crate::decide::order::listed(&o).remove(0);
     waiting.state = State::Waiting;
@@ -442,7 +452,7 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
         run.name,
         "it depends on what is random"
     );
-    // Once it is written down it stays, also after a crash, and the Job is made.
+    // Once the name is recorded it stays, also after a crash, and the Job is created.
     let mut o = with_run(o, run.clone());
     let (again, actions, check) = of_job(&o);
     assert_eq!(again, None);
@@ -450,8 +460,11 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
         matches!(&actions[..], [Action::StartJob(Start { name, .. })] if *name == run.name),
         "{actions:?}"
     );
-    assert_eq!(check.message, format!("job payments-sit/{} runs", run.name));
-    // Which one it is, and from what it was made, is written down once it is there.
+    assert_eq!(
+        check.message,
+        format!("Job payments-sit/{} is running.", run.name)
+    );
+    // Its uid and the digest of its template are recorded once it exists.
     job(
         &mut o,
         JobState::Running {
@@ -461,13 +474,13 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
     let place = o.places.get_mut("sit").expect("sit");
     place.own_jobs = [("smoke".to_owned(), own(&run.name, "j1", Some("sha256:a")))].into();
     let (made, actions, _) = of_job(&o);
-    let made = made.expect("it is made");
+    let made = made.expect("it is created");
     assert_eq!(
         (made.uid.as_deref(), made.template_digest.as_deref()),
         (Some("j1"), Some("sha256:a"))
     );
     assert_eq!(actions, []);
-    // A process that knows its digest no more changes nothing.
+    // A process that no longer knows its digest changes nothing.
     let mut o = with_run(o, made.clone());
     let place = o.places.get_mut("sit").expect("sit");
     place.own_jobs = [("smoke".to_owned(), own(&run.name, "j1", None))].into();
@@ -497,7 +510,7 @@ fn a_forged_job_is_named_and_another_name_is_taken() {
             Waiting,
             "JobRunning",
             &format!(
-                "job payments-sit/{} runs; a Job that Signalbox did not make does not count: {}: {why}",
+                "Job payments-sit/{} is running. A Job that Signalbox did not create does not count: {}: {why}.",
                 other.name, run.name
             ),
         );
@@ -538,7 +551,12 @@ fn a_job_that_may_be_ours_and_does_not_count_is_kept_to_be_stopped() {
         (p, place.clone())
     };
     let (p, _) = given_up(false);
-    assert_eq!(p.jobs.len(), 1, "somebody else's is left alone: {:?}", p.jobs);
+    assert_eq!(
+        p.jobs.len(),
+        1,
+        "a Job of another user is left alone: {:?}",
+        p.jobs
+    );
     let (mut p, mut place) = given_up(true);
     let kept = |p: &Promotion| {
         let old = p.jobs.iter().find(|known| known.name == run.name);
@@ -577,7 +595,7 @@ fn a_job_that_v0_1_0_has_started_goes_on_counting() {
         &check,
         Waiting,
         "JobRunning",
-        &format!("job payments-sit/{name} runs"),
+        &format!("Job payments-sit/{name} is running."),
     );
 }
 
@@ -617,7 +635,7 @@ fn another_template_than_upstream_is_told() {
     );
     let differs = |name: &str| {
         Some(format!(
-            "template smoke-tests is not the one that ran in {name} (sha256:aaaaaaaaaaaa there, sha256:bbbbbbbbbbbb here)"
+            "Template smoke-tests is not the one that ran in {name} (sha256:aaaaaaaaaaaa there, sha256:bbbbbbbbbbbb here)."
         ))
     };
     let other = || vec![ran("smoke-tests", "sha256:aaaaaaaaaaaaaaaa")];
@@ -643,7 +661,7 @@ fn a_forgery_is_told_by_labels_age_and_every_field_of_its_spec() {
     };
     let pod = json!({ "spec": { "containers": [{ "name": "probe", "image": "smoke:1" }], "restartPolicy": "Never" } });
     let cron = json!({ "spec": { "jobTemplate": { "spec": { "backoffLimit": 0, "template": pod } } } });
-    // As the API server makes it: with a selector and labels by uid and name, and defaults.
+    // As the API server creates it: with a selector and labels by uid and name, and defaults.
     let made = |name: &str| {
         let start = Start {
             name: name.into(),
@@ -671,7 +689,7 @@ fn a_forgery_is_told_by_labels_age_and_every_field_of_its_spec() {
         forgery.map(|forgery| forgery.why)
     };
     assert_eq!(judged(&|_| ()), None, "our own, found after a crash");
-    let labels = Some("its labels are not those that Signalbox gives");
+    let labels = Some("its labels are not those that Signalbox sets");
     assert_eq!(
         judged(&|job| job["metadata"]["labels"]["signalbox.dev/release"] = json!("other")),
         labels
@@ -682,7 +700,7 @@ fn a_forgery_is_told_by_labels_age_and_every_field_of_its_spec() {
         judged(&|job| job["metadata"]["creationTimestamp"] = json!("2026-11-23T07:59:59Z")),
         old
     );
-    let spec = Some("its spec is not what its template makes it");
+    let spec = Some("its spec differs from its template");
     for (pointer, value) in [
         ("/spec/template/spec/containers/0/command", json!(["true"])),
         ("/spec/template/spec/containers/0/image", json!("true:1")),
@@ -733,9 +751,9 @@ fn what_a_job_said_stands_though_it_is_gone_until_the_plan_changes() {
     assert_eq!(later.actions, []);
 
     Arc::make_mut(&mut o.release).spec.version = "2026.11.2".into();
-    let anew = all(&o, "sit", morning());
-    assert_eq!(anew.checks.last().map(|c| c.reason.as_str()), Some("JobRunning"));
-    assert_eq!(anew.actions.len(), 1, "another plan, another Job");
+    let again = all(&o, "sit", morning());
+    assert_eq!(again.checks.last().map(|c| c.reason.as_str()), Some("JobRunning"));
+    assert_eq!(again.actions.len(), 1, "another plan, another Job");
 }
 
 #[test]
