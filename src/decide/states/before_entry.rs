@@ -26,7 +26,7 @@ use crate::decide::step::{self, Action, Move, announce};
 use crate::decide::{decisions, jobs, newer, obeying, plan};
 use crate::domain::paths::{self, Change};
 use crate::domain::readiness::Was;
-use crate::domain::text::{clause, cut};
+use crate::domain::text::cut;
 use crate::domain::time::earliest;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
