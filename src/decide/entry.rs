@@ -1,4 +1,4 @@
-//! What every state after entry looks at before it goes on.
+//! What every state after entry checks first.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::decide::prestate::PreState;
 use crate::decide::step::Move;
 use crate::decide::{decisions, obeying, plan};
 
-/// Everything that one step after entry looks at.
+/// Everything that a step after entry needs.
 pub(crate) struct Entry<'a> {
     pub(crate) entered: &'a Entered,
     pub(crate) place: &'a Place,
@@ -31,16 +31,16 @@ pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
     ]
 }
 
-/// What every state after entry needs; else the move that says what is missing.
+/// What every state after entry needs; else the move that reports what is missing.
 pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp) -> Result<Entry<'a>, Move> {
     let Some(entered) = &p.entered else {
-        let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
+        let sentence = "Status says that the release has entered, but not which namespace: another writer has changed status. Decide Accept or Abandon.";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     };
     let Some(place) = holdings::place(o, p) else {
         return Err(Move::Rest(None));
     };
-    // Status alone is no licence: anybody could have written it while the policy was unbound.
+    // Status alone is not enough: another user could have written it while the admission policy was not bound.
     let pre_state = match holdings::own_pre_state(o, p, place) {
         Ok(pre_state) => pre_state,
         Err(none) => {
@@ -60,10 +60,10 @@ pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
     if place.namespace != NamespaceState::Present {
         let is = match place.namespace {
             NamespaceState::Terminating => "is being deleted",
-            _ => "does not exist any more",
+            _ => "no longer exists",
         };
         let sentence = format!(
-            "the target namespace {namespace} {is}, and what was released with it: put both back by hand, then decide Accept or Abandon"
+            "Target namespace {namespace} {is}, with everything that was released into it. Create both again by hand, then decide Accept or Abandon."
         );
         return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
     }
@@ -76,7 +76,7 @@ pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
             || plan::hash_without_source(&o.release, environment, namespace, p.attempt) == hash
     };
     if p.state == State::Deploying && !planned(&pre_state.plan_hash) {
-        let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
+        let sentence = "The plan has changed since the pre-state was captured, so nothing further is changed. A Decision is required (BackOut, Accept or Abandon).";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     }
     Ok(Entry {
@@ -86,7 +86,7 @@ pub(crate) fn after_entry<'a>(o: &'a Observed, p: &'a Promotion, now: Timestamp)
     })
 }
 
-/// A BackOut by an entitled person, from any state that can be backed out.
+/// A BackOut by an entitled user, from any state that can be backed out.
 pub(crate) fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
     let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
     decision.map(|decision| obeying::back_out(p, &decision, now))

@@ -197,7 +197,8 @@ impl Restoring<'_> {
         let what = if waiting_for.is_empty() {
             "not all targets are restored".to_owned()
         } else {
-            waiting_for.join("; ")
+            let clauses: Vec<&str> = waiting_for.iter().map(|why| clause(why)).collect();
+            clauses.join("; ")
         };
         let late = sentence(&format!("Not restored within {}: {what}", self.most()));
         let mut p = self.p.clone();
