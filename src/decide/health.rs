@@ -83,6 +83,13 @@ pub(crate) fn health_lost(
     }
 }
 
+/// `clause` with a capital letter.
+fn capitalized(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
 /// What a component has to keep, according to what it had when it became Ready.
 #[must_use]
 pub fn due(o: &Observed, p: &Promotion, component: &str, now: Timestamp) -> Due {
@@ -116,7 +123,7 @@ pub(crate) fn health_says<'c>(
     };
     let due = due(o, p, component, now);
     let restarted = readiness::restarted(object, &live.pods, &due);
-    let restarted = restarted.map(|restarted| sentence(&format!("Healthy, but {restarted}")));
+    let restarted = restarted.map(|restarted| sentence(&capitalized(&restarted)));
     let unhealthy = live.unhealthy_since.and_then(|since| {
         let why = readiness::unhealthy(object, &live.pods, &due)?;
         let shown = Timestamp::from_second(since.as_second()).unwrap_or(since);

@@ -39,7 +39,9 @@ pub(crate) fn standing(
             "{target} was deleted. Create it again by hand, then decide Accept or Abandon."
         )),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
-            Standing::Changed(vec![format!("{target}, which another writer has created")])
+            Standing::Changed(vec![format!(
+                "{target} (not the object that this release created)"
+            )])
         }
         Live::Present(object) => {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
