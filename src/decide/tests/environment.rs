@@ -1,4 +1,4 @@
-//! An Environment's status, derived whole.
+//! An Environment's status, all of it derived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -162,11 +162,14 @@ fn a_schedule_that_few_expect_is_noted_and_the_zone_database_is_named() {
             database,
         )
     };
-    assert_eq!(status("0 18 * * TUE#1"), ready("everything can be evaluated"));
+    assert_eq!(
+        status("0 18 * * TUE#1"),
+        ready("All windows and expressions can be evaluated.")
+    );
     assert_eq!(
         status("0 18 1-7 * TUE"),
         ready(
-            "everything can be evaluated; Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of month \
+            "All windows and expressions can be evaluated. Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of month \
              and day of week, and cron takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its \
              first Tuesday, and * as day of month."
         )

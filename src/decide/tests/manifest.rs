@@ -1,4 +1,4 @@
-//! Accepted: whether the manifest makes sense, and what its author is told.
+//! Accepted: whether the Release spec is valid, and the messages if it is not.
 
 use serde_json::{Value, json};
 
