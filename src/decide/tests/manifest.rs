@@ -138,7 +138,7 @@ fn the_younger_of_two_releases_of_one_version_is_refused() {
     assert_eq!(
         problems(&o),
         [],
-        "but nobody who has entered is put in question by it"
+        "but a release that has entered is not refused because of it"
     );
 }
 

@@ -461,7 +461,7 @@ fn who_cannot_see_one_target_keeps_what_stood_before_though_somebody_edits_anoth
     );
 }
 
-/// A target that was reverted during the observation is not what was released, whoever reverted it.
+/// A target that was reverted during the observation is not what was released, no matter which writer reverted it.
 #[test]
 fn what_was_put_back_while_it_was_observed_is_no_success() {
     let mut walk = Walk::of(release());
