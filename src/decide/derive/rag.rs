@@ -156,7 +156,7 @@ fn quiet(promotions: &[Promotion]) -> Vec<String> {
                 .and_then(|f| f.earliest.as_ref().map(|e| (e, &f.because)))
             {
                 Some((earliest, because)) => {
-                    format!("{}: Enters not before {} ({because}).", p.name, earliest.0)
+                    format!("{}: Enters {} at the earliest ({because}).", p.name, earliest.0)
                 }
                 None => format!("{}: {}.", p.name, p.state.as_str()),
             }
