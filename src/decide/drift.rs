@@ -20,7 +20,7 @@ use crate::domain::text::cut;
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const MOST_WRITERS: usize = 16;
 
-/// What was changed on a target, and by whom.
+/// What was changed on a target, and by which writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// A clause.

@@ -20,7 +20,7 @@ use crate::domain::readiness::{self, Readiness, Stuck, Was};
 use crate::domain::text::{clause, cut};
 use crate::domain::time::{earliest, whole_second_after};
 
-/// How many restores of one target in one backout the API server may accept without lasting effect before a Decision is required.
+/// After this many restores that the API server accepts but that do not last, a Decision is required.
 const MOST_RESTORES: u32 = 5;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {

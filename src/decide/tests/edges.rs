@@ -54,7 +54,7 @@ fn claims_change(walk: &mut Walk, chance: &mut Chance) {
     walk.claims.insert(THERE.to_owned(), other);
 }
 
-/// What has failed and is tried again stands in line, because another release has taken its claim in the meantime.
+/// A Retry is Queued, because another release has taken its claim in the meantime.
 fn is_retried_in_line(walk: &mut Walk) {
     walk.claims
         .insert(THERE.to_owned(), claim(THERE, "other", "any", 1));

@@ -302,7 +302,7 @@ fn who_has_pods_of_another_version_beside_it_is_not_done_before_they_end_or_thei
     );
     Arc::make_mut(&mut observed.release).status = Some(said.status);
     assert_eq!(at_rest(&observed, now + seconds(29)), Some(now + seconds(30)));
-    // Its grace is over, or it is gone.
+    // Its grace period has ended, or it was deleted.
     let mut gone = observed.clone();
     gone.places = alone.places;
     for (observed, now) in [(&observed, now + seconds(30)), (&gone, now + seconds(6))] {

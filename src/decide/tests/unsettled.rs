@@ -27,7 +27,7 @@ fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() 
             "take over payments-sit",
             "capture sit",
             "status: sit Deploying",
-            "status: sit Succeeded", // everything stands already: nothing is patched twice
+            "status: sit Succeeded", // everything is applied already: nothing is patched twice
         ]
     );
     assert_eq!(walk.state("sit"), State::Succeeded);

@@ -59,7 +59,7 @@ impl Left {
         all.remove(0)
     }
 
-    /// The last instant that stands in it.
+    /// The last instant in it.
     fn now(&self) -> jiff::Timestamp {
         fn last(value: &Value) -> Option<jiff::Timestamp> {
             match value {
