@@ -199,8 +199,8 @@ fn of_both(difference: &str) -> bool {
         "environment/conditions/Stalled/",
     ];
     let path = difference.split_once(": ").map_or(difference, |(path, _)| path);
-    let text =
-        path.ends_with("/message") || path.ends_with("/backout/reason") || path.contains("/rag/reasons/");
+    let ends = ["/message", "/notCounted", "/backout/reason"];
+    let text = path.contains("/rag/reasons/") || ends.iter().any(|end| path.ends_with(end));
     !text && !newer.iter().any(|part| difference.contains(part))
 }
 
