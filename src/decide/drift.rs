@@ -1,11 +1,11 @@
-//! Drift: other writers have changed what a release applied, and it is not fought over. Every captured path is compared with
-//! what was applied while a promotion is under way; afterwards, when what was captured is not at hand any more, images are.
+//! Drift: other writers have changed what a release applied. It is reported, not reverted. While a promotion is in progress, every
+//! captured path is compared with what was applied. Afterwards, when the pre-state may be gone, images are compared.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::release::{DriftEvent, Promotion};
+use crate::api::release::{DriftEvent, Promotion, sentence};
 use crate::api::{reasons, time};
 use crate::decide::facts::{Live, LiveComponent, Observed};
 use crate::decide::moves::to;
@@ -16,14 +16,14 @@ use crate::decide::telling;
 use crate::domain::paths;
 use crate::domain::text::cut;
 
-/// Of one writer there is at most one Event in this time.
+/// At most one Event per writer in this time.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const MOST_WRITERS: usize = 16;
 
-/// What was changed on a target, and by whom.
+/// What was changed on a target, and by which writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// A sentence.
+    /// A clause.
     pub says: String,
     /// The writer, where it is known.
     pub by: Option<String>,
@@ -51,7 +51,11 @@ pub(crate) fn of(
         Standing::Untouched if !captured.changes.is_empty() && !captured.created() => {
             let paths: Vec<String> = captured.changes.iter().map(|c| c.path.clone()).collect();
             Some(Drift {
-                says: format!("{} was put back{}", captured.target, put_back_by(captured, live)),
+                says: format!(
+                    "{} was reverted to its previous state{}",
+                    captured.target,
+                    put_back_by(captured, live)
+                ),
                 by: first_owner(&paths),
             })
         }
@@ -59,7 +63,7 @@ pub(crate) fn of(
     }
 }
 
-/// Writes down what has drifted of `p`'s components, and tells of it: at most once an hour of each writer.
+/// Records what has drifted of `p`'s components, and announces it: at most once an hour per writer.
 pub(crate) fn note(p: &mut Promotion, found: &BTreeMap<&str, Drift>, now: Timestamp) -> Vec<Announcement> {
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for status in &mut p.components {
@@ -85,13 +89,13 @@ pub(crate) fn note(p: &mut Promotion, found: &BTreeMap<&str, Drift>, now: Timest
             p.drift_events.remove(0);
         }
         p.drift_events.push(DriftEvent { by, at: time(now) });
-        let says = format!("drift: {}", says.join("; "));
+        let says = sentence(&format!("Drift: {}", says.join("; ")));
         announcements.extend(announce(&p.name, reasons::DRIFT, &says));
     }
     announcements
 }
 
-/// What has drifted since `p` Succeeded, or has not any more: the move that writes it down, or when to.
+/// What has drifted since `p` Succeeded, or no longer has: the move that records it, or when to record it.
 pub(crate) fn since_success(o: &Observed, p: &Promotion, now: Timestamp) -> Result<Option<Timestamp>, Move> {
     let altered = o.altered.get(&p.name).map(|altered| {
         let (says, by) = (altered.says.clone(), altered.by.clone());
@@ -108,7 +112,7 @@ pub(crate) fn since_success(o: &Observed, p: &Promotion, now: Timestamp) -> Resu
                     component.message = component
                         .drift
                         .as_ref()
-                        .map(|drift| cut(format!("drift: {drift}")));
+                        .map(|drift| cut(sentence(&format!("Drift: {drift}"))));
                 }
             }
             Err(to(next, announcements))
@@ -116,7 +120,7 @@ pub(crate) fn since_success(o: &Observed, p: &Promotion, now: Timestamp) -> Resu
     }
 }
 
-/// Whether what has drifted is to be written down now, or when.
+/// Whether drift is to be recorded now, or when.
 pub(crate) fn due(
     p: &Promotion,
     found: &BTreeMap<&str, Drift>,
@@ -131,7 +135,7 @@ pub(crate) fn due(
     if !differs {
         return Err(None);
     }
-    // Two writers that take turns are not followed at every turn.
+    // Two writers that take turns do not cause a write at every turn.
     match telling::paused(p) {
         until if p.drift_events.is_empty() || now >= until => Ok(()),
         until => Err(Some(until)),

@@ -1,4 +1,4 @@
-//! What is known of the world when a Release is decided on. `observe` fills it in; nothing here reads anything.
+//! The facts on which a decision about a Release is based. `observe` fills them in; nothing here reads anything.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,44 +14,44 @@ use crate::domain::calendar::Calendar;
 use crate::domain::paths::Change;
 use crate::domain::readiness::Was;
 
-/// One Release and all that decides about it.
+/// One Release and all facts that matter to it.
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub release: Arc<Release>,
     pub settings: Arc<Settings>,
     /// Every Environment, by name.
     pub environments: Arc<BTreeMap<String, Setting>>,
-    /// Plan hashes of this very spec that were worked out before: every pass needs each of them.
+    /// Cached plan hashes of this spec: every reconcile needs each of them.
     pub plan_hashes: Arc<BTreeMap<Planned, String>>,
     /// Other Releases of the same namespace, product and line.
     pub siblings: Vec<Arc<Release>>,
-    /// Decisions that name this Release, and Rejects of the plans that it waits with, whichever Release those name; oldest
+    /// Decisions that name this Release, and Rejects of its waiting plans, whichever Release those name; oldest
     /// first.
     pub decisions: Vec<Arc<Decision>>,
     /// Decisions that name this Release and do not count, because too many of the same author do.
     pub surplus: Vec<Arc<Decision>>,
     /// Reviews that name this Release, oldest first.
     pub reviews: Vec<Arc<ReleaseReview>>,
-    /// What the API server's admission policies vouch for.
+    /// What the API server's admission policies guarantee.
     pub trust: Trust,
     /// Labels of the Release's namespace.
     pub namespace_labels: BTreeMap<String, String>,
-    /// What is known of each environment on the way, by environment name.
+    /// What was observed of each of its environments, by environment name.
     pub places: BTreeMap<String, Place>,
     /// Pre-states in the operator's namespace that belong to this Release or, in an environment where it
     /// Succeeded, to older ones of its product.
     pub pre_states: Vec<StoredPreState>,
-    /// Versions of this product and line that Succeeded and whose Releases are gone.
+    /// Versions of this product and line that Succeeded and whose Releases were deleted.
     pub remembered: Vec<Remembered>,
-    /// By environment in which this Release Succeeded: what runs there otherwise now.
+    /// By environment in which this Release Succeeded: what no longer runs there as released.
     pub altered: BTreeMap<String, Altered>,
     /// Every claim that this Release holds.
     pub own_claims: Vec<Claim>,
-    /// Random, and another one in each pass: what has to be unforeseeable is derived from it and written down.
+    /// Random, and different in each reconcile: names that must not be predictable are derived from it and recorded in status.
     pub seed: String,
 }
 
-/// Decisions of one author that count for one Release.
+/// How many Decisions of one author count for one Release.
 pub const MOST_OF_ONE_AUTHOR: usize = 100;
 
 /// What a plan's hash depends on besides the Release's spec: environment, target namespace and attempt.
@@ -68,10 +68,10 @@ pub struct Setting {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub operator_namespace: String,
-    /// Where Releases and workloads are seen; empty: everywhere.
+    /// The namespaces in which Releases and workloads are watched; empty: all.
     pub watch_namespaces: Vec<String>,
     pub deployer: String,
-    /// Whether a target namespace that says nothing lets nobody in.
+    /// Whether a target namespace without consent admits no Release.
     pub require_consent: bool,
     pub health_grace: SignedDuration,
     pub inconclusive_after: SignedDuration,
@@ -81,19 +81,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether what stands in `namespace` is seen.
+    /// Whether `namespace` is watched.
     #[must_use]
     pub fn watches(&self, namespace: &str) -> bool {
         self.watch_namespaces.is_empty() || self.watch_namespaces.iter().any(|watched| watched == namespace)
     }
 }
 
-/// What admission vouches for.
+/// What admission guarantees.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trust {
     /// Policies and bindings are as expected.
     Vouched {
-        /// Decisions count from this instant on, less the time that a policy takes to settle.
+        /// Decisions count from this instant on, plus the time that a policy takes to become effective.
         decisions_since: Timestamp,
         /// The author of a Release is known from this instant on.
         requests_since: Timestamp,
@@ -107,16 +107,16 @@ pub enum Trust {
 pub struct StoredPreState {
     pub name: String,
     pub uid: String,
-    /// Of the Release; empty where v0.1.0 has kept it.
+    /// Of the Release; empty if v0.1.0 stored it.
     pub namespace: String,
     pub release: String,
     pub release_uid: String,
     pub environment: String,
-    /// Of its content; zero where v0.1.0 has kept it.
+    /// Of its content; zero if v0.1.0 stored it.
     pub bytes: u64,
 }
 
-/// What is kept for all Releases of one namespace.
+/// The stored pre-states of all Releases of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptInAll {
     pub bytes: u64,
@@ -124,13 +124,13 @@ pub struct KeptInAll {
     pub by: Vec<(String, u64)>,
 }
 
-/// A version that Succeeded in an environment, kept beyond its Release.
+/// A version that Succeeded in an environment, recorded beyond its Release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// The object that remembers it.
+    /// The object that records it.
     pub name: String,
     pub uid: String,
-    /// Of the Release, as its product and line are.
+    /// The namespace of the Release; product and line are the Release's too.
     pub namespace: String,
     pub product: String,
     pub line: String,
@@ -140,11 +140,11 @@ pub struct Remembered {
     pub release: String,
 }
 
-/// What runs otherwise than it was released.
+/// What does not run as it was released.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Altered {
     pub component: String,
-    /// A sentence.
+    /// A clause.
     pub says: String,
     /// Who wrote the target last, where that is known.
     pub by: Option<String>,
@@ -156,22 +156,22 @@ pub struct Ahead {
     /// `namespace/name`.
     pub release: String,
     pub version: String,
-    /// Where it has not been looked at at all yet: since when it is there.
+    /// If it was not reconciled yet: when it was created.
     pub unseen_since: Option<Timestamp>,
 }
 
-/// A Job of this promotion that runs.
+/// A running Job of this promotion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningJob {
     /// The gate, or `verification/` and the item.
     pub check: String,
     pub name: String,
     pub uid: String,
-    /// It was started for another plan than the one that stands now.
+    /// It was started for another plan than the current one.
     pub other_plan: bool,
 }
 
-/// Who holds a claim.
+/// The holder of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub release_uid: String,
@@ -197,20 +197,20 @@ impl Holder {
     }
 }
 
-/// The Lease of a target namespace.
+/// The Lease that locks a target namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     pub name: String,
     pub uid: String,
     pub resource_version: String,
-    /// The target namespace that it stands for.
+    /// The target namespace that it locks.
     pub namespace: String,
-    /// Absent where somebody else wrote something that is not a holder.
+    /// Absent if another writer has written something that is not a holder.
     pub holder: Option<Holder>,
     /// `namespace/name` of the holding Release, for messages.
     pub release: String,
     pub unsettled: bool,
-    /// A live read has proved that the holding Release is gone.
+    /// A live read has proved that the holding Release does not exist.
     pub holder_absent: bool,
 }
 
@@ -219,15 +219,15 @@ pub struct Claim {
 pub struct Place {
     pub namespace: NamespaceState,
     pub claim: Option<Claim>,
-    /// `namespace/name` of another Release that is under way here although its claim is gone.
+    /// `namespace/name` of another Release that is in progress here although its claim was deleted.
     pub unclaimed: Option<String>,
-    /// The newer Release of this line that goes first.
+    /// The newer Release of this line that enters first.
     pub ahead: Option<Ahead>,
-    /// Environments that lead Releases of other namespaces here, by their `namespace` with a placeholder.
+    /// Environments whose `namespace`, with a placeholder, leads Releases of other namespaces here.
     pub led_from_elsewhere: Vec<String>,
-    /// Jobs of this promotion that run.
+    /// Running Jobs of this promotion.
     pub jobs_running: Vec<RunningJob>,
-    /// Other Releases Queued for the same target namespace, first in line first.
+    /// Other Releases Queued for the same target namespace, in the order of the queue.
     pub rivals: Vec<Rival>,
     /// Reads made as the deployer before entry.
     pub inspection: Option<Arc<Inspection>>,
@@ -235,25 +235,25 @@ pub struct Place {
     pub has_pre_state: bool,
     /// The pre-state of this attempt, read live.
     pub pre_state: Option<KeptPreState>,
-    /// What is kept already in the namespace of the Release, where one more might be too much. Whoever has kept goes on.
+    /// What is already stored for the namespace of the Release, if one more might exceed the limit. A Release whose pre-state is stored continues.
     pub kept_in_all: Option<KeptInAll>,
-    /// It was read before and somebody has deleted it since: it can still be put back.
+    /// It was read before and has been deleted since: it can still be stored again.
     pub pre_state_gone: bool,
-    /// The pre-state of the attempt before, whose values a Retry takes over.
+    /// The pre-state of the previous attempt, whose values a Retry takes over.
     pub predecessor: Option<Arc<PreState>>,
     /// Targets, in component order; read once the promotion has entered.
     pub components: Vec<LiveComponent>,
     /// Jobs of gates and verification, by check name.
     pub jobs: BTreeMap<String, JobState>,
-    /// Which Jobs those are, where they are there and the operator made them.
+    /// Which Jobs those are, if they exist and the operator created them.
     pub own_jobs: BTreeMap<String, OwnJob>,
     /// Results of expressions of gates and verification, by check name.
     pub expressions: BTreeMap<String, Result<bool, NoAnswer>>,
     /// What is wrong with targets' health before anything is changed, from the watch.
     pub unhealthy: Vec<String>,
-    /// Targets that are well and were not when EnvironmentAvailable last looked: which, and since when.
+    /// Targets that are healthy and were not when EnvironmentAvailable was last evaluated: which, and since when.
     pub recovered: Vec<(String, Timestamp)>,
-    /// Facts of this place were read live in this very pass.
+    /// The facts of this place were read live in this reconcile.
     pub live: bool,
 }
 
@@ -265,8 +265,8 @@ pub enum NamespaceState {
     Present,
 }
 
-/// A place in the queue. Whoever plans no start has asked for the instant of its creation: a start that lies ahead is no way past
-/// those who have waited.
+/// A place in the queue. A Release without a planned start counts from its creation, so that a start in the future does not pass
+/// Releases that have waited longer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rival {
     /// Planned start, or creation.
@@ -284,10 +284,10 @@ pub struct KeptPreState {
     pub content: Arc<PreState>,
 }
 
-/// What the deployer may do, and what a dry run of each component says.
+/// What the deployer may do, and the result of a dry run of each component.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Why nothing could be asked at all, a sentence: no deployer, no rights.
+    /// Why nothing could be read at all, a sentence: no deployer, no permissions.
     pub refusal: Option<Refusal>,
     pub components: Vec<Inspected>,
     /// Bytes that the pre-state would take.
@@ -300,7 +300,7 @@ pub struct Inspection {
 pub struct Refusal {
     pub reason: &'static str,
     pub message: String,
-    /// It could not be found out, rather than a definite no.
+    /// It could not be determined, rather than refused.
     pub unknown: bool,
 }
 
@@ -309,16 +309,16 @@ pub struct Refusal {
 pub struct Inspected {
     pub name: String,
     pub refusal: Option<Refusal>,
-    /// What could not be found out and refuses nothing, a sentence.
+    /// What could not be determined and refuses nothing, a sentence.
     pub note: Option<String>,
     pub uid: Option<String>,
     pub resource_version: Option<String>,
     pub changes: Vec<Change>,
-    /// How it is doing.
+    /// Its health.
     pub was: Was,
     /// Stamp of the configuration that the pods are restarted for.
     pub restarted_for: Option<String>,
-    /// The target as it will be: what this release states, as the dry run's result shows it, and all else as it is. In live
+    /// The target as it will be: the fields that this release states from the dry run's result, all others as they are. Only in live
     /// reads.
     pub result: Option<Arc<Value>>,
     /// Our own entry in `managedFields`, with its fields.
@@ -333,21 +333,21 @@ pub struct Inspected {
 pub struct LiveComponent {
     pub name: String,
     pub object: Live,
-    /// Pods of the target, where its readiness or health asks for them.
+    /// Pods of the target, if its readiness or health needs them.
     pub pods: Vec<Arc<Value>>,
     /// The generation that our own patch returned, in this process.
     pub floor: Option<i64>,
     /// This process has patched it in this attempt.
     pub patched: bool,
-    /// A change of ours was sent, and nobody knows whether it took place: what is shown may be older.
+    /// A change of ours was sent, and it is unknown whether it was applied: what was read may be older.
     pub unsure: bool,
-    /// `managedFields` with all fields, read where somebody else has written ours.
+    /// `managedFields` with all fields, read if another writer has changed ours.
     pub managed_fields: Option<Arc<Value>>,
     /// Restores that the API server has accepted, in this process.
     pub restores: Option<Restores>,
-    /// Our entry in `managedFields` was given back, or cannot be, in this process.
+    /// Our entry in `managedFields` was restored, or cannot be, in this process.
     pub given_back: bool,
-    /// It was seen to be ready as released, in this process, while the promotion is Deploying.
+    /// This process has seen it ready as released, while the promotion is Deploying.
     pub became_ready: Option<BecameReady>,
     /// Unhealthy since, in this process.
     pub unhealthy_since: Option<Timestamp>,
@@ -358,7 +358,7 @@ pub struct LiveComponent {
 /// How often a target was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restores {
-    /// In the backout that began then.
+    /// In the backout that started then.
     pub began: Option<Timestamp>,
     pub count: u32,
     pub last: Timestamp,
@@ -381,7 +381,7 @@ pub enum Live {
 }
 
 impl Live {
-    /// The object, where it was read and is there.
+    /// The object, if it was read and exists.
     #[must_use]
     pub fn present(&self) -> Option<&Value> {
         match self {
@@ -392,7 +392,7 @@ impl Live {
 }
 
 impl LiveComponent {
-    /// A target as it is shown, of which this process remembers nothing.
+    /// A target as it was read, with nothing cached about it.
     #[must_use]
     pub fn seen(name: &str, object: Live) -> Self {
         Self {
@@ -419,12 +419,12 @@ pub struct Trouble {
     pub again_at: Timestamp,
 }
 
-/// A Job that the operator made.
+/// A Job that the operator created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnJob {
     pub name: String,
     pub uid: String,
-    /// Of the template that it was made from; absent where it is not known any more.
+    /// Of the template that it was created from; absent if that is no longer known.
     pub template_digest: Option<String>,
 }
 
@@ -436,21 +436,21 @@ pub enum JobState {
     },
     Succeeded,
     Failed(String),
-    /// It could not be created, or it cannot be found out who made it.
+    /// It could not be created, or its creator cannot be determined.
     Trouble(Trouble),
-    /// Somebody else made a Job of that name.
+    /// Another user has created a Job of that name.
     Forged {
         uid: String,
         /// What differs, a clause.
         why: &'static str,
-        /// It may be ours nevertheless: it does not count, and is stopped.
+        /// It may still be ours: it does not count, and is stopped.
         may_be_ours: bool,
     },
 }
 
 impl Observed {
-    /// Takes in Decisions that are not known yet. Of one author [`MOST_OF_ONE_AUTHOR`] count: those that have been obeyed, then
-    /// Rejects, then the oldest, so that nothing that somebody adds takes anything back, of others or of their own.
+    /// Adds Decisions that are not included yet. [`MOST_OF_ONE_AUTHOR`] of one author count: those that were obeyed, then Rejects,
+    /// then the oldest. So a new Decision never displaces an earlier one, of the same author or of others.
     pub fn know(&mut self, decisions: impl IntoIterator<Item = Arc<Decision>>) {
         let promotions = self.release.status.iter().flat_map(|s| &s.environments);
         let obeyed: HashSet<&String> = promotions

@@ -1,4 +1,4 @@
-//! Builders for tests: one product, payments, on its way through SIT, UAT and Production, in words.
+//! Builders for tests: one product, payments, promoted through SIT, UAT and Production.
 //!
 //! Specs are read from JSON as people write them, so that every default is the API's own.
 
@@ -20,7 +20,7 @@ use crate::domain::{digest, patches, paths, readiness};
 pub(crate) const REQUESTER: &str = "rita@example.com";
 pub(crate) const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
-/// When every story begins: a Monday morning.
+/// When every test begins: a Monday morning.
 pub(crate) fn morning() -> Timestamp {
     at("2026-11-23T09:00:00Z")
 }
@@ -46,7 +46,7 @@ pub(crate) fn release() -> Release {
     release_of(&json!({}))
 }
 
-/// The same with other words in its spec.
+/// The same with `over` laid over its spec.
 pub(crate) fn release_of(over: &Value) -> Release {
     let spec = json!({
         "product": "payments", "version": "2026.11.1", "requestedBy": REQUESTER, "change": {},
@@ -69,7 +69,7 @@ pub(crate) fn release_of(over: &Value) -> Release {
     release
 }
 
-/// In `over` a null takes a field away.
+/// In `over` a null removes a field.
 fn without_nulls(mut spec: Value) -> Value {
     if let Some(map) = spec.as_object_mut() {
         map.retain(|_, v| !v.is_null());
@@ -160,7 +160,7 @@ pub(crate) fn open_at_all_times() -> Calendar {
     Calendar::new(&[], DefaultWindow::Open)
 }
 
-/// One act of one person, oldest first by the order in which they are given.
+/// One Decision of one person.
 pub(crate) fn decision(
     action: &str,
     by: &str,
@@ -238,7 +238,7 @@ pub(crate) fn running() -> BTreeMap<String, Value> {
     .into()
 }
 
-/// The Deployment once its controller is done with it.
+/// The Deployment once its rollout is complete.
 pub(crate) fn rolled_out(mut object: Value) -> Value {
     if object["kind"] == "Deployment" {
         object["status"] = json!({
@@ -265,7 +265,7 @@ pub(crate) fn stuck(mut object: Value) -> Value {
     object
 }
 
-/// What a dry run of every component says of `objects`, as the API server would answer.
+/// The result of a dry run of every component over `objects`, as the API server would answer.
 pub(crate) fn inspection(
     release: &Release,
     environment: &str,
@@ -307,7 +307,7 @@ pub(crate) fn inspection(
     }
 }
 
-/// Everything is there and nothing is in the way.
+/// Everything exists and nothing blocks.
 pub(crate) fn place(release: &Release, environment: &str) -> Place {
     Place {
         namespace: NamespaceState::Present,

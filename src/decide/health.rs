@@ -1,8 +1,8 @@
-//! What components that were Ready say of their health, and when it is lost.
+//! The health of components that were Ready, as messages, and when it is lost.
 
 use jiff::Timestamp;
 
-use crate::api::release::{ComponentState, Promotion};
+use crate::api::release::{ComponentState, Promotion, sentence};
 use crate::decide::facts::{Live, LiveComponent, Observed, Place};
 use crate::decide::moves::to;
 use crate::decide::prestate::Captured;
@@ -11,7 +11,7 @@ use crate::decide::telling::{self, Says};
 use crate::domain::readiness::{self, Due};
 use crate::domain::time::{earliest, whole_second_after};
 
-/// Until when pods of another version may still serve, of whichever component.
+/// Until when pods of another version may still serve, of any component.
 pub(crate) fn others_end(place: &Place, now: Timestamp) -> Option<Timestamp> {
     let lingering = place.components.iter().filter_map(|live| match &live.object {
         Live::Present(object) => readiness::lingering(object, &live.pods, now),
@@ -20,8 +20,8 @@ pub(crate) fn others_end(place: &Place, now: Timestamp) -> Option<Timestamp> {
     lingering.map(|lingering| lingering.until).max()
 }
 
-/// What counts as Succeeded is alone: pods of another version that are on their way out are waited for, and told of. `next`
-/// is what there is to write down meanwhile.
+/// A promotion counts as Succeeded only without pods of another version: those that are terminating are waited for and reported.
+/// `next` is what there is to record until then.
 pub(crate) fn until_alone(
     o: &Observed,
     p: &Promotion,
@@ -44,7 +44,7 @@ pub(crate) fn until_alone(
     })
 }
 
-/// Why a component that was Ready has lost its health now: it is unhealthy for as long as the grace, or crash-looping.
+/// Why a component that was Ready counts as unhealthy now: it has been unhealthy for the grace period, or is crash-looping. A sentence.
 pub(crate) fn loss(
     o: &Observed,
     p: &Promotion,
@@ -55,14 +55,14 @@ pub(crate) fn loss(
     if let Live::Present(object) = &live.object
         && let Some(why) = readiness::crash_loop(object, &live.pods, &due(o, p, &live.name, now))
     {
-        return Some(format!("{} is unhealthy: {why}", captured.target));
+        return Some(sentence(&format!("{} is unhealthy: {why}", captured.target)));
     }
     let since = live.unhealthy_since?;
     let over = whole_second_after(since + o.settings.health_grace);
     (now >= over).then(|| health_lost(o, p, captured, live, since, now))
 }
 
-/// Why health was lost, for the message.
+/// Why health was lost, as a sentence.
 pub(crate) fn health_lost(
     o: &Observed,
     p: &Promotion,
@@ -78,12 +78,19 @@ pub(crate) fn health_lost(
     };
     let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
     match why {
-        Some(why) => format!("{target} is unhealthy since {since}: {why}"),
-        None => format!("{target} is unhealthy since {since}"),
+        Some(why) => sentence(&format!("{target} has been unhealthy since {since}: {why}")),
+        None => format!("{target} has been unhealthy since {since}."),
     }
 }
 
-/// What a component owes, by what it had when it became Ready.
+/// `clause` with a capital letter.
+fn capitalized(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
+/// What a component has to keep, according to what it had when it became Ready.
 #[must_use]
 pub fn due(o: &Observed, p: &Promotion, component: &str, now: Timestamp) -> Due {
     let latched = p.components.iter().find(|c| c.name == component);
@@ -95,7 +102,7 @@ pub fn due(o: &Observed, p: &Promotion, component: &str, now: Timestamp) -> Due 
     }
 }
 
-/// What a component that was Ready says: that it is unhealthy, or that others have changed it.
+/// The message of a component that was Ready: that it is unhealthy, or that other writers have changed it.
 pub(crate) fn health_says<'c>(
     o: &Observed,
     p: &Promotion,
@@ -106,7 +113,7 @@ pub(crate) fn health_says<'c>(
     let drift = p.components.iter().find(|c| c.name == component);
     let drift = drift
         .and_then(|c| c.drift.as_ref())
-        .map(|drift| format!("drift: {drift}"));
+        .map(|drift| sentence(&format!("Drift: {drift}")));
     let well = Says::well(component, ComponentState::Ready);
     let Live::Present(object) = &live.object else {
         return Says {
@@ -116,24 +123,25 @@ pub(crate) fn health_says<'c>(
     };
     let due = due(o, p, component, now);
     let restarted = readiness::restarted(object, &live.pods, &due);
+    let restarted = restarted.map(|restarted| sentence(&capitalized(&restarted)));
     let unhealthy = live.unhealthy_since.and_then(|since| {
         let why = readiness::unhealthy(object, &live.pods, &due)?;
         let shown = Timestamp::from_second(since.as_second()).unwrap_or(since);
-        Some(format!("unhealthy since {shown}: {why}"))
+        Some(sentence(&format!("Unhealthy since {shown}: {why}")))
     });
     let lingering = readiness::lingering(object, &live.pods, now);
-    // What is over within seconds is not worth a write; what has happened may be said at once.
+    // What lasts only seconds is not worth a write. What has happened may be reported immediately.
     let since = match (live.unhealthy_since, &lingering) {
         (Some(since), _) => since,
         (None, Some(lingering)) if restarted.is_none() && drift.is_none() => lingering.since,
         _ => well.since,
     };
     let look_again = live.unhealthy_since.is_some() || lingering.is_some();
-    let lingering = lingering.map(|lingering| lingering.says());
+    let lingering = lingering.map(|lingering| sentence(&lingering.says()));
     let said = [unhealthy, restarted, lingering, drift].into_iter().flatten();
     let said: Vec<String> = said.collect();
     Says {
-        message: (!said.is_empty()).then(|| said.join("; ")),
+        message: (!said.is_empty()).then(|| said.join(" ")),
         since,
         look_again,
         ..well

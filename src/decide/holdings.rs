@@ -9,7 +9,7 @@ use crate::decide::prestate::PreState;
 use crate::decide::step::{Action, Move};
 use crate::decide::{plan, trust};
 
-/// Pre-states that nobody can restore any more, because this Release Succeeded in their environment.
+/// Pre-states that can no longer be restored, because this Release Succeeded in their environment.
 pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
     let succeeded = |environment: &str| {
         o.release
@@ -34,8 +34,8 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
         .collect()
 }
 
-/// Bytes of the pre-states that go once `p`, which has not entered yet, has Succeeded in `namespace`: those of its own earlier attempts,
-/// and of older Releases.
+/// Bytes of the pre-states that are deleted once `p`, which has not entered yet, has Succeeded in `namespace`: those of its own earlier
+/// attempts, and of older Releases.
 pub(crate) fn freed_by_success(o: &Observed, p: &Promotion, namespace: &str) -> u64 {
     o.pre_states
         .iter()
@@ -48,7 +48,7 @@ pub(crate) fn freed_by_success(o: &Observed, p: &Promotion, namespace: &str) -> 
         .sum()
 }
 
-/// Whether the older Release `uid` is through with the very targets, in `namespace`, on which this one succeeds.
+/// Whether the older Release `uid` is finished with the targets, in `namespace`, on which this one succeeds.
 pub(crate) fn overtaken(o: &Observed, environment: &str, namespace: Option<&str>, uid: &str) -> bool {
     let older = o.siblings.iter().find(|s| s.metadata.uid.as_deref() == Some(uid));
     let Some(theirs) = older.and_then(|s| s.promotion(environment)) else {
@@ -58,7 +58,7 @@ pub(crate) fn overtaken(o: &Observed, environment: &str, namespace: Option<&str>
     theirs.state.is_over() && entered.map(|e| e.target_namespace.as_str()) == namespace
 }
 
-/// Claims and pre-states of environments that were taken off the list before they were entered.
+/// Claims and pre-states of environments that were removed from `spec.environments` before the entry.
 pub(crate) fn strays(o: &Observed) -> Vec<Action> {
     let listed = |environment: &str| {
         o.release.promotion(environment).is_some()
@@ -82,7 +82,7 @@ pub(crate) fn strays(o: &Observed) -> Vec<Action> {
     pre_states.chain(claims).collect()
 }
 
-/// A pre-state that somebody has deleted is kept again as it was read.
+/// A pre-state that was deleted is stored again as it was read.
 pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
     Move::Do(vec![Action::Capture {
         environment: p.name.clone(),
@@ -91,8 +91,8 @@ pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
     }])
 }
 
-/// A claim that was deleted by hand is put back while people decide, so that nobody enters meanwhile; only where what
-/// was kept for this attempt proves that it has entered.
+/// A claim that was deleted by hand is created again while a Decision is required, so that no other release enters. Only if the
+/// pre-state of this attempt proves that it has entered.
 pub(crate) fn reclaim(o: &Observed, p: &Promotion) -> Option<Move> {
     let entered = p.entered.as_ref()?;
     place(o, p).filter(|place| place.claim.is_none())?;
@@ -107,8 +107,8 @@ pub(crate) fn reclaim(o: &Observed, p: &Promotion) -> Option<Move> {
     })
 }
 
-/// Why the success of `upstream` does not count, a sentence. Status alone proves nothing: of a promotion that has
-/// entered a pre-state is kept, until a newer release succeeds there, and an Accept stays as a Decision.
+/// Why the success of `upstream` does not count, as sentences. Status alone proves nothing. A promotion that has entered has a
+/// pre-state until a newer release succeeds there, and an Accept remains as a Decision.
 #[must_use]
 pub fn unproved(o: &Observed, upstream: &str) -> Option<String> {
     let p = o.release.promotion(upstream)?;
@@ -127,23 +127,23 @@ pub fn unproved(o: &Observed, upstream: &str) -> Option<String> {
     });
     (!kept && !accepted && newer_stands(o, upstream).is_none()).then(|| {
         format!(
-            "status says that {upstream} Succeeded, but its pre-state {name} in {} is gone and nothing else proves it: \
-             somebody may have written this status; create a Release of a new version",
+            "Status says that {upstream} Succeeded, but pre-state {name} in namespace {} is missing and nothing else proves it. Another \
+             writer may have changed status. Create a Release of a new version.",
             o.settings.operator_namespace
         )
     })
 }
 
-/// Whether this is a Retry that has not entered: what the attempt before it has left still stands on targets.
+/// Whether this is a Retry that has not entered: the changes of the previous attempt are still on the targets.
 pub(crate) fn inherits(p: &Promotion) -> bool {
     p.state.before_entry() && p.backout.is_some()
 }
 
-/// Whatever this promotion still holds is given back: nothing of it stands on a target.
+/// Everything that this promotion still holds is released: none of its changes is on a target.
 pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
     let mut actions = Vec::new();
     if inherits(p) {
-        // The claim stays, so that nothing is built on sand, and so does what the failed attempt had captured.
+        // The claim stays, so that no other release builds on this state, and so does the pre-state of the failed attempt.
         return Move::Rest(None);
     }
     if !p.state.ended_whole() {

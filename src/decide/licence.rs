@@ -33,8 +33,8 @@ pub enum Change {
         name: String,
         uid: String,
     },
-    /// JSON Patch that puts our entry in `managedFields` back as it was, so that whoever owned the fields before may write them
-    /// without force. Nothing else changes.
+    /// JSON Patch that restores our entry in `managedFields`, so that the previous owner of the fields can write them without force.
+    /// Nothing else changes.
     GiveBack {
         api_version: String,
         kind: String,
@@ -115,32 +115,36 @@ pub(crate) fn place<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Place> {
     o.places.get(&p.name)
 }
 
-/// The claim, where this attempt of this promotion holds it.
+/// The claim (the Lease that locks a target namespace), if this attempt of this promotion holds it.
 pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Option<&'a Claim> {
     let mine = o.holder(&p.name, p.attempt);
     place.claim.as_ref().filter(|c| c.holder.as_ref() == Some(&mine))
 }
 
-/// Nothing can be restored, and so nothing is changed.
+/// Nothing can be restored, so nothing is changed. A complete message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the pre-state {name} in {home} is missing or not that of this attempt: without it nothing can be restored, so that nothing is \
-     changed; put the targets right by hand, then decide Accept or Abandon"
+    "Pre-state {name} in namespace {home} is missing or belongs to another attempt. Nothing can be restored without it, so nothing is \
+     changed. Correct the targets by hand, then decide Accept or Abandon."
 )]
 pub(crate) struct NoPreState {
     name: String,
     home: String,
 }
 
-/// What was kept for this promotion before it entered.
+/// The pre-state that was captured for this promotion before it entered.
 ///
 /// # Errors
-/// [`NoPreState`] where it is missing, or another attempt's.
-fn own_pre_state<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Result<&'a PreState, NoPreState> {
+/// [`NoPreState`] if it is missing or belongs to another attempt.
+fn own_pre_state<'a>(
+    o: &Observed,
+    p: &Promotion,
+    place: &'a Place,
+) -> Result<&'a PreState, NoPreState> {
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
     let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
-    // A Retry that never entered is backed out with what the attempt before it kept.
+    // A Retry that never entered is backed out with the pre-state of the previous attempt.
     let ours = kept.filter(|c| {
         c.release_uid == o.uid()
             && c.environment == p.name
@@ -153,16 +157,17 @@ fn own_pre_state<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Result<&'
     })
 }
 
-/// Why nothing is done without the claim, and what to do.
+/// Why nothing is done without the claim, and what to do, as sentences.
 pub(crate) fn claim_lost(o: &Observed, place: &Place, namespace: &str) -> String {
     match &place.claim {
         Some(other) => format!(
-            "the claim of {namespace} is held by {}: nothing is changed meanwhile; decide BackOut, Accept or Abandon",
+            "The lock of namespace {namespace} is held by release {}, so nothing is changed. A Decision is required (BackOut, Accept or \
+             Abandon).",
             other.release
         ),
         None => format!(
-            "the claim {} of {namespace} in {} is gone: somebody deleted it, or wrote this status; nothing is changed \
-             until somebody decides BackOut, Accept or Abandon",
+            "The lock of namespace {namespace} (Lease {} in namespace {}) is missing: it was deleted, or another writer changed status. \
+             Nothing is changed until there is a Decision (BackOut, Accept or Abandon).",
             plan::claim_name(namespace),
             o.settings.operator_namespace
         ),

@@ -1,7 +1,7 @@
-//! The pure core: what is observed goes in, one [`Step`] comes out. No client, no clock, no randomness.
+//! The pure core: the observed facts go in, one [`Step`] comes out. No client, no clock, no randomness.
 //!
-//! Read top to bottom: [`decide`] is the order of things, [`states`] one promotion's way through its states, [`rules`] what has to hold
-//! before it enters.
+//! Read top to bottom: [`decide`] defines the order, [`states`] how one promotion moves through its states, [`rules`] which checks must
+//! be satisfied before it enters.
 
 pub mod accepted;
 pub mod ask;
@@ -44,11 +44,11 @@ use crate::decide::facts::Observed;
 use crate::decide::step::{Action, Announcement, Move, Step, Transition, Wait};
 use crate::domain::time::earliest;
 
-/// The shape of [`decide`]. A pass is given it, so that tests can hand in one that breaks a rule.
+/// The type of [`decide`]. It is passed to a reconcile, so that tests can pass one that breaks a rule.
 pub type Decide = fn(&Observed, Timestamp) -> Step;
 
-/// The one decision of a pass: at most one Transition for the whole object, else the union of Acts, else the
-/// earliest Wait, so that a waiting environment never masks an acting one.
+/// The decision of a reconcile: at most one Transition for the whole object, else the union of Acts, else the
+/// earliest Wait, so that a waiting environment never hides an acting one.
 #[must_use]
 pub fn decide(observed: &Observed, now: Timestamp) -> Step {
     let release = &observed.release;

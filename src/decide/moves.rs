@@ -1,14 +1,14 @@
-//! From one state to another: what is written down and announced.
+//! From one state to another: what is recorded in status and announced as an Event.
 
 use jiff::Timestamp;
 
 use crate::api::release::{
-    Backout, BackoutState, ComponentState, Inconclusive, Promotion, State, Strategy, Trigger,
+    Backout, BackoutState, ComponentState, Inconclusive, Promotion, State, Strategy, Trigger, sentence,
 };
 use crate::api::{self, reasons, time};
 use crate::decide::facts::Observed;
 use crate::decide::step::{Announcement, Move, announce};
-use crate::domain::text::{clause, cut};
+use crate::domain::text::cut;
 use crate::domain::time::whole_second_after;
 
 /// `p` in another state, from now on.
@@ -27,44 +27,42 @@ pub(crate) fn to(p: Promotion, announcements: Vec<Announcement>) -> Move {
     Move::To(Box::new(p), announcements)
 }
 
-/// Something failed for certain: back out where the plan says so by itself, else ask people.
-pub(crate) fn fail(
-    o: &Observed,
-    p: &Promotion,
-    reason: &'static str,
-    sentence: &str,
-    now: Timestamp,
-) -> Move {
-    let sentence = clause(sentence);
+/// Something failed definitely: back out if the plan says so, else a Decision is required. `why` is a complete sentence.
+pub(crate) fn fail(o: &Observed, p: &Promotion, reason: &'static str, why: &str, now: Timestamp) -> Move {
     let plan = o.release.spec.backout_plan.as_ref();
     let automatic = plan.is_some_and(|b| {
         b.trigger == Trigger::Automatic && b.strategy == Strategy::Restore && b.data_reversible
     });
     if automatic {
-        return to_backing_out(p, "Automatic", None, &format!("{reason}: {sentence}"), now);
+        return to_backing_out(p, "Automatic", None, &format!("{reason}: {why}"), now);
     }
     let owner = plan
         .and_then(|b| b.owner.as_deref())
         .unwrap_or("the owner of the release");
-    let why = match plan {
-        None => "there is no backout plan".to_owned(),
-        Some(b) if !b.data_reversible => "the backout plan says that data cannot be put back".to_owned(),
-        Some(_) => "the backout plan waits for a decision".to_owned(),
+    let not_automatic = match plan {
+        None => "There is no backout plan.",
+        Some(b) if !b.data_reversible => "The backout plan says that data cannot be restored.",
+        Some(_) => "The backout plan does not start by itself.",
     };
     await_decision(
         p,
         reason,
-        &format!("{sentence}; {why}: {owner} has to decide (BackOut, Accept or Abandon)"),
+        &format!(
+            "{why} {not_automatic} A Decision is required (BackOut, Accept or Abandon). Contact: {}",
+            sentence(owner)
+        ),
         now,
     )
 }
 
-pub(crate) fn await_decision(p: &Promotion, reason: &str, sentence: &str, now: Timestamp) -> Move {
+/// Nothing is changed until there is a Decision. `why` is a complete sentence.
+pub(crate) fn await_decision(p: &Promotion, reason: &str, why: &str, now: Timestamp) -> Move {
     let mut next = moved(p, State::AwaitingDecision, now);
-    next.message = Some(cut(format!("{reason}: {sentence}")));
-    to(next, announce(&p.name, reasons::AWAITING_DECISION, sentence))
+    next.message = Some(cut(format!("{reason}: {why}")));
+    to(next, announce(&p.name, reasons::AWAITING_DECISION, why))
 }
 
+/// The backout begins. `why` is a complete sentence.
 pub(crate) fn to_backing_out(
     p: &Promotion,
     trigger: &str,
@@ -88,16 +86,11 @@ pub(crate) fn to_backing_out(
         started_at: Some(time(now)),
         finished_at: None,
     }));
-    // What a person gives as a reason begins with the name.
-    let who = by.map_or("", |_| "BackOut by ");
-    to(
-        next,
-        announce(&p.name, reasons::BACKING_OUT, &format!("{who}{why}")),
-    )
+    to(next, announce(&p.name, reasons::BACKING_OUT, why))
 }
 
-/// Persists that something could not be read or done, hands over to people when that lasts, or clears it.
-/// `None` where what is persisted already says so.
+/// Persists that something could not be read or done, requires a Decision if that lasts, or clears it.
+/// `None` if that is persisted already.
 pub(crate) fn inconclusive(
     o: &Observed,
     p: &Promotion,
@@ -115,13 +108,14 @@ pub(crate) fn inconclusive(
             let since = known.as_ref().map_or(now, |k| k.since.0);
             let over = since + o.settings.inconclusive_after;
             if now >= over {
-                let sentence = format!(
-                    "{message} (for {})",
+                let lasts = format!(
+                    "{} This has lasted for {}. A Decision is required (BackOut, Accept or Abandon).",
+                    sentence(message),
                     api::GoDuration::from_secs(now.duration_since(since).as_secs())
                 );
-                return (Some(await_decision(p, reason, &sentence, now)), None);
+                return (Some(await_decision(p, reason, &lasts, now)), None);
             }
-            // Rewritten only when the reason changes: a message that counts tries would be a write a try.
+            // Rewritten only when the reason changes: a message that counts retries would cause a write per retry.
             if known.as_ref().is_some_and(|k| k.reason == reason) {
                 return (None, Some(whole_second_after(over)));
             }
@@ -129,18 +123,19 @@ pub(crate) fn inconclusive(
             next.inconclusive = Some(Box::new(Inconclusive {
                 since: time(since),
                 reason: reason.to_owned(),
-                message: cut(message.to_owned()),
+                message: cut(sentence(message)),
             }));
             (Some(to(next, vec![])), None)
         }
     }
 }
 
+/// It has Succeeded. `how` is empty, or complete sentences.
 pub(crate) fn succeed(_: &Observed, p: &Promotion, how: &str, now: Timestamp) -> Move {
     let mut next = moved(p, State::Succeeded, now);
     next.finished_at = Some(time(now));
     next.message = (!how.is_empty()).then(|| cut(how.to_owned()));
-    // What others had changed is either as it was applied again, or was accepted as it is.
+    // Drift was either reverted or accepted.
     for component in &mut next.components {
         component.drift = None;
         if component.state == ComponentState::Ready {
@@ -152,8 +147,8 @@ pub(crate) fn succeed(_: &Observed, p: &Promotion, how: &str, now: Timestamp) ->
         .as_ref()
         .map_or(0, |s| now.duration_since(s.0).as_secs());
     let says = format!(
-        "succeeded after {took} s{}{how}",
-        if how.is_empty() { "" } else { "; " }
+        "Succeeded after {took} s.{}{how}",
+        if how.is_empty() { "" } else { " " }
     );
     to(next, announce(&p.name, reasons::SUCCEEDED, &says))
 }

@@ -22,11 +22,11 @@ pub fn newer_succeeded<'a>(o: &'a Observed, environment: &str) -> Option<&'a Arc
 /// What has Succeeded in `environment` and is newer than this Release.
 pub enum Newer<'a> {
     Release(&'a Release),
-    /// Its Release is gone.
+    /// Its Release was deleted.
     Remembered(&'a Remembered),
 }
 
-/// The newer version that Succeeded in `environment`, of a Release that is there or of one that is gone.
+/// The newer version that Succeeded in `environment`, of a Release that exists or of one that was deleted.
 #[must_use]
 pub fn newer_stands<'a>(o: &'a Observed, environment: &str) -> Option<Newer<'a>> {
     if let Some(newer) = newer_succeeded(o, environment) {
@@ -47,20 +47,20 @@ impl Newer<'_> {
         }
     }
 
-    /// How that is known, and what can be done, a clause that begins with punctuation or is empty.
+    /// How that is known, and what can be done: a clause that begins with punctuation, or empty.
     #[must_use]
     pub fn known_by(&self, o: &Observed) -> String {
         let Self::Remembered(remembered) = self else {
             return String::new();
         };
         format!(
-            ", of Release {}, which is gone; ControllerRevision {} in {} remembers it: delete that object if nothing of it is \
-             to stay",
+            ", as ControllerRevision {1} in namespace {2} records for the deleted Release {0}; delete that ControllerRevision if this no \
+             longer applies",
             remembered.release, remembered.name, o.settings.operator_namespace
         )
     }
 
-    /// What to say to those who took `ours` for the newer version, a clause that begins with punctuation or is empty.
+    /// An explanation where `ours` may look like the newer version: a clause that begins with punctuation, or empty.
     #[must_use]
     pub fn misread(&self, ours: &str) -> String {
         let versions = (ours.parse::<Version>(), self.version().parse::<Version>());

@@ -2,33 +2,33 @@
 
 use jiff::Timestamp;
 
-use crate::api::release::{BackoutState, Promotion, State};
+use crate::api::release::{BackoutState, Promotion, State, sentence};
 use crate::api::{Action as Act, Decision, reasons, time};
 use crate::decide::decisions::{decided, said};
 use crate::decide::facts::Observed;
 use crate::decide::moves::{moved, succeed, to, to_backing_out};
 use crate::decide::step::{Move, announce};
-use crate::domain::text::{clause, cut};
+use crate::domain::text::cut;
+
+/// The reason that a Decision gives, as a sentence.
+fn reason(decision: &Decision) -> String {
+    sentence(decision.spec.reason.as_deref().unwrap_or("no reason given"))
+}
 
 pub(crate) fn back_out(p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut p = p.clone();
     decided(&mut p, decision);
     let name = decision.metadata.name.clone().unwrap_or_default();
-    let why = decision
-        .spec
-        .reason
-        .clone()
-        .unwrap_or_else(|| "no reason given".to_owned());
     to_backing_out(
         &p,
         &format!("Decision {name}"),
         Some(&decision.spec.by),
-        &format!("{}: {why}", decision.spec.by),
+        &format!("BackOut by {}: {}", decision.spec.by, reason(decision)),
         now,
     )
 }
 
-/// The next attempt: checks, approvals and pre-state anew.
+/// The next attempt: checks, approvals and pre-state start again.
 pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut next = moved(p, State::Waiting, now);
     decided(&mut next, decision);
@@ -43,7 +43,7 @@ pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move 
         next.verified_at,
         next.finished_at,
     ) = (None, None, None, None);
-    // What failed is still restorable; what was put back has nothing left to inherit.
+    // After a failed attempt the pre-state is inherited. After a complete backout there is nothing to inherit.
     if next
         .backout
         .as_ref()
@@ -51,36 +51,36 @@ pub(crate) fn retry(p: &Promotion, decision: &Decision, now: Timestamp) -> Move 
     {
         next.backout = None;
     }
-    let says = format!("{}; attempt {} begins", said(decision), next.attempt);
+    let says = format!("Attempt {} begins. {}", next.attempt, sentence(&said(decision)));
     to(next, announce(&p.name, reasons::RETRIED, &says))
 }
 
 pub(crate) fn accept(o: &Observed, p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut p = p.clone();
     decided(&mut p, decision);
-    // A backout that somebody accepts in the middle did not restore.
+    // A backout that is accepted while it is in progress did not restore.
     if let Some(backout) = p.backout.as_mut().filter(|b| b.state == BackoutState::InProgress) {
         backout.state = BackoutState::Failed;
         backout.finished_at = Some(time(now));
     }
-    let why = decision.spec.reason.as_deref().map_or("no reason given", clause);
-    succeed(o, &p, &format!("accepted by {}: {why}", decision.spec.by), now)
+    let how = format!("Accepted by {}: {}", decision.spec.by, reason(decision));
+    succeed(o, &p, &how, now)
 }
 
 pub(crate) fn abandon(p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     let mut p = p.clone();
     decided(&mut p, decision);
-    let why = decision.spec.reason.as_deref().map_or("no reason given", clause);
-    abandoned(&p, &decision.spec.by, why, now)
+    abandoned(&p, &decision.spec.by, &reason(decision), now)
 }
 
-/// `p` Failed because `by` gave it up: everything stays as it is.
+/// `p` Failed because `by` abandoned it: everything stays as it is. `why` is a complete sentence.
 pub(crate) fn abandoned(p: &Promotion, by: &str, why: &str, now: Timestamp) -> Move {
     let mut next = moved(p, State::Failed, now);
-    next.message = Some(cut(format!("abandoned by {by}: {why}; the target is Unsettled")));
+    let says = format!("Abandoned by {by}; the target is Unsettled. Reason: {why}");
+    let announcements = announce(&p.name, reasons::FAILED, &says);
+    next.message = Some(cut(says));
     next.finished_at = Some(time(now));
-    let says = format!("Abandon by {by}: {why}; the target is Unsettled");
-    to(next, announce(&p.name, reasons::FAILED, &says))
+    to(next, announcements)
 }
 
 pub(crate) fn obey(o: &Observed, p: &Promotion, decision: &Decision, now: Timestamp) -> Move {

@@ -26,7 +26,7 @@ pub(crate) fn in_order(o: &Observed) -> Vec<String> {
             let upstream = o.environment(name).and_then(|e| e.spec.promotes_from.as_ref());
             !upstream.is_some_and(|f| f.environments.iter().any(|u| u != *name && left.contains(&u)))
         });
-        // In a circle nobody is free; Accepted says so, and any order is as good as another.
+        // In a cycle none is free. Accepted reports that, and any order will do.
         ordered.push(left.remove(free.unwrap_or(0)).clone());
     }
     ordered
@@ -44,7 +44,7 @@ pub(crate) fn current(o: &Observed, name: String) -> Promotion {
             .map(|e| e.spec.target_namespace(o.namespace()));
         let hash = o.plan_hash(&name, namespace.as_deref(), promotion.attempt);
         if hash != promotion.plan_hash {
-            // What a Job said was said of another plan.
+            // The result of a Job belongs to another plan.
             promotion.checks.retain(|c| !reasons::is_of_job(&c.reason));
             promotion.plan_hash = hash;
         }

@@ -1,4 +1,4 @@
-//! By what an object of a target namespace is known as ours.
+//! How an object in a target namespace is recognized as ours.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::api::{FIELD_MANAGER, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_ENVIRONMENT, LABEL_RELEASE};
 use crate::decide::facts::Observed;
 
-/// Our own entry in `managedFields`, and where it stands in the list.
+/// Our own entry in `managedFields`, and its index.
 #[must_use]
 pub(crate) fn our_entry(object: &Value) -> Option<(usize, &Value)> {
     let entries = object.pointer("/metadata/managedFields")?.as_array()?;
     let says = |entry: &Value, key: &str, value: &str| entry.get(key).and_then(Value::as_str) == Some(value);
-    // One that somebody has applied under our name is not ours.
+    // An Apply by another user under our name is not ours.
     entries.iter().enumerate().find(|(_, entry)| {
         entry.get("subresource").is_none()
             && says(entry, "manager", FIELD_MANAGER)

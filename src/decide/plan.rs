@@ -7,21 +7,21 @@ use crate::api::release::{BackoutPlan, Change, Component, DeploymentPlan, Image,
 use crate::domain::digest::{canonical, hex};
 use crate::domain::patches;
 
-/// What names of Jobs of gates and verification begin with.
+/// The prefix of the names of Jobs of gates and verification.
 pub const JOB_PREFIX: &str = "signalbox-";
 
 /// `v1:sha256:…` of version, change, source, components as they go into `environment`, plans and attempt.
 ///
 /// Absent means default, keys are sorted and integers exact, so that the same plan has the same hash wherever it is
-/// computed. `namespace` is the target namespace where the Environment is known: an Environment that is redirected
-/// voids what was approved.
+/// computed. `namespace` is the target namespace, if the Environment exists: a change of its namespace voids the
+/// approvals.
 #[must_use]
 pub fn hash(release: &Release, environment: &str, namespace: Option<&str>, attempt: i64) -> String {
     let text = canonical(&projection(release, environment, namespace, attempt));
     format!("v1:sha256:{}", hex(&text, 64))
 }
 
-/// [`hash`] as v0.1.0 made it, which did not cover `source`: what entered then goes on.
+/// [`hash`] as v0.1.0 computed it, without `source`: promotions that entered under v0.1.0 continue.
 #[must_use]
 pub fn hash_without_source(
     release: &Release,
@@ -54,7 +54,7 @@ fn projection(release: &Release, environment: &str, namespace: Option<&str>, att
         "line": spec.line,
         "requestedBy": spec.requested_by,
         "change": stated(json!({ "model": model, "reference": reference, "reason": reason })),
-        // A plan without it has the hash that it had before this was covered.
+        // A plan without a source has the same hash as before `source` was covered.
         "source": spec.source.as_ref().map(source).filter(|source| *source != json!({})),
         "environment": environment,
         "namespace": namespace,
@@ -75,7 +75,7 @@ fn source(source: &Source) -> Value {
 }
 
 fn component(component: &Component, environment: &str) -> Value {
-    // Destructured, so that a new field does not compile until somebody has decided whether it is approved.
+    // Destructured, so that a new field does not compile until it is handled here: is it part of what is approved?
     let Component {
         name,
         target,
@@ -136,8 +136,8 @@ fn backout_plan(plan: &BackoutPlan) -> Value {
 
 /// `map` without what is absent: nulls, and lists with nothing in them.
 ///
-/// Only one level deep: inside a patch an empty list is a statement, and whoever approved `args` as they are has not
-/// approved that they are taken away.
+/// Only one level deep: inside a patch an empty list is a statement, and an approval of `args` as they are is no approval of their
+/// removal.
 fn stated(mut map: Value) -> Value {
     if let Some(map) = map.as_object_mut() {
         map.retain(|_, v| !(v.is_null() || v.as_array().is_some_and(Vec::is_empty)));
@@ -157,7 +157,7 @@ pub fn claim_name(namespace: &str) -> String {
     format!("claim-{}", hex(namespace, 16))
 }
 
-/// The name of the object that remembers what Succeeded last.
+/// The name of the object that records what Succeeded last.
 #[must_use]
 pub fn remembered_name(namespace: &str, product: &str, line: &str, environment: &str) -> String {
     format!(
@@ -166,8 +166,8 @@ pub fn remembered_name(namespace: &str, product: &str, line: &str, environment: 
     )
 }
 
-/// The name of the Job of a gate or verification: what it is for and what nobody can foresee, hashed. It is written down before the
-/// Job is made, so that the Job exists once.
+/// The name of the Job of a gate or verification: the hash of its purpose and of a random seed. It is recorded in status before the
+/// Job is created, so that the Job exists once.
 #[must_use]
 pub fn job_name(
     seed: &str,
@@ -181,7 +181,7 @@ pub fn job_name(
     format!("{JOB_PREFIX}{}", hex(&format!("{seed}/{before}"), 16))
 }
 
-/// The name that v0.1.0 gave such a Job: what it is for, hashed.
+/// The name that v0.1.0 gave such a Job: the hash of its purpose.
 #[must_use]
 pub fn job_name_before(uid: &str, environment: &str, attempt: i64, check: &str, plan_hash: &str) -> String {
     format!(

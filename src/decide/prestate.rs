@@ -1,4 +1,4 @@
-//! What stood on every target before the first change: the backout plan, armed.
+//! The state of every target before the first change: the backout plan, armed.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,9 @@ use crate::domain::readiness::Was;
 
 /// Bytes that the pre-state of one promotion may take, as it is stored.
 pub const MOST_BYTES: usize = 512 * 1024;
-/// Bytes of JSON from which on it is stored compressed. What is smaller stays legible, also to v0.1.0.
+/// From this many bytes of JSON, it is stored compressed. A smaller one stays readable, also for v0.1.0.
 const COMPRESSED_FROM: usize = 32 * 1024;
-/// Bytes that a stored one may have before it was compressed: 64 components of the 1 MiB that a ConfigMap may have.
+/// Bytes that a compressed one may expand to: 64 components of the 1 MiB that a ConfigMap may have.
 const MOST_EXPANDED: usize = 64 << 20;
 
 /// The content of the ControllerRevision.
@@ -32,7 +32,7 @@ pub struct PreState {
     pub components: Vec<Captured>,
 }
 
-/// One target as it stood, and as it is to stand.
+/// One target as it was, and as it is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Captured {
@@ -45,10 +45,10 @@ pub struct Captured {
     pub resource_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_for: Option<String>,
-    /// Our own entry in `managedFields` as it was, where an earlier release had left one.
+    /// Our own entry in `managedFields` as it was, if an earlier release had left one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ours: Option<Value>,
-    /// How it was doing.
+    /// Its health.
     #[serde(default, skip_serializing_if = "Was::is_whole")]
     pub was: Was,
     /// For each path that changes: the value before (or absent), and the value that the dry run showed.
@@ -58,16 +58,16 @@ pub struct Captured {
 /// Why what is stored cannot be read as a pre-state.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// No JSON, or not that of a pre-state.
+    /// Not JSON, or not the JSON of a pre-state.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// Compressed, and no base64.
+    /// Compressed, but not base64.
     #[error(transparent)]
     Base64(#[from] base64::DecodeError),
-    /// Compressed, and cannot be expanded.
+    /// Compressed, but cannot be expanded.
     #[error(transparent)]
     Compression(#[from] lz4_flex::block::DecompressError),
-    /// Compressed, and would expand to more bytes than any pre-state has.
+    /// Compressed, but would expand to more bytes than any pre-state has.
     #[error("it would take {0} bytes")]
     TooLarge(usize),
 }
@@ -78,8 +78,8 @@ impl PreState {
         self.components.iter().find(|c| c.name == name)
     }
 
-    /// The `data` of the ControllerRevision: plain JSON, or `{version: 2, lz4: base64}` where that is large. Then large values
-    /// after the change are hashes: they are compared, and never written.
+    /// The `data` of the ControllerRevision: plain JSON, or `{version: 2, lz4: base64}` if that is large. Then large values
+    /// after the change are stored as hashes: they are only compared, never written.
     #[must_use]
     pub fn stored(&self) -> Value {
         let plain = json!(self);
@@ -118,8 +118,8 @@ impl Captured {
         self.uid.is_none()
     }
 
-    /// Same target, same values before. The resourceVersion may have moved on, how it is doing too, and what a dry run fills in by itself may
-    /// differ from one to the next.
+    /// Same target, same values before. The resourceVersion and the health may have changed, and defaults in the result of a dry run may
+    /// differ between runs.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {
         let Self {

@@ -1,4 +1,4 @@
-//! How a target stands against what was captured, and who has written what of it.
+//! How a target compares with what was captured, and which writer changed which field.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,22 +9,22 @@ use crate::decide::owned::{is_ours, our_entry};
 use crate::decide::prestate::Captured;
 use crate::domain::paths;
 
-/// How a target stands against what was captured.
+/// How a target compares with what was captured.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Standing {
     /// Not read.
     Unread,
     /// As it was captured.
     Untouched,
-    /// Our fields stand.
+    /// Our fields are as applied.
     Applied,
-    /// Somebody else changed our fields; which.
+    /// Another writer changed our fields; which, as clauses.
     Changed(Vec<String>),
-    /// Deleted, or another object of the same name.
+    /// Deleted, or another object of the same name. A complete sentence.
     Gone(String),
 }
 
-/// How what is `seen` of a target stands against what was captured.
+/// How a target as `seen` compares with what was captured.
 pub(crate) fn standing(
     o: &Observed,
     environment: &str,
@@ -36,18 +36,18 @@ pub(crate) fn standing(
         Live::Unread => Standing::Unread,
         Live::Absent if created => Standing::Untouched,
         Live::Absent => Standing::Gone(format!(
-            "{target} has been deleted: put it back by hand, then decide Accept or Abandon"
+            "{target} was deleted. Create it again by hand, then decide Accept or Abandon."
         )),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
             Standing::Changed(vec![format!(
-                "{target}, which somebody else has created meanwhile"
+                "{target} (not the object that this release created)"
             )])
         }
         Live::Present(object) => {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
             if !created && uid != captured.uid.as_deref() {
                 return Standing::Gone(format!(
-                    "{target} has been deleted and created again: it is not what was captured; look at it, then decide Accept or Abandon"
+                    "{target} was deleted and created again, so it is not the captured object. Check it, then decide Accept or Abandon."
                 ));
             }
             match paths::stands(&captured.changes, object) {
@@ -56,7 +56,7 @@ pub(crate) fn standing(
                     Standing::Untouched
                 }
                 Err(fallen) => {
-                    // Fields of which some are as before and some as released say nothing about anybody else.
+                    // If some fields are as before and the others as released, no other writer is involved.
                     let strange = paths::strange(&captured.changes, object);
                     let strange: Vec<String> = strange.into_iter().map(|s| s.path).collect();
                     let fields = if strange.is_empty() { fallen } else { strange };
@@ -71,12 +71,12 @@ pub(crate) fn standing(
     }
 }
 
-/// Who owns that very field, for messages: nothing where that is not known.
+/// Who owns that field, for messages. Empty if that is not known.
 pub(crate) fn written_by(seen: &LiveComponent, path: &str) -> String {
     owner_of(seen, path).map_or_else(String::new, |owner| format!(" (last written by {owner})"))
 }
 
-/// Who owns that very field, besides ourselves.
+/// Who owns that field, besides ourselves.
 pub(crate) fn owner_of(seen: &LiveComponent, path: &str) -> Option<String> {
     let fields = seen.managed_fields.as_deref().and_then(Value::as_array)?;
     paths::writers::of(fields, path, FIELD_MANAGER)
@@ -91,13 +91,13 @@ pub(crate) fn is_stale(live: &LiveComponent) -> bool {
     generation.is_some_and(|generation| generation < floor)
 }
 
-/// Who put a target back to what was captured, for messages.
+/// Who reverted a target to what was captured, for messages.
 pub(crate) fn put_back_by(captured: &Captured, seen: &LiveComponent) -> String {
     let mut writers = captured.changes.iter().map(|c| written_by(seen, &c.path));
     writers.find(|writer| !writer.is_empty()).unwrap_or_default()
 }
 
-/// Who wrote an object last, besides ourselves, for messages about it as a whole.
+/// Who wrote an object last, for messages about the whole object.
 pub(crate) fn last_writer(object: &Value) -> String {
     last_manager(object).map_or_else(String::new, |last| format!(" (last written by {last})"))
 }
@@ -118,7 +118,7 @@ pub(crate) fn last_manager(object: &Value) -> Option<String> {
         .flatten()
         .filter(|e| e.get("subresource").is_none());
     let last = text(writers.max_by_key(|e| text(e, "time"))?, "manager");
-    // What was released is over, so that it was not this one.
+    // The current release is finished, so this was another one.
     Some(if last == FIELD_MANAGER {
         "another Signalbox release".to_owned()
     } else {

@@ -1,4 +1,4 @@
-//! What may be done next: the three forms of a [`Step`], the effects that an Act is made of, and what one promotion asks for.
+//! What may be done next: the three forms of a [`Step`], the effects of an Act, and what one promotion wants.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::domain::text::cut;
 pub enum Step {
     /// Write this status, with the observed resourceVersion as precondition. Nothing else happens.
     Transition(Box<Transition>),
-    /// Carry out what the persisted state calls for. Doing it twice changes nothing.
+    /// Carry out what the persisted state requires. Doing it twice changes nothing.
     Act(Vec<Action>),
     /// Nothing to do before this instant, or until something changes.
     Wait(Wait),
@@ -46,9 +46,9 @@ pub struct Wait {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     AddFinalizer,
-    /// The Release is let go.
+    /// Remove the finalizer of the Release.
     RemoveFinalizer,
-    /// Create the Lease of the target namespace; somebody else's is left alone.
+    /// Create the Lease that locks the target namespace. An existing Lease of another holder is not changed.
     Claim {
         environment: String,
         namespace: String,
@@ -79,13 +79,13 @@ pub enum Action {
         name: String,
         uid: String,
     },
-    /// Create-only: what Succeeded is remembered beyond its Release.
+    /// Create-only: what Succeeded is recorded beyond its Release.
     Remember(Box<facts::Remembered>),
     /// Change one target, forward or back, as the deployer.
     Change(TargetChange),
     /// Create a Job from its suspended CronJob, as the deployer.
     StartJob(job_start::Start),
-    /// Delete a Job by uid, as the deployer: its verdict is not wanted any more.
+    /// Delete a Job by uid, as the deployer: its result is no longer needed.
     StopJob {
         environment: String,
         namespace: String,
@@ -98,7 +98,7 @@ pub enum Action {
         decision: String,
         uid: String,
     },
-    /// Take the Release off the owners of this Decision.
+    /// Remove the Release from the owners of this Decision.
     Disown {
         decision: String,
         uid: String,
@@ -106,7 +106,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether nothing but the Release's status entitles to it: that the Release has moved on since would not be noticed.
+    /// Whether it depends only on the Release's status: without a precondition, a newer status would not be noticed.
     #[must_use]
     pub fn rests_on_status(&self) -> bool {
         matches!(

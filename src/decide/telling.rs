@@ -1,5 +1,5 @@
-//! What each component says while its promotion is on its way: what it waits for, in the words of readiness. What is over
-//! within seconds is not worth a write, and a rollout that moves on all the time is told of now and then.
+//! The message of each component while its promotion is in progress: what it waits for. What lasts only seconds is not worth a
+//! write, and a rollout with constant progress is reported ever less often.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,23 +10,23 @@ use crate::domain::readiness;
 use crate::domain::text::cut;
 use crate::domain::time::{earliest, whole_second_after};
 
-/// How long a component says nothing at first, and the pause between two writes that are made only to say something.
+/// How long a component reports nothing at first, and the pause between two writes that only update messages.
 pub(crate) const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
-/// What one component has to say.
+/// The state and message of one component.
 #[derive(Debug)]
 pub(crate) struct Says<'a> {
     pub(crate) component: &'a str,
     pub(crate) state: ComponentState,
     pub(crate) message: Option<String>,
-    /// Since when this is so; what is over, or was said and is not true any more, may be said at once.
+    /// Since when this is so. What is finished, or no longer true, may be reported immediately.
     pub(crate) since: Timestamp,
-    /// Nobody wakes us for what it waits for: it is looked at again now and then.
+    /// No watch event announces what it waits for, so it is read again from time to time.
     pub(crate) look_again: bool,
 }
 
 impl<'a> Says<'a> {
-    /// Nothing to complain of.
+    /// Nothing to report.
     pub(crate) fn well(component: &'a str, state: ComponentState) -> Self {
         Self {
             component,
@@ -37,8 +37,8 @@ impl<'a> Says<'a> {
         }
     }
 
-    /// When it is to be written down, where that is not what stands there. Numbers that move on are told of ever less often: a
-    /// rollout of ten minutes is no hundred writes.
+    /// When it is to be recorded, if status differs. Changing numbers are reported ever less often: a rollout of ten minutes does not
+    /// cause a hundred writes.
     fn due(&self, p: &Promotion) -> Option<Timestamp> {
         let known = p.components.iter().find(|c| c.name == self.component)?;
         if known.state == self.state && known.message == self.message {
@@ -55,13 +55,13 @@ impl<'a> Says<'a> {
     }
 }
 
-/// A sentence without its numbers.
+/// A message without its digits.
 fn words(message: &Option<String>) -> Option<String> {
     let message = message.as_ref()?;
     Some(message.chars().filter(|c| !c.is_ascii_digit()).collect())
 }
 
-/// `p` with what its components say, where that is due; and when to look again.
+/// `p` with the messages of its components, if they are due; and when to read again.
 pub(crate) fn tell(
     p: &Promotion,
     mut said: Vec<Says<'_>>,
@@ -90,8 +90,8 @@ pub(crate) fn tell(
     (Some(next), None)
 }
 
-/// Whether what a target waits for may change without anything that wakes us: a rollout makes many events of pods. What is
-/// not watched is read again anyway.
+/// Whether what a target waits for may change without an event that requeues the Release. Targets that are not watched are read
+/// again anyway.
 pub(crate) fn unnoticed(live: &LiveComponent) -> bool {
     live.trouble.is_none()
         && live
@@ -101,7 +101,7 @@ pub(crate) fn unnoticed(live: &LiveComponent) -> bool {
             .is_some()
 }
 
-/// Until when nothing is written only to say something.
+/// Until when nothing is written only to update messages.
 pub(crate) fn paused(p: &Promotion) -> Timestamp {
     let last = p.components.iter().filter_map(|c| c.since.as_ref()).max();
     last.map_or(Timestamp::MIN, |last| after(last.0))

@@ -400,7 +400,7 @@ async fn drift_while_observing_is_reported_with_who_did_it_and_not_fought() {
         .clone()
         .unwrap();
     assert!(
-        message.starts_with("drift") && message.contains("midnight-fixer"),
+        message.starts_with("Drift: ") && message.contains("midnight-fixer"),
         "{message}"
     );
     some(&stage.api::<Event>(), LONG, |event| {
@@ -613,7 +613,7 @@ async fn what_is_abandoned_keeps_others_out_until_somebody_accepts_it() {
             p.state == State::Waiting
                 && p.message
                     .as_ref()
-                    .is_some_and(|m| m.contains("Unsettled") && m.contains(&bad))
+                    .is_some_and(|m| m.contains("is unsettled") && m.contains(&bad))
         })
         .await;
     let environments: Api<Environment> = Api::all(stage.client());
@@ -683,7 +683,7 @@ async fn deleting_a_release_in_the_middle_abandons_it_and_the_next_one_has_to_be
         .await;
     stage
         .until(&next, "sit", |p| {
-            p.state == State::Waiting && p.message.as_ref().is_some_and(|m| m.contains("Unsettled"))
+            p.state == State::Waiting && p.message.as_ref().is_some_and(|m| m.contains("is unsettled"))
         })
         .await;
     stage.decide("bob", Action::Accept, &next, "sit").await;
@@ -855,7 +855,7 @@ async fn a_backout_that_takes_too_long_has_failed_and_can_be_asked_for_again() {
     let release = stage.reaches(&name, "sit", State::Failed).await;
     let promotion = promotion(&stage, &release, "sit");
     assert_eq!(promotion.backout.as_ref().unwrap().state, BackoutState::Failed);
-    assert!(promotion.message.as_ref().unwrap().contains("backout failed"));
+    assert!(promotion.message.as_ref().unwrap().contains("Backout failed"));
     let status = release.status.as_ref().unwrap();
     assert_eq!(
         status.rag.as_ref().unwrap().colour,

@@ -346,7 +346,7 @@ async fn helm_and_a_pipeline_wait_for_a_held_release_until_it_has_succeeded() {
     stage.merge(&name, json!({ "spec": { "hold": null } })).await;
     let (content, printed) = waited(&stage, &name).await;
     assert!(
-        content && printed.contains("Succeeded: succeeded in"),
+        content && printed.contains("Succeeded: Succeeded in"),
         "{printed}"
     );
     let helm = ended(helm).await;

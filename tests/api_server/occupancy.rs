@@ -258,10 +258,10 @@ async fn what_occupies_too_long_is_backed_out_where_the_owner_has_chosen_that() 
         .clone()
         .unwrap_or_default();
     assert!(
-        said.starts_with("OccupiedTooLong: it has occupied the environment since "),
+        said.starts_with("OccupiedTooLong: This release has occupied the environment since "),
         "{said}"
     );
-    assert!(said.contains("without a Decision, BackOut follows at "), "{said}");
+    assert!(said.contains("Without a Decision, BackOut follows at "), "{said}");
     let ended = stage.reaches(&name, "sit", State::BackedOut).await;
     let backout = promotion(&stage, &ended, "sit").backout.clone().unwrap();
     assert_eq!(backout.trigger.as_deref(), Some("MaxOccupancy"));
@@ -290,7 +290,9 @@ async fn or_abandoned() {
         .unwrap_or_default();
     let by = stage.environment("sit");
     assert!(
-        said.starts_with(&format!("abandoned by maxOccupancy of Environment {by}: ")),
+        said.starts_with(&format!(
+            "Abandoned by maxOccupancy of Environment {by}; the target is Unsettled. "
+        )),
         "{said}"
     );
     assert_eq!(stage.image("sit").await, UNREADY, "it stays as it is");
@@ -308,7 +310,7 @@ async fn where_the_owner_has_chosen_nothing_it_waits_until_they_decide() {
         .clone()
         .unwrap_or_default();
     assert!(
-        said.ends_with("and may for 2s: decide BackOut, Accept or Abandon"),
+        said.ends_with("the limit is 2s. A Decision is required (BackOut, Accept or Abandon)."),
         "{said}"
     );
     decides(&stage, &olga, Action::Abandon, &name, "sit").await;

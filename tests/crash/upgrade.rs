@@ -187,8 +187,8 @@ async fn old_new_and_old_take_turns_at_one_promotion() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Whether both versions write it. v0.1.0 captures neither the health of a target nor the owners of its fields, so it returns no
-/// ownership; its Environments are never Stalled; and the texts of the two versions differ.
+/// Whether both versions write it in the same way. Their messages have different texts. v0.1.0 captures neither the health of a target
+/// nor the owners of its fields, so it restores no ownership. Its Environments are never Stalled.
 fn of_both(difference: &str) -> bool {
     let newer = [
         "/was/",
@@ -198,10 +198,9 @@ fn of_both(difference: &str) -> bool {
         "config's changes",
         "environment/conditions/Stalled/",
     ];
-    let path = difference.split(": ").next().unwrap_or_default();
-    let text = ["/message", "/notCounted", "/backout/reason"]
-        .iter()
-        .any(|end| path.ends_with(end));
+    let path = difference.split_once(": ").map_or(difference, |(path, _)| path);
+    let ends = ["/message", "/notCounted", "/backout/reason"];
+    let text = path.contains("/rag/reasons/") || ends.iter().any(|end| path.ends_with(end));
     !text && !newer.iter().any(|part| difference.contains(part))
 }
 

@@ -155,13 +155,13 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     wait_until(&stage.api::<Release>(), &name, LONG, |r| {
         r.promotion(&environment)
             .and_then(|p| p.message.as_ref())
-            .is_some_and(|m| m.contains("held"))
+            .is_some_and(|m| m.contains("Held"))
     })
     .await;
     stage.merge(&name, json!({ "spec": { "hold": null } })).await;
     wait_until(&stage.api::<Release>(), &name, LONG, |r| {
         let promotion = r.promotion(&environment);
-        promotion.is_some_and(|p| !p.message.as_ref().is_some_and(|m| m.contains("held")))
+        promotion.is_some_and(|p| !p.message.as_ref().is_some_and(|m| m.contains("Held")))
     })
     .await;
     board(&stage, &name, of_bob).await;

@@ -7,6 +7,7 @@ mod state;
 mod status;
 
 pub use plan::{BackoutPlan, DeploymentPlan, ReviewPlan, ReviewRequired, Strategy, Trigger};
+pub use said::sentence;
 pub use spec::{
     Because, Change, ChangeModel, Component, Hold, Image, Override, Planned, Release, ReleaseSpec, Source,
     Target,

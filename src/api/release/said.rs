@@ -1,8 +1,19 @@
-//! What is said of a promotion and of its checks. Conditions, the colour, the World's log and whatever else is printed say it
-//! in these words.
+//! The messages of a promotion and of its checks, joined. Conditions, the colour, the World's log and the command line all use
+//! these texts. Every message is one or more complete sentences, so messages are joined by one blank.
 
 use crate::api::release::state::State;
 use crate::api::release::status::{Check, CheckState, ComponentState, ComponentStatus, Promotion};
+
+/// A clause as a complete sentence: it ends with a full stop, unless it already ends as a sentence does.
+#[must_use]
+pub fn sentence(clause: &str) -> String {
+    let clause = clause.trim_end();
+    if clause.is_empty() || clause.ends_with(['.', '!', '?', '…']) {
+        clause.to_owned()
+    } else {
+        format!("{clause}.")
+    }
+}
 
 impl Check {
     /// Whether it keeps a promotion from entering.
@@ -11,7 +22,7 @@ impl Check {
         !self.advisory && self.state != CheckState::Satisfied
     }
 
-    /// Its name, and what it says.
+    /// Its name and its message.
     #[must_use]
     pub fn says(&self) -> String {
         format!("{}: {}", self.name, self.message)
@@ -19,17 +30,15 @@ impl Check {
 }
 
 impl Promotion {
-    /// What is told of it: its message, if it has one, and then the Decisions that do not count.
+    /// Its message, if it has one, then the Decisions that do not count.
     #[must_use]
     pub fn says(&self) -> Option<String> {
-        match (&self.message, &self.not_counted) {
-            (Some(message), Some(not_counted)) => Some(format!("{message} — Not counted: {not_counted}")),
-            (None, Some(not_counted)) => Some(format!("Not counted: {not_counted}")),
-            (message, None) => message.clone(),
-        }
+        let parts = [&self.message, &self.not_counted].into_iter().flatten();
+        let parts: Vec<String> = parts.map(|part| sentence(part)).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 
-    /// The checks that hold it before its entry.
+    /// The checks that block its entry.
     pub fn held_by(&self) -> impl Iterator<Item = &Check> {
         let before_entry = self.state.before_entry();
         self.checks
@@ -45,25 +54,19 @@ impl Promotion {
             .filter(move |component| deploying && component.state != ComponentState::Ready)
     }
 
-    /// In one sentence, beginning with its environment: what it says, or what holds it.
+    /// Its environment, then the checks that block it, then its own message; or else its state.
     #[must_use]
     pub fn summary(&self) -> String {
         if let Some(inconclusive) = &self.inconclusive {
-            return format!("{}: {}", self.name, inconclusive.message);
+            return format!("{}: {}", self.name, sentence(&inconclusive.message));
         }
-        // What blocks is in the checks where the message is silent: it comes first.
-        let blocks = self.message.is_none().then(|| self.blockers()).flatten();
-        let says = match (blocks, self.says()) {
-            (Some(blocks), Some(says)) => format!("{blocks} — {says}"),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => self.state.as_str().to_owned(),
-        };
-        format!("{}: {says}", self.name)
-    }
-
-    /// The checks that hold it before its entry, in words, if any do.
-    fn blockers(&self) -> Option<String> {
-        let blockers: Vec<String> = self.held_by().map(Check::says).collect();
-        (!blockers.is_empty()).then(|| blockers.join("; "))
+        // Without a message of its own, the checks say what blocks it. They come first.
+        let blockers = self.held_by().filter(|_| self.message.is_none());
+        let blockers = blockers.map(|check| sentence(&check.says()));
+        let parts: Vec<String> = blockers.chain(self.says()).collect();
+        if parts.is_empty() {
+            return format!("{}: {}.", self.name, self.state.as_str());
+        }
+        format!("{}: {}", self.name, parts.join(" "))
     }
 }

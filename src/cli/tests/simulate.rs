@@ -180,7 +180,7 @@ fn a_release_on_hold_is_blocked_by_the_hold() {
     );
     assert_eq!(exit, Ok(2));
     assert!(
-        printed.contains("held: the board meets first => blocked by a hold: uat is Waiting"),
+        printed.contains("Held: the board meets first. => blocked by a hold: uat is Waiting"),
         "{printed}"
     );
     assert!(!printed.contains("--until"), "{printed}");

@@ -1,9 +1,9 @@
-//! The backout plan as status has it.
+//! The backout plan as recorded in status.
 
 use crate::api::release::{ArmedPlan, PlanState, Promotion};
 use crate::decide::facts::Observed;
 
-/// The backout plan as it stands on status: Documented, Armed once a pre-state is kept.
+/// The backout plan as recorded in status: Documented, then Armed once a pre-state is captured.
 #[must_use]
 pub fn derive(o: &Observed, promotions: &[Promotion]) -> Option<ArmedPlan> {
     let plan = o.release.spec.backout_plan.as_ref()?;

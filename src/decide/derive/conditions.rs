@@ -1,5 +1,4 @@
-//! Accepted, Ready, Reconciling and Stalled, so that pipelines and GitOps tools that know kstatus do not see failure in
-//! patience.
+//! Accepted, Ready, Reconciling and Stalled. Pipelines and GitOps tools that use kstatus must not read waiting as failure.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +14,7 @@ use crate::decide::holdings::inherits;
 use crate::decide::newer::newer_stands;
 use crate::domain::text::cut;
 
-/// Ready's reason is the worst environment's state: the lower, the worse. `None` for what is good.
+/// Ready's reason is the state of the worst environment: the lower the rank, the worse. `None` for Succeeded.
 fn rank(state: State) -> Option<u8> {
     match state {
         State::Failed => Some(0),
@@ -34,8 +33,8 @@ fn rank(state: State) -> Option<u8> {
     }
 }
 
-/// The four conditions; Ready is True once nothing more is to become of the Release: it has succeeded, or others have taken its
-/// place. `lastTransitionTime` moves only when status does.
+/// The four conditions. Ready is True once the Release is finished: it has succeeded, or other Releases have replaced it.
+/// `lastTransitionTime` changes only when the condition's status does.
 #[must_use]
 pub fn derive(
     o: &Observed,
@@ -53,7 +52,7 @@ pub fn derive(
         .first()
         .map_or(reasons::ACCEPTED, |problem| problem.reason);
     let accepted_message = if accepted.holds() {
-        "the manifest makes sense".to_owned()
+        "The Release spec is valid.".to_owned()
     } else {
         accepted.message()
     };
@@ -73,7 +72,7 @@ pub fn derive(
         (true, None) => (
             false,
             reasons::ACCEPTED,
-            "nothing stands in the way but time, people or work".to_owned(),
+            "Not stalled: progress depends only on time, approvals or a rollout in progress.".to_owned(),
         ),
     };
     vec![
@@ -84,15 +83,15 @@ pub fn derive(
             working.is_some(),
             working.map_or("Idle", |p| p.state.as_str()),
             working.map_or_else(
-                || "no target is being changed".to_owned(),
-                |p| format!("{} is under way", p.name),
+                || "No target is being changed.".to_owned(),
+                |p| format!("{} is in progress.", p.name),
             ),
         ),
         write("Stalled", stalled, stalled_reason, stalled_message),
     ]
 }
 
-/// Reason and message of Ready: the worst promotion's.
+/// Reason and message of Ready, from the worst promotion.
 fn ready<'a>(
     o: &Observed,
     promotions: &'a [Promotion],
@@ -100,7 +99,7 @@ fn ready<'a>(
     finished: bool,
 ) -> (&'a str, String) {
     let is_passed = |p: &&Promotion| passed.contains(p.name.as_str());
-    // What nobody waits for any more is named only where nothing else is left, and by what ended it.
+    // A promotion that is passed is named only where nothing else is left, with the state in which it ended.
     let named = |p: &&Promotion| {
         if finished {
             p.state != State::Pending
@@ -119,16 +118,16 @@ fn ready<'a>(
         }
         Some(p) if p.state == State::BackedOut && is_passed(&p) => (
             p.state.as_str(),
-            format!("a newer version has Succeeded there since; {}", p.summary()),
+            format!("{} A newer version has Succeeded there since.", p.summary()),
         ),
         Some(p) => (p.state.as_str(), p.summary()),
-        None if finished => (reasons::SUCCEEDED, format!("succeeded in {}", names(promotions))),
+        None if finished => (reasons::SUCCEEDED, format!("Succeeded in {}.", names(promotions))),
         None => (reasons::PENDING, String::new()),
     }
 }
 
-/// The environments in which nothing more becomes of this Release, and nobody has to act: it was overtaken there or withdrawn,
-/// or it cannot get there any more. In promotion order, each looks at those before it.
+/// The environments in which this Release is finished without success and no action is needed: it was overtaken or withdrawn there,
+/// or it can no longer get there. In promotion order: each depends on those before it.
 fn passed_by<'a>(o: &Observed, promotions: &'a [Promotion]) -> BTreeSet<&'a str> {
     let mut passed = BTreeSet::new();
     for p in promotions {
@@ -143,7 +142,7 @@ fn passed_by<'a>(o: &Observed, promotions: &'a [Promotion]) -> BTreeSet<&'a str>
                         .map(|name| passed.contains(name.as_str()));
                     match from.require {
                         Require::All => closed.any(|closed| closed),
-                        // It cannot come through one that it does not name, either.
+                        // Nor can it come through an environment that it does not list.
                         Require::Any => {
                             let named = |name: &&String| promotions.iter().any(|p| p.name == **name);
                             let mut ways = from.environments.iter().filter(named).peekable();

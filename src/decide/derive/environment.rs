@@ -1,4 +1,4 @@
-//! An Environment's status: derived whole from Releases, claims and live workloads.
+//! An Environment's status, all of it derived from Releases, claims and live workloads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::environment::{EnvironmentStatus, InventoryItem, Occupant, WindowStatus};
-use crate::api::release::{Promotion, State, Target};
+use crate::api::release::{Promotion, State, Target, sentence};
 use crate::api::{Condition, OCCUPIED_FINALIZER, Release, reasons, time};
 use crate::decide::derive::conditions::condition;
 use crate::decide::facts::{Claim, Setting};
@@ -26,9 +26,9 @@ pub struct Seen<'a> {
     pub releases: &'a [Arc<Release>],
     /// Claims whose holder entered, or wants to enter, this Environment.
     pub claims: &'a [Claim],
-    /// Sentences about gates and verification whose expressions cannot be right.
+    /// Sentences about gates and verification whose expressions are invalid.
     pub expression_problems: &'a [String],
-    /// Whether what runs is another image than was released: of a Release, in an environment, a component.
+    /// Whether a component of a Release runs another image in an environment than the one that was released.
     pub drifted: &'a dyn Fn(&Release, &str, &str) -> bool,
 }
 
@@ -41,7 +41,7 @@ pub enum EnvironmentStep {
     Wait(Option<Timestamp>),
 }
 
-/// The one decision of a pass.
+/// The one decision of a reconcile.
 #[must_use]
 pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     let environment = &seen.setting.environment;
@@ -75,7 +75,7 @@ pub fn decide(seen: &Seen<'_>, now: Timestamp) -> EnvironmentStep {
     }
 }
 
-/// Whether a promotion is under way. What was abandoned is not: its claim outlives the Environment and still keeps others out.
+/// Whether a promotion is in progress. An abandoned one is not: its claim outlives the Environment and still blocks other Releases.
 fn occupied(status: &EnvironmentStatus) -> bool {
     let listed = status
         .occupants
@@ -150,20 +150,22 @@ fn conditions(
     };
     let message = if problems.is_empty() {
         let notes = seen.setting.calendar.notes().iter();
-        notes.fold("everything can be evaluated".to_owned(), |said, note| {
-            format!("{said}; {}", note.sentence)
-        })
+        notes.fold(
+            "All windows and expressions can be evaluated.".to_owned(),
+            |said, note| format!("{said} {}", sentence(&note.sentence)),
+        )
     } else {
-        problems.join("; ")
+        let problems: Vec<String> = problems.iter().map(|problem| sentence(problem)).collect();
+        problems.join(" ")
     };
     let going = environment.metadata.deletion_timestamp.is_some();
     let (available_reason, available_message) = if going {
         (
             reasons::ENVIRONMENT_DELETED,
-            format!("being deleted; {occupants_total} promotions are still under way"),
+            format!("The Environment is being deleted. Promotions still in progress: {occupants_total}."),
         )
     } else {
-        (reasons::AVAILABLE, "releases may ask to enter".to_owned())
+        (reasons::AVAILABLE, "Releases may enter.".to_owned())
     };
     let mut conditions = vec![
         condition(
@@ -194,7 +196,7 @@ fn conditions(
             now,
         ),
     ];
-    // Only where there is something to say: to be alone is the rule.
+    // Only where namespaces are shared: most Environments share none.
     conditions.extend(shared.condition().map(|(reason, message)| {
         condition(
             &was.conditions,
@@ -227,7 +229,7 @@ fn occupants(seen: &Seen<'_>, environment: &str) -> Vec<Occupant> {
         let state = match promotion {
             _ if claim.unsettled => reasons::UNSETTLED,
             None => reasons::UNSETTLED,
-            // Between the last write and the claim's end there is nothing left to occupy.
+            // Between the last write and the release of the claim, nothing is occupied any more.
             Some(p) if p.state.ended_whole() => continue,
             Some(p) if p.state.before_entry() => continue,
             Some(p) => p.state.as_str(),
@@ -253,13 +255,13 @@ fn under_way<'a>(
     promotions.filter(|(_, p)| p.state.under_way())
 }
 
-/// Components of promotions under way that others have changed.
+/// Components of promotions in progress that other writers have changed.
 fn under_way_drifted(seen: &Seen<'_>, environment: &str) -> i64 {
     let components = under_way(seen, environment).flat_map(|(_, p)| &p.components);
     count(components.filter(|c| c.drifted()).count())
 }
 
-/// What stands there: for each component of each product the Release that Succeeded last.
+/// What is deployed: for each component of each product, the Release that Succeeded last.
 fn inventory(seen: &Seen<'_>, environment: &str) -> Vec<InventoryItem> {
     let mut stands: Vec<(&Arc<Release>, &Promotion)> = seen
         .releases
@@ -278,7 +280,7 @@ fn inventory(seen: &Seen<'_>, environment: &str) -> Vec<InventoryItem> {
                 r.spec.line.clone(),
             )
         };
-        // Two that finish in the same second: the newer version stands, and what is equal keeps its place in every process.
+        // If two finish in the same second, the newer version counts. The order is the same in every process.
         let version = |r: &Release| r.spec.version.parse::<Version>().ok();
         key(a)
             .cmp(&key(b))
@@ -291,8 +293,8 @@ fn inventory(seen: &Seen<'_>, environment: &str) -> Vec<InventoryItem> {
             && later.spec.product == kept.spec.product
             && later.spec.line == kept.spec.line
     });
-    // What Signalbox itself replaces is nobody's change: of an object that a release under way names, that one says what others
-    // have changed.
+    // A change that Signalbox itself makes is not drift: while a release in progress targets an object, that release reports what
+    // other writers have changed.
     let changing: Vec<(&Arc<Release>, &Promotion)> = under_way(seen, environment).collect();
     let is_changing = |namespace: &str, target: &Target| {
         changing.iter().any(|(release, promotion)| {

@@ -1,5 +1,5 @@
-//! The earliest entry that time-bound checks allow, and which one binds. People's answers are taken as given at once,
-//! so that it is a lower bound.
+//! The earliest entry that time-bound checks allow, and which check decides it. Approvals are assumed to be given immediately,
+//! so this is a lower bound.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::decide::rules;
 use crate::decide::rules::subject::Subject;
 use crate::domain::time::whole_second_after;
 
-/// Absent where nothing time-bound holds this promotion back.
+/// Absent where no time-bound check holds this promotion.
 #[must_use]
 pub(crate) fn of(s: &Subject<'_>) -> Option<Forecast> {
     let spec = &s.setting.environment.spec;
@@ -37,7 +37,7 @@ pub(crate) fn of(s: &Subject<'_>) -> Option<Forecast> {
             None => {
                 return Some(Forecast {
                     earliest: None,
-                    because: "WindowOpen: no opening is in sight".to_owned(),
+                    because: "WindowOpen: no opening is forecast".to_owned(),
                 });
             }
         }

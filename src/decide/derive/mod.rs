@@ -1,4 +1,4 @@
-//! Status that follows from the promotions.
+//! Status that is derived from the promotions.
 
 pub mod backout_plan;
 pub mod conditions;

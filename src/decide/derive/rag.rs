@@ -1,10 +1,10 @@
-//! Red, amber, green or grey: the worst of controls, schedule, environment, backout and review debt, with reasons.
+//! Red, amber, green or grey: the worst of controls, schedule, environment, backout and an owed review, with reasons.
 //! The same facts give the same colour.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::environment::ControlName;
-use crate::api::release::{CheckState, Colour, Promotion, Rag, ReviewStatus, State};
+use crate::api::release::{CheckState, Colour, Promotion, Rag, ReviewStatus, State, sentence};
 use crate::decide::accepted::{self, Accepted};
 use crate::decide::facts::Observed;
 use crate::domain::text::cut;
@@ -12,7 +12,7 @@ use crate::domain::time::earliest;
 
 /// Reasons that are listed at most.
 const MOST_REASONS: usize = 16;
-/// Evidence that lapses this soon turns Amber.
+/// Evidence that expires this soon turns Amber.
 const ABOUT_TO_EXPIRE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The colour, and when time alone changes it.
@@ -39,7 +39,7 @@ pub fn derive(
     if review.overdue {
         found.push((
             Colour::Red,
-            "the post-implementation review is overdue".to_owned(),
+            "The post-implementation review is overdue.".to_owned(),
         ));
     }
     let colour = found.iter().map(|(c, _)| *c).max().unwrap_or_else(|| {
@@ -59,10 +59,12 @@ pub fn derive(
 }
 
 fn state(p: &Promotion, found: &mut Vec<(Colour, String)>) {
-    let message = p.message.as_deref().unwrap_or_default();
     if p.state.went_wrong() {
-        let sentence = format!("{}: {}: {message}", p.name, p.state.as_str());
-        found.push((Colour::Red, sentence));
+        let message = sentence(p.message.as_deref().unwrap_or_default());
+        found.push((
+            Colour::Red,
+            format!("{}: {}: {message}", p.name, p.state.as_str()),
+        ));
     }
     if p.state.watches_targets() {
         let drifted = p
@@ -70,26 +72,29 @@ fn state(p: &Promotion, found: &mut Vec<(Colour, String)>) {
             .iter()
             .filter_map(|c| Some((&c.name, c.drift.as_ref()?)));
         found.extend(drifted.map(|(component, drift)| {
-            let sentence = format!("{}: {component}: drift: {drift}", p.name);
-            (Colour::Amber, sentence)
+            let drifted = format!("{}: {component} has drifted: {drift}", p.name);
+            (Colour::Amber, sentence(&drifted))
         }));
     }
     if let Some(inconclusive) = &p.inconclusive {
-        found.push((Colour::Red, format!("{}: {}", p.name, inconclusive.message)));
+        found.push((
+            Colour::Red,
+            format!("{}: {}", p.name, sentence(&inconclusive.message)),
+        ));
     }
 }
 
 fn checks(p: &Promotion, now: Timestamp, found: &mut Vec<(Colour, String)>, edge: &mut Option<Timestamp>) {
     for check in p.checks.iter().filter(|c| !c.advisory) {
-        // A window that closes is the schedule's business; anything else that lapses is evidence.
+        // A window that closes belongs to the schedule. Anything else that expires is evidence.
         let lapses = check.until.as_ref().filter(|_| {
             check.state == CheckState::Satisfied && check.name != ControlName::WindowOpen.as_str()
         });
         if let Some(lapses) = lapses {
             let soon = lapses.0 - ABOUT_TO_EXPIRE;
             if now >= soon {
-                let sentence = format!("{}: {} expires at {}", p.name, check.name, lapses.0);
-                found.push((Colour::Amber, sentence));
+                let expires = format!("{}: {} expires at {}.", p.name, check.name, lapses.0);
+                found.push((Colour::Amber, expires));
             } else {
                 *edge = earliest(*edge, Some(soon));
             }
@@ -99,7 +104,7 @@ fn checks(p: &Promotion, now: Timestamp, found: &mut Vec<(Colour, String)>, edge
             CheckState::Unknown => Colour::Amber,
             CheckState::Waiting | CheckState::Satisfied => continue,
         };
-        found.push((colour, format!("{}: {}", p.name, check.says())));
+        found.push((colour, format!("{}: {}", p.name, sentence(&check.says()))));
     }
 }
 
@@ -123,7 +128,7 @@ fn schedule(
     if now >= end.0 {
         found.push((
             Colour::Red,
-            format!("{}: its planned end {} has passed", p.name, end.0),
+            format!("{}: The planned end {} has passed.", p.name, end.0),
         ));
         return;
     }
@@ -131,12 +136,15 @@ fn schedule(
     if forecast.is_some_and(|f| f.0 >= end.0) {
         found.push((
             Colour::Red,
-            format!("{}: is forecast to miss its planned end {}", p.name, end.0),
+            format!(
+                "{}: The planned end {} will be missed, according to the forecast.",
+                p.name, end.0
+            ),
         ));
     }
 }
 
-/// What a release that goes well is doing.
+/// What a release that is progressing normally is doing.
 fn quiet(promotions: &[Promotion]) -> Vec<String> {
     promotions
         .iter()
@@ -147,8 +155,10 @@ fn quiet(promotions: &[Promotion]) -> Vec<String> {
                 .as_ref()
                 .and_then(|f| f.earliest.as_ref().map(|e| (e, &f.because)))
             {
-                Some((earliest, because)) => format!("{}: not before {} ({because})", p.name, earliest.0),
-                None => format!("{}: {}", p.name, p.state.as_str()),
+                Some((earliest, because)) => {
+                    format!("{}: Enters {} at the earliest ({because}).", p.name, earliest.0)
+                }
+                None => format!("{}: {}.", p.name, p.state.as_str()),
             }
         })
         .collect()

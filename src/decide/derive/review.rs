@@ -1,4 +1,4 @@
-//! The post-implementation review: whether it is owed, why, until when, and how far it is. All derived.
+//! The post-implementation review: whether and why it is required, when it is due, and its progress. All derived.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::decide::occupancy;
 use crate::decide::trust::may_be_one_person;
 use crate::domain::text::cut;
 
-/// The review as it stands, and when time alone changes it.
+/// The current review, and when time alone changes it.
 #[must_use]
 pub fn derive(
     o: &Observed,
@@ -66,7 +66,7 @@ pub fn derive(
     (status, edge)
 }
 
-/// Why a review is owed, one word each.
+/// Why a review is required, one word each.
 fn owed_because(o: &Observed, promotions: &[Promotion]) -> Vec<&'static str> {
     let any = |test: &dyn Fn(&Promotion) -> bool| promotions.iter().any(test);
     let first_of_product = !o.siblings.iter().any(|s| {
@@ -114,11 +114,11 @@ fn overran(p: &Promotion) -> bool {
     matches!((planned, &p.finished_at), (Some(planned), Some(end)) if end.0 > planned.0)
 }
 
-/// The review that counts: the oldest whose reviewer neither requested nor approved. And, as a sentence, why older ones
+/// The review that counts: the oldest whose reviewer neither requested nor approved. And sentences that say why older ones
 /// do not.
 fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
     let mut ignored: Vec<String> = Vec::new();
-    let said = |ignored: Vec<String>| (!ignored.is_empty()).then(|| ignored.join("; "));
+    let said = |ignored: Vec<String>| (!ignored.is_empty()).then(|| ignored.join(" "));
     for review in &o.reviews {
         let reviewer = &review.spec.reviewer;
         let approved = o
@@ -128,7 +128,7 @@ fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
         if may_be_one_person(reviewer, &o.release.spec.requested_by) || approved {
             let role = if approved { "approved" } else { "requested" };
             ignored.push(format!(
-                "the review by {reviewer} does not count: {reviewer} {role} this release"
+                "The review by {reviewer} does not count: {reviewer} {role} this release."
             ));
         } else {
             return (Some(review), said(ignored));
@@ -137,7 +137,7 @@ fn counting(o: &Observed) -> (Option<&ReleaseReview>, Option<String>) {
     (None, said(ignored))
 }
 
-/// Completed needs an outcome, and an owner for every action.
+/// Completed requires an outcome, and an owner for every action.
 fn complete(review: &ReleaseReview) -> bool {
     review.spec.outcome.is_some() && review.spec.actions.iter().all(|a| a.owner.is_some())
 }

@@ -1,5 +1,5 @@
-//! Golden vectors of v1, checked in with the canonical text: whoever changes one of them voids every approval that
-//! stands in every cluster. What voids, and what does not.
+//! Golden vectors of v1, checked in with the canonical text: a change of one of them voids every approval in every
+//! cluster. Which changes of a plan void its approvals, and which do not.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ fn every_field_that_was_approved_voids_the_approval_when_it_changes() {
         ("product", with(json!({ "product": "ledger" }))),
         ("version", with(json!({ "version": "2026.11.2" }))),
         ("line", with(json!({ "line": "lts" }))),
-        ("requester", with(json!({ "requestedBy": "somebody" }))),
+        ("requester", with(json!({ "requestedBy": "another" }))),
         (
             "change reference",
             with(json!({ "change": { "reference": "CHG-1" } })),

@@ -787,8 +787,8 @@ fn no_downgrade_asks_what_is_remembered_of_releases_that_are_gone() {
         if state == Failed {
             assert_eq!(
                 said.message,
-                "2026.10 has already Succeeded here, of Release payments-2026.10, which is gone; ControllerRevision succeeded-1 in \
-                 signalbox remembers it: delete that object if nothing of it is to stay."
+                "2026.10 has already Succeeded here, as ControllerRevision succeeded-1 in namespace signalbox records for the deleted \
+                 Release payments-2026.10; delete that ControllerRevision if this no longer applies."
             );
         }
         assert_eq!(one(&o, "uat", "NoDowngrade").state, Satisfied);

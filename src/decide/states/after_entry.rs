@@ -1,4 +1,4 @@
-//! What every state after entry looks at before it goes on.
+//! What every state after entry checks first.
 
 use jiff::Timestamp;
 
@@ -23,7 +23,7 @@ pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
     ]
 }
 
-/// What every state after entry needs; else the move that says what is missing.
+/// What every state after entry needs; else the move that reports what is missing.
 pub(crate) fn after_entry<'a>(
     o: &'a Observed,
     p: &'a Promotion,
@@ -33,7 +33,7 @@ pub(crate) fn after_entry<'a>(
         Ok(licence) => licence,
         Err(Unlicensed::NotRead) => return Err(Move::Rest(None)),
         Err(Unlicensed::NotEntered) => {
-            let sentence = "status says that it has entered, but not where: somebody else has written it; decide Accept or Abandon";
+            let sentence = "Status says that the release has entered, but not which namespace: another writer has changed status. Decide Accept or Abandon.";
             return Err(await_decision(p, reasons::CONFLICT, sentence, now));
         }
         Err(Unlicensed::NoPreState(none)) => {
@@ -55,10 +55,10 @@ pub(crate) fn after_entry<'a>(
     if place.namespace != NamespaceState::Present {
         let is = match place.namespace {
             NamespaceState::Terminating => "is being deleted",
-            _ => "does not exist any more",
+            _ => "no longer exists",
         };
         let sentence = format!(
-            "the target namespace {namespace} {is}, and what was released with it: put both back by hand, then decide Accept or Abandon"
+            "Target namespace {namespace} {is}, with everything that was released into it. Create both again by hand, then decide Accept or Abandon."
         );
         return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
     }
@@ -71,13 +71,13 @@ pub(crate) fn after_entry<'a>(
             || plan::hash_without_source(&o.release, environment, namespace, p.attempt) == hash
     };
     if p.state == State::Deploying && !planned(&pre_state.plan_hash) {
-        let sentence = "the plan is not the one whose pre-state was kept, so that nothing further is changed: decide BackOut, Accept or Abandon";
+        let sentence = "The plan has changed since the pre-state was captured, so nothing further is changed. A Decision is required (BackOut, Accept or Abandon).";
         return Err(await_decision(p, reasons::CONFLICT, sentence, now));
     }
     Ok(licence)
 }
 
-/// A BackOut by an entitled person, from any state that can be backed out.
+/// A BackOut by an entitled user, from any state that can be backed out.
 pub(crate) fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
     let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
     decision.map(|decision| obeying::back_out(p, &decision, now))

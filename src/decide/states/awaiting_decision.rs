@@ -1,4 +1,4 @@
-//! AwaitingDecision: nothing is changed until a person decides, or the Environment's owner by `maxOccupancy.then`.
+//! AwaitingDecision: nothing is changed until there is a Decision, or until the Environment's `maxOccupancy.then` applies.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::decide::obeying::obey;
 use crate::decide::step::Move;
 use crate::decide::{holdings, occupancy};
 
-/// Only whether its claim still stands, and which Jobs run; and once the environment's owner is about to decide, whether a person has.
+/// Only whether it still has its claim, and which Jobs run; and, once `maxOccupancy.then` is due, whether there is a Decision.
 pub(crate) fn asks(o: &Observed, p: &Promotion, now: Timestamp) -> Vec<Ask> {
     let due = occupancy::is_due(o, p, now).then_some(Ask::Decisions);
     due.into_iter().chain([Ask::RunningJobs]).collect()

@@ -1,10 +1,10 @@
-//! Backout: what stood before is put back in reverse order, becomes ready, and is compared over everything that was
-//! changed. Windows and freezes do not hold it back.
+//! Backout: the captured pre-state is restored in reverse order, becomes ready, and every changed field is compared. Windows and
+//! freezes do not hold it.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::release::{BackoutState, ComponentState, Entered, Promotion, State};
+use crate::api::release::{BackoutState, ComponentState, Entered, Promotion, State, sentence};
 use crate::api::{FIELD_MANAGER, GoDuration, reasons, time};
 use crate::decide::facts::{Live, LiveComponent, Observed, Place};
 use crate::decide::licence::{self, Change, Licence, Unlicensed};
@@ -20,7 +20,7 @@ use crate::domain::readiness::{self, Readiness, Stuck, Was};
 use crate::domain::text::{clause, cut};
 use crate::domain::time::{earliest, whole_second_after};
 
-/// Restores of one target in one backout that the API server accepts and that do not last, after which people decide.
+/// After this many restores that the API server accepts but that do not last, a Decision is required.
 const MOST_RESTORES: u32 = 5;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
@@ -41,9 +41,9 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     Restoring { o, p, licence, now }.step()
 }
 
-/// The claim is not this attempt's: it is taken where that is lawful, and else people decide.
+/// The claim is not this attempt's: it is taken where that is allowed, else a Decision is required.
 fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, now: Timestamp) -> Move {
-    // A person's BackOut is a licence of its own; without one only status would say that this was begun.
+    // A BackOut of an entitled user is enough to claim again. Without one, only status would say that the backout was started.
     if place.claim.is_none() && decisions::backout_decided(o, p) {
         return Move::Do(vec![Action::Claim {
             environment: p.name.clone(),
@@ -51,7 +51,7 @@ fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, 
             holder: o.holder(&p.name, p.attempt),
         }]);
     }
-    // A Retry that never entered is backed out under the claim of the attempt before it.
+    // A Retry that never entered is backed out under the claim of the previous attempt.
     let earlier = place.claim.as_ref().filter(|c| {
         let holder = c.holder.as_ref();
         holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
@@ -63,8 +63,8 @@ fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, 
             holder: o.holder(&p.name, p.attempt),
         }]);
     }
-    let sentence = licence::claim_lost(o, place, &entered.target_namespace);
-    await_decision(p, reasons::CLAIM_LOST, &sentence, now)
+    let lost = licence::claim_lost(o, place, &entered.target_namespace);
+    await_decision(p, reasons::CLAIM_LOST, &lost, now)
 }
 
 struct Restoring<'a> {
@@ -74,20 +74,20 @@ struct Restoring<'a> {
     now: Timestamp,
 }
 
-/// How far one target is on its way back.
+/// How far the restore of one target is. The texts of `Ask` are complete sentences, all others are clauses.
 enum Back {
     /// As captured, and ready.
     Done,
     /// As captured, not ready yet. Why.
     Settling(String),
     Act(Change),
-    /// As captured, and its controller waits for pods that a person has to delete. Which.
+    /// As captured, and its controller waits for pods that have to be deleted by hand. Which.
     Stuck(String),
-    /// The same, and we delete them.
+    /// The same, and the operator deletes them.
     Delete(String, Vec<Stuck>),
     /// Could not be read or changed. Why, and when to try again.
     Trouble(String, Option<Timestamp>),
-    /// A person has to look.
+    /// A Decision is required.
     Ask(&'static str, String),
 }
 
@@ -97,7 +97,7 @@ impl Restoring<'_> {
         let mut deletions = Vec::new();
         let (mut unfinished, mut said): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
         let mut told: Vec<Says<'_>> = Vec::new();
-        // The time is over: what can still be written is written, whatever waits.
+        // The time has expired: everything that can still be written is written, whatever it waits for.
         let deadline = self.deadline();
         let over = self.now >= deadline;
         for component in self.o.release.spec.components.iter().rev() {
@@ -108,7 +108,7 @@ impl Restoring<'_> {
             ) else {
                 continue;
             };
-            // What came after this one goes back before it.
+            // Components that depend on this one are restored before it.
             let later = self
                 .o
                 .release
@@ -121,11 +121,11 @@ impl Restoring<'_> {
             told.push(self.component_says(name, live, &back, blocked));
             match back {
                 Back::Done => continue,
-                Back::Ask(reason, sentence) => {
+                Back::Ask(reason, message) => {
                     let mut p = self.p.clone();
                     let state = self.ended(name);
-                    telling::set(&mut p, name, state, Some(sentence.clone()), self.now);
-                    return await_decision(&p, reason, &sentence, self.now);
+                    telling::set(&mut p, name, state, Some(message.clone()), self.now);
+                    return await_decision(&p, reason, &message, self.now);
                 }
                 Back::Settling(why) => waiting_for.push(why),
                 Back::Trouble(why, again) => {
@@ -141,9 +141,10 @@ impl Restoring<'_> {
                     waiting_for.push(why);
                     deletions.extend(pods.into_iter().map(|pod| self.change(name, delete_pod(pod))));
                 }
-                Back::Act(_) if blocked && !over => {
-                    waiting_for.push(format!("{} waits for its turn", captured.target))
-                }
+                Back::Act(_) if blocked && !over => waiting_for.push(format!(
+                    "{} waits until components that depend on it are restored",
+                    captured.target
+                )),
                 Back::Act(change) => actions.push(self.change(name, change)),
             }
             unfinished.push(name);
@@ -167,7 +168,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// Every target is as it was: what the fields were owned by is given back, and pods of what is taken back are waited for.
+    /// Every target is restored: field ownership is given back, and pods of the version that was backed out are waited for.
     fn all_back(&self, told: Vec<Says<'_>>, deadline: Timestamp) -> Move {
         let given_back = self.give_back();
         if !given_back.is_empty() {
@@ -183,14 +184,15 @@ impl Restoring<'_> {
         }
     }
 
-    /// The time is over, and nothing more can be written.
+    /// The time has expired, and nothing more can be written.
     fn not_in_time(&self, waiting_for: &[String], told: Vec<Says<'_>>) -> Move {
         let what = if waiting_for.is_empty() {
-            "not everything is put back".to_owned()
+            "not all targets are restored".to_owned()
         } else {
-            waiting_for.join("; ")
+            let clauses: Vec<&str> = waiting_for.iter().map(|why| clause(why)).collect();
+            clauses.join("; ")
         };
-        let sentence = format!("not restored within {}: {what}", self.most());
+        let late = sentence(&format!("Not restored within {}: {what}", self.most()));
         let mut p = self.p.clone();
         let unrestored = told
             .into_iter()
@@ -199,10 +201,10 @@ impl Restoring<'_> {
             let state = self.ended(says.component);
             telling::set(&mut p, says.component, state, says.message, self.now);
         }
-        failed(&p, reasons::FAILED, &sentence, self.now)
+        failed(&p, reasons::FAILED, &late, self.now)
     }
 
-    /// How far one target is, for people.
+    /// How far the restore of one target is, for its component's status.
     fn component_says<'c>(
         &self,
         component: &'c str,
@@ -220,11 +222,11 @@ impl Restoring<'_> {
                 };
                 (
                     ComponentState::Restored,
-                    lingering.map(|lingering| lingering.says()),
+                    lingering.map(|lingering| sentence(&lingering.says())),
                 )
             }
             Back::Act(_) if blocked => {
-                let said = "waits for its turn: what comes after it is restored first";
+                let said = "Waits until components that depend on it are restored.";
                 (ComponentState::Progressing, Some(said.to_owned()))
             }
             Back::Act(_) => (ComponentState::Progressing, None),
@@ -232,7 +234,7 @@ impl Restoring<'_> {
             | Back::Stuck(why)
             | Back::Delete(why, _)
             | Back::Trouble(why, _)
-            | Back::Ask(_, why) => (not_restored, Some(why.clone())),
+            | Back::Ask(_, why) => (not_restored, Some(sentence(why))),
         };
         Says {
             component,
@@ -243,7 +245,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// What a component is that cannot be put back yet. What was never changed stays Pending: that is how a later pass knows.
+    /// The state of a component that cannot be restored yet. One that was never changed stays Pending, so that a later reconcile knows it.
     fn not_restored(&self, component: &str) -> ComponentState {
         let status = self.p.components.iter().find(|c| c.name == component);
         match status {
@@ -252,7 +254,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// What a component is because of which the backout ends.
+    /// The state of the component that ends the backout.
     fn ended(&self, component: &str) -> ComponentState {
         match self.not_restored(component) {
             ComponentState::Pending => ComponentState::Pending,
@@ -264,19 +266,16 @@ impl Restoring<'_> {
         Action::Change(self.licence.change(component, change))
     }
 
-    /// What was refused, and which pods have to be deleted, is on status at once, not only when time is up.
+    /// Refusals, and pods that have to be deleted, are recorded in status immediately, not only when the time has expired.
     fn says(&self, said: &[String], told: &[Says<'_>]) -> Option<Move> {
         if said.is_empty() {
             return None;
         }
-        let cause = self.p.backout.as_ref().and_then(|b| b.reason.clone());
+        let clauses: Vec<&str> = said.iter().map(|said| clause(said)).collect();
         let message = cut(format!(
-            "{}; it is backed out because: {}",
-            said.iter()
-                .map(|said| clause(said))
-                .collect::<Vec<_>>()
-                .join("; "),
-            cause.unwrap_or_default()
+            "Not restored yet: {}{}",
+            sentence(&clauses.join("; ")),
+            cause(self.p)
         ));
         (self.p.message.as_ref() != Some(&message)).then(|| {
             let mut next = self.p.clone();
@@ -294,7 +293,7 @@ impl Restoring<'_> {
         })
     }
 
-    /// How long it may take: what the plan says, and no longer than the Environment lets a Release occupy it.
+    /// How long it may take: the plan's maxDuration, but no longer than the Environment lets a Release occupy it.
     fn most(&self) -> GoDuration {
         let plan = self.o.release.spec.backout_plan.as_ref();
         let planned = plan.map_or_else(|| GoDuration::from_secs(15 * 60), |b| b.max_duration.clone());
@@ -342,17 +341,17 @@ impl Restoring<'_> {
             Live::Absent => Back::Ask(
                 reasons::TARGET_GONE,
                 format!(
-                    "{target} has been deleted, so that there is nothing to restore: put it back by hand, then decide Accept or Abandon"
+                    "{target} was deleted, so there is nothing to restore. Create it again by hand, then decide Accept or Abandon."
                 ),
             ),
             Live::Present(object) if captured.created() => self.uncreate(captured, object),
             Live::Present(object) => {
                 let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
                 if uid != captured.uid.as_deref() {
-                    let sentence = format!(
-                        "{target} has been deleted and created again: it is not what was captured; put it right by hand, then decide Accept or Abandon"
+                    let replaced = format!(
+                        "{target} was deleted and created again, so it is not the captured object. Correct it by hand, then decide Accept or Abandon."
                     );
-                    return Back::Ask(reasons::TARGET_GONE, sentence);
+                    return Back::Ask(reasons::TARGET_GONE, replaced);
                 }
                 self.restore(captured, live, object)
             }
@@ -374,7 +373,9 @@ impl Restoring<'_> {
         if !is_ours(self.o, &self.p.name, object) {
             return Back::Ask(
                 reasons::FIELDS_CHANGED,
-                format!("{target} did not exist before and is not the one that this release created"),
+                format!(
+                    "{target} did not exist before the entry, and this release did not create it. Check it, then decide Accept or Abandon."
+                ),
             );
         }
         if object.pointer("/metadata/deletionTimestamp").is_some() {
@@ -405,28 +406,28 @@ impl Restoring<'_> {
         }
         let foreign = self.foreign(captured, live, object);
         if !foreign.is_empty() {
-            let sentence = format!(
-                "{target}: another writer changed {} since, and a backout would overwrite it: put it back by hand, then decide \
-                 Accept or Abandon",
+            let changed = format!(
+                "{target}: another writer has changed {} since, and a backout would overwrite that. Restore it by hand, then decide \
+                 Accept or Abandon.",
                 foreign.join(", ")
             );
-            return Back::Ask(reasons::FIELDS_CHANGED, sentence);
+            return Back::Ask(reasons::FIELDS_CHANGED, changed);
         }
         if let Some(reverted) = self.reverted(captured, live, object) {
             return reverted;
         }
         let operations = paths::restoration(&captured.changes, object, version_of(object));
         if operations.is_empty() {
-            // What differs lies in an element that is not there any more.
+            // The fields that differ belong to an element that no longer exists.
             let fields = paths::untouched(&captured.changes, object)
                 .err()
                 .unwrap_or_default();
-            let sentence = format!(
-                "{target}: {} cannot be put back, because what it belongs to has been removed: put it back by hand, then \
-                 decide Accept or Abandon",
+            let lost = format!(
+                "{target}: {} cannot be restored, because the element that contains it was removed. Restore it by hand, then \
+                 decide Accept or Abandon.",
                 fields.join(", ")
             );
-            return Back::Ask(reasons::FIELDS_CHANGED, sentence);
+            return Back::Ask(reasons::FIELDS_CHANGED, lost);
         }
         let (api_version, kind, name) = (
             target.api_version.clone(),
@@ -441,17 +442,17 @@ impl Restoring<'_> {
         })
     }
 
-    /// Whether what is put back is also as well as it was.
+    /// Whether the restored target is also as healthy as it was.
     fn settled(&self, captured: &Captured, live: &LiveComponent, object: &Value) -> Back {
         let target = &captured.target;
-        // Only where the release states them do the replicas that it asked for differ from those that are owed now.
+        // Only a release that states replicas changes how many are required now.
         let stated = captured.changes.iter().any(|c| c.path == "/spec/replicas");
         let was = Was {
             replicas: captured.was.replicas.filter(|_| !stated),
             ..captured.was.clone()
         };
         let message = match readiness::judge_release(object, &live.pods, live.floor, &was) {
-            // Enough pods are well; those of what is taken back must not run beside them.
+            // Enough pods are healthy. Pods of the version that was backed out must not run beside them.
             Readiness::Ready => match readiness::others_run(object) {
                 Some(message) if !was.unready => message,
                 _ => return Back::Done,
@@ -459,7 +460,7 @@ impl Restoring<'_> {
             Readiness::Progressing { reason, .. } if reason == readiness::WAITS_FOR_CONSUMER => {
                 return Back::Done;
             }
-            // Going back to what was not ready cannot make it ready. Its controller has to have seen it all the same.
+            // A target that was not ready before cannot become ready by a restore. Its controller has to observe it all the same.
             Readiness::Progressing { reason, .. } | Readiness::Failed { reason, .. }
                 if was.unready && !matches!(reason, "NotObserved" | "Stale" | "Terminating") =>
             {
@@ -476,7 +477,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// What becomes of pods that a StatefulSet waits for and never replaces by itself.
+    /// How to handle pods that a StatefulSet waits for and never replaces by itself.
     fn unstick(&self, captured: &Captured, live: &LiveComponent, stuck: &[Stuck]) -> Back {
         let named: Vec<String> = stuck
             .iter()
@@ -497,7 +498,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// One that is merely not ready may be starting: it is given the time that a workload has until it counts as unhealthy.
+    /// A pod that is only not ready may be starting: it gets the same grace as a workload before it counts as unhealthy.
     fn delete(&self, waits: String, stuck: &[Stuck]) -> Back {
         let grace = self.o.settings.health_grace;
         let over = |pod: &Stuck| match pod.unready_since {
@@ -515,8 +516,8 @@ impl Restoring<'_> {
         Back::Delete(waits, due)
     }
 
-    /// A restore that the API server has accepted and that did not last: another writer or admission undoes it. It is tried
-    /// again after growing pauses, and then left to people.
+    /// A restore that the API server accepted but that did not last, because another writer or admission undoes it. It is retried
+    /// after growing pauses; then a Decision is required.
     fn reverted(&self, captured: &Captured, live: &LiveComponent, object: &Value) -> Option<Back> {
         let began = self.p.backout.as_ref()?.started_at.as_ref().map(|t| t.0);
         let restores = live
@@ -525,27 +526,27 @@ impl Restoring<'_> {
             .filter(|r| r.began == began && r.count > 0)?;
         let (path, wanted, found) = paths::wanted_and_found(&captured.changes, object, true)?;
         let differs = format!(
-            "{}: {path} does not stay as it was: restored {} times, each accepted by the API server; wanted {wanted}, found \
+            "{}: {path} does not keep its restored value: restored {} times, each accepted by the API server; wanted {wanted}, found \
              {found}{}",
             captured.target,
             restores.count,
             written_by(live, &path)
         );
         if restores.count >= MOST_RESTORES {
-            let sentence = format!(
-                "{differs}: stop that writer or admission policy, then decide BackOut, Accept or Abandon"
+            let message = format!(
+                "{differs}. Stop that writer or admission policy, then decide BackOut, Accept or Abandon."
             );
-            return Some(Back::Ask(reasons::FIELDS_CHANGED, sentence));
+            return Some(Back::Ask(reasons::FIELDS_CHANGED, message));
         }
         let pause = SignedDuration::from_secs(1 << restores.count.min(8));
         let again = whole_second_after(restores.last + pause);
         (self.now < again).then_some(Back::Trouble(differs, Some(again)))
     }
 
-    /// Whether this attempt is known to have changed the target: what it has not even begun with is not its to overwrite.
+    /// Whether this attempt is known to have changed the target. A target that it has not started to change must not be overwritten.
     fn has_changed(&self, live: &LiveComponent, object: &Value) -> bool {
         let status = self.p.components.iter().find(|c| c.name == live.name);
-        // Restored says that nothing of it stands there any more, also where nothing ever did.
+        // Restored says that nothing of this attempt is on the target, also where nothing ever was.
         let began =
             status.is_some_and(|c| !matches!(c.state, ComponentState::Pending | ComponentState::Restored));
         let entered = self.p.started_at.as_ref().map(|t| t.0);
@@ -553,8 +554,8 @@ impl Restoring<'_> {
         live.patched || began || self.p.deployed_at.is_some() || wrote >= entered && wrote.is_some()
     }
 
-    /// Paths that are neither as captured nor as applied, with their writer. A person who decided on the backout overwrites
-    /// single values; lists that somebody else changed are never put back unseen.
+    /// Paths that are neither as captured nor as applied, with their writer. A BackOut by a Decision overwrites single values;
+    /// lists that another writer changed are never overwritten.
     fn foreign(&self, captured: &Captured, live: &LiveComponent, object: &Value) -> Vec<String> {
         let strange = paths::strange(&captured.changes, object).into_iter();
         strange
@@ -563,8 +564,8 @@ impl Restoring<'_> {
             .collect()
     }
 
-    /// Once everything is as it was: our entries in `managedFields` go back too, so that whoever owned the fields before may
-    /// write them without force. Tried, and not insisted on: the backout is complete without it.
+    /// Once everything is restored, our entries in `managedFields` are restored too, so that the previous owner of the fields can write
+    /// them without force. This is best effort: the backout is complete without it.
     fn give_back(&self) -> Vec<Action> {
         let components = self
             .licence
@@ -594,7 +595,7 @@ impl Restoring<'_> {
                     Some(ours) => json!({"op": "replace", "path": at, "value": ours}),
                     None => json!({"op": "remove", "path": at}),
                 };
-                // No resourceVersion: others may write in between. Where that moves our entry in the list, it is looked for again.
+                // No resourceVersion, because others may write in between. If that moves our entry in the list, it is searched again.
                 let operations = json!([
                     {"op": "test", "path": format!("{at}/manager"), "value": FIELD_MANAGER},
                     {"op": "test", "path": format!("{at}/time"), "value": entry.get("time")},
@@ -614,18 +615,11 @@ impl Restoring<'_> {
             .collect()
     }
 
-    /// Everything that was changed is as it was, compared path by path, and ready.
+    /// Everything that was changed is restored, compared path by path, and ready.
     fn verified(&self) -> Move {
         let mut next = moved(self.p, State::BackedOut, self.now);
-        let why = self
-            .p
-            .backout
-            .as_ref()
-            .and_then(|b| b.reason.clone())
-            .unwrap_or_default();
-        next.message = Some(cut(format!(
-            "backed out and compared equal to what ran before; {why}"
-        )));
+        let says = "Backout complete: every changed field matches the captured pre-state.";
+        next.message = Some(cut(format!("{says}{}", cause(self.p))));
         next.finished_at = Some(time(self.now));
         if let Some(backout) = &mut next.backout {
             backout.state = BackoutState::Verified;
@@ -637,7 +631,6 @@ impl Restoring<'_> {
             component.message = None;
             component.drift = None;
         }
-        let says = "what ran before runs again, compared equal";
         to(next, announce(&self.p.name, reasons::BACKED_OUT, says))
     }
 }
@@ -658,13 +651,16 @@ fn delete_pod(pod: Stuck) -> Change {
     }
 }
 
-/// The backout failed: Red, Stalled, and the claim is kept so that nothing is built on sand.
-fn failed(p: &Promotion, reason: &'static str, sentence: &str, now: Timestamp) -> Move {
-    let mut next = moved(p, State::Failed, now);
-    // Why it was begun is what the reader looks for next.
+/// Why the backout was started, as a sentence that follows another one.
+fn cause(p: &Promotion) -> String {
     let cause = p.backout.as_ref().and_then(|b| b.reason.as_deref());
-    let cause = cause.map_or_else(String::new, |cause| format!("; it began because {cause}"));
-    next.message = Some(cut(format!("backout failed: {reason}: {sentence}{cause}")));
+    cause.map_or_else(String::new, |cause| format!(" Cause: {}", sentence(cause)))
+}
+
+/// The backout failed: Red and Stalled. The claim is retained, so that no other release builds on that state.
+fn failed(p: &Promotion, reason: &'static str, why: &str, now: Timestamp) -> Move {
+    let mut next = moved(p, State::Failed, now);
+    next.message = Some(cut(format!("{reason}: Backout failed. {why}{}", cause(p))));
     next.finished_at = Some(time(now));
     if let Some(backout) = &mut next.backout {
         backout.state = BackoutState::Failed;
@@ -672,6 +668,6 @@ fn failed(p: &Promotion, reason: &'static str, sentence: &str, now: Timestamp) -
     }
     to(
         next,
-        announce(&p.name, reasons::FAILED, &format!("backout failed: {sentence}")),
+        announce(&p.name, reasons::FAILED, &format!("Backout failed. {why}")),
     )
 }

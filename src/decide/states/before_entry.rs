@@ -1,4 +1,4 @@
-//! Pending, Waiting and Queued: checks, the claim, the pre-state, and the entry that is the only licence to touch a
+//! Pending, Waiting and Queued: checks, the claim, the pre-state, and the entry. Only a promotion that has entered may change a
 //! target.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::api::environment::{Permission, Require};
 use crate::api::release::{
-    self, Backout, BackoutState, ComponentState, ComponentStatus, Entered, Hold, Promotion, State,
+    self, Backout, BackoutState, ComponentState, ComponentStatus, Entered, Hold, Promotion, State, sentence,
 };
 use crate::api::{self, Action as Act, Decision, Environment, reasons, time};
 use crate::decide::accepted::Accepted;
@@ -26,30 +26,36 @@ use crate::decide::step::{Action, Move, announce};
 use crate::decide::{decisions, jobs, licence, newer, obeying, plan};
 use crate::domain::paths::{self, Change};
 use crate::domain::readiness::Was;
-use crate::domain::text::{clause, cut};
+use crate::domain::text::cut;
 use crate::domain::time::earliest;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
     if let Some(withdrawn) = &o.release.spec.withdrawn {
-        let reason = withdrawn.reason.as_deref().map_or("no reason given", clause);
+        let reason = sentence(withdrawn.reason.as_deref().unwrap_or("no reason given"));
         if holdings::inherits(p) {
-            // The attempt before it failed and still stands on the targets.
+            // The previous attempt failed, and its changes are still on the targets.
             let mut next = moved(p, State::Failed, now);
-            let sentence = format!("withdrawn before attempt {} entered: {reason}", p.attempt);
-            next.message = Some(cut(format!("{sentence}; the target is Unsettled")));
+            let says = format!(
+                "Withdrawn before attempt {} entered; the target is Unsettled. Reason: {reason}",
+                p.attempt
+            );
+            let announcements = announce(&p.name, reasons::FAILED, &says);
+            next.message = Some(cut(says));
             next.finished_at = Some(time(now));
-            return to(next, announce(&p.name, reasons::FAILED, &sentence));
+            return to(next, announcements);
         }
         let mut next = moved(p, State::Withdrawn, now);
-        next.message = Some(cut(format!("withdrawn before it entered: {reason}")));
+        let says = format!("Withdrawn before it entered. Reason: {reason}");
+        let announcements = announce(&p.name, reasons::WITHDRAWN, &says);
+        next.message = Some(cut(says));
         next.finished_at = Some(time(now));
-        return to(next, announce(&p.name, reasons::WITHDRAWN, reason));
+        return to(next, announcements);
     }
     if let Some(newer) = newer::newer_stands(o, &p.name).filter(|_| p.attempt == 1) {
         let mut next = moved(p, State::Superseded, now);
         next.checks = rules::superseded(o, p, now);
         next.message = Some(cut(format!(
-            "{} Succeeded here before this one entered{}{}",
+            "Version {} Succeeded here before this release entered{}{}.",
             newer.version(),
             newer.known_by(o),
             newer.misread(&o.release.spec.version)
@@ -57,7 +63,11 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
         next.finished_at = Some(time(now));
         return to(
             next,
-            announce(&p.name, reasons::SUPERSEDED, &format!("by {}", newer.version())),
+            announce(
+                &p.name,
+                reasons::SUPERSEDED,
+                &format!("Superseded by version {}.", newer.version()),
+            ),
         );
     }
     match ready_for_checks(o, p, accepted) {
@@ -69,14 +79,14 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
     }
 }
 
-/// Nothing where no question is worth its cost yet: the Release is not accepted, or an environment before this one is not done.
+/// `None` while nothing needs to be read: the Release is not accepted, or an environment before this one is not finished.
 pub(crate) fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
     let environment = o.environment(&p.name).filter(|_| accepted)?;
     upstream_done(o, environment).ok()?;
     Some(environment.spec.target_namespace(o.namespace()))
 }
 
-/// How far it is on its way in, by what the watches show.
+/// How close it is to its entry, according to the watches.
 #[must_use]
 pub fn moment(o: &Observed, p: &Promotion, place: &Place) -> Moment {
     let holds = licence::own_claim(o, p, place).is_some();
@@ -87,8 +97,8 @@ pub fn moment(o: &Observed, p: &Promotion, place: &Place) -> Moment {
     }
 }
 
-/// First what stands in the way of the claim; then, about to enter, all that a stale read could get wrong; then the targets and the
-/// gates; and the Release last of all.
+/// First what blocks the claim. Then, just before the entry, everything for which a stale read could give a wrong answer. Then the
+/// targets and the gates, and last the Release.
 pub(crate) fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment) -> Vec<Ask> {
     let entering = moment == Moment::Entering;
     let mut asks = vec![Ask::Holder];
@@ -116,23 +126,23 @@ pub(crate) fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment) -
     asks
 }
 
-/// What is waited for before the checks are asked.
+/// What has to happen before the checks are evaluated. Each is a complete message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotYet {
     /// What `Accepted` says.
     #[error("{0}")]
     NotAccepted(String),
     /// There is no Environment of this name.
-    #[error("Environment {0} does not exist")]
+    #[error("Environment {0} does not exist. Create it, or correct spec.environments.")]
     NoEnvironment(String),
-    /// This very Release has not Succeeded in what `promotesFrom` requires, or does not stand there any more.
-    #[error("waits until this release {} in {}{}", owed(altered), missing.join(if *any { " or " } else { " and " }), put_back(altered))]
+    /// This Release has not Succeeded in the environments that `promotesFrom` requires, or no longer runs there as released.
+    #[error("Waits until this release {} in {}{}", owed(altered), missing.join(if *any { " or " } else { " and " }), put_back(altered))]
     Upstream {
-        /// The environments in which it has to.
+        /// The environments in which it must have Succeeded.
         missing: Vec<String>,
         /// One of them is enough.
         any: bool,
-        /// What others have changed in them, sentences.
+        /// What other writers have changed in them, as clauses.
         altered: Vec<String>,
     },
 }
@@ -141,21 +151,19 @@ fn owed(altered: &[String]) -> &'static str {
     if altered.is_empty() {
         "has succeeded"
     } else {
-        "stands again"
+        "runs as released again"
     }
 }
 
 fn put_back(altered: &[String]) -> String {
     if altered.is_empty() {
-        return String::new();
+        return ".".to_owned();
     }
-    format!(
-        ": {}; put it back there, or release a new version",
-        altered.join("; ")
-    )
+    let altered = sentence(&altered.join("; "));
+    format!(": {altered} Restore it there, or release a new version.")
 }
 
-/// The Environment, once the manifest makes sense and upstream is done.
+/// The Environment, once the Release spec is valid and upstream is finished.
 fn ready_for_checks<'a>(o: &'a Observed, p: &Promotion, accepted: &Accepted) -> Result<&'a Setting, NotYet> {
     if !accepted.holds() {
         return Err(NotYet::NotAccepted(accepted.message()));
@@ -167,7 +175,7 @@ fn ready_for_checks<'a>(o: &'a Observed, p: &Promotion, accepted: &Accepted) -> 
     Ok(setting)
 }
 
-/// Whether what `promotesFrom` requires has Succeeded, by this very Release.
+/// Whether this Release has Succeeded in the environments that `promotesFrom` requires.
 ///
 /// # Errors
 /// [`NotYet::Upstream`].
@@ -175,7 +183,7 @@ pub fn upstream_done(o: &Observed, environment: &Environment) -> Result<(), NotY
     let Some(from) = &environment.spec.promotes_from else {
         return Ok(());
     };
-    // Where a gate asks how long it has stood there, that gate holds, and remembers that it was disturbed.
+    // A soak gate over that environment holds by itself, and records that the soak was interrupted.
     let soaks = |name: &String| {
         let mut gates = environment.spec.gates.iter();
         gates.any(|gate| gate.soak.as_ref().is_some_and(|soak| soak.environment == *name))
@@ -215,7 +223,7 @@ fn pending(o: &Observed, p: &Promotion, why: String, now: Timestamp) -> Move {
         next.since = Some(time(now));
     }
     next.state = State::Pending;
-    // What a Job said of this plan stands: it would run again when this one's turn comes.
+    // The result of a Job for this plan is retained. Otherwise the Job would run again at this promotion's turn.
     next.checks.retain(jobs::is_said);
     next.forecast = None;
     next.message = Some(why);
@@ -223,21 +231,21 @@ fn pending(o: &Observed, p: &Promotion, why: String, now: Timestamp) -> Move {
     to(next, vec![])
 }
 
-/// What stands in the way of the claim.
+/// What blocks the claim.
 enum Way {
-    /// Nobody holds the target namespace.
+    /// The target namespace is not claimed.
     Free,
     /// This attempt holds it.
     Mine,
-    /// It may be taken over: an earlier attempt's, or one that a person who may has accepted, by that Decision.
+    /// It may be taken over: it belongs to an earlier attempt, or an entitled user has accepted that with this Decision.
     TakeOver(Box<Claim>, Option<Arc<Decision>>),
-    /// Another release is in there, or is first in line. A sentence.
+    /// Another release occupies the namespace, or is first in the queue. A sentence.
     Occupied(String),
-    /// A decision is owed before anybody else may enter. A sentence.
+    /// A Decision is required before another release may enter. A sentence.
     Unsettled(String),
 }
 
-/// How long a newer Release that nobody has looked at yet holds the older ones: it may be of no use.
+/// How long a newer Release that was not reconciled yet holds the older ones: it may turn out to be invalid.
 const UNSEEN: SignedDuration = SignedDuration::from_secs(30);
 
 /// The newer Release of this line that goes first.
@@ -260,37 +268,41 @@ fn way(o: &Observed, p: &Promotion, place: &Place, now: Timestamp) -> Way {
             return Way::TakeOver(Box::new(claim.clone()), None);
         }
         if !(claim.unsettled || claim.holder_absent) {
-            return Way::Occupied(format!("{} occupies {}", claim.release, claim.namespace));
+            return Way::Occupied(format!(
+                "Release {} occupies namespace {}.",
+                claim.release, claim.namespace
+            ));
         }
         let (accepted, _) = decisions::pending(o, p, &[Act::Accept]);
         if let Some(accepted) = accepted {
             return Way::TakeOver(Box::new(claim.clone()), Some(accepted));
         }
         return Way::Unsettled(format!(
-            "{} left {} Unsettled: retry or back out that release, or create a Decision with action Accept for {} of this one, attempt {}, which also lets it into targets that are not healthy",
-            claim.release, claim.namespace, p.name, p.attempt
+            "Namespace {} is unsettled: release {} failed there and was not backed out. Retry or back out {}, or create a Decision \
+             (action Accept, environment {}, attempt {}) for this release. That Decision also admits it to targets that are not healthy.",
+            claim.namespace, claim.release, claim.release, p.name, p.attempt
         ));
     }
     if let Some(other) = &place.unclaimed {
         return Way::Occupied(format!(
-            "{other} is under way in the target namespace, but its claim is gone: somebody has to decide there first"
+            "Release {other} is in progress in this namespace, but its lock (a Lease) was deleted. Resolve {other} first with a Decision."
         ));
     }
     if let Some(ahead) = ahead(place, now) {
         return Way::Occupied(format!(
-            "{} ({}) is newer and goes first",
+            "Release {} ({}) is newer and enters first.",
             ahead.release, ahead.version
         ));
     }
     match place.rivals.first() {
         Some(first) if *first < rank(o, &p.name) => {
-            Way::Occupied(format!("{} is first in line", first.release))
+            Way::Occupied(format!("Release {} is first in the queue.", first.release))
         }
         _ => Way::Free,
     }
 }
 
-/// This promotion's own place in the queue: since when it could have entered by its own plan, age, uid.
+/// This promotion's place in the queue: since when it could have entered by its own plan, its age, its uid.
 #[must_use]
 pub fn rank(o: &Observed, environment: &str) -> facts::Rival {
     facts::Rival::of(&o.release, environment)
@@ -348,7 +360,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     } else {
         State::Waiting
     };
-    // An Accept is what lets a release into an Unsettled target: it stands until the entry.
+    // An Accept admits a release to an Unsettled target, and counts until the entry.
     let (_, ignored) = decisions::pending(o, p, &[Act::Accept]);
     next.message = blocker(p, held, &way, go).map(cut);
     next.not_counted = decisions::named(&ignored);
@@ -371,22 +383,22 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     }
 }
 
-/// What stands in the way besides the checks.
+/// What blocks it besides the checks.
 fn blocker(p: &Promotion, held: Option<&Hold>, way: &Way, go: bool) -> Option<String> {
     match (held, way) {
         (Some(hold), _) => {
-            let reason = hold.reason.as_deref().map_or("no reason given", clause);
-            Some(format!("held: {reason}"))
+            let reason = hold.reason.as_deref().unwrap_or("no reason given");
+            Some(format!("Held: {}", sentence(reason)))
         }
         (None, Way::Unsettled(sentence)) => Some(sentence.clone()),
-        // Whoever is ahead changes often in a long queue; only the first is worth a write.
+        // The release ahead changes often in a long queue. Only the first one is written.
         _ if p.state == State::Queued && go => p.message.clone(),
         (None, Way::Occupied(sentence)) if go => Some(sentence.clone()),
         _ => None,
     }
 }
 
-/// Something holds it. A Retry keeps what the attempt before it left; anybody else stands in nobody's way.
+/// Something holds it. A Retry retains what the previous attempt left; any other promotion releases its claim, and blocks no one.
 fn held_back(o: &Observed, p: &Promotion, place: &Place, verdicts: Verdicts) -> Move {
     if !holdings::inherits(p) && !holdings::release_claims(o, p).is_empty() {
         return give_back(o, p);
@@ -398,7 +410,7 @@ fn held_back(o: &Observed, p: &Promotion, place: &Place, verdicts: Verdicts) -> 
     }
 }
 
-/// Nothing holds it: it enters as soon as the claim is its own.
+/// Nothing holds it: it enters as soon as it has the claim.
 fn to_enter(s: &Subject<'_>, verdicts: &Verdicts, way: Way) -> Move {
     let (o, p, place, now) = (s.observed, s.promotion, s.place, s.now);
     let holder = o.holder(&p.name, p.attempt);
@@ -438,7 +450,7 @@ fn again(place: &Place) -> Option<Timestamp> {
 fn retry_after_failed_job(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
     let failed =
         |c: &release::Check| matches!(c.reason.as_str(), reasons::JOB_FAILED | reasons::JOB_TIMED_OUT);
-    // The next attempt is another plan, which nobody has rejected.
+    // The next attempt is another plan, which has not been rejected.
     let rejected = |c: &release::Check| c.reason == reasons::REJECTED;
     if !p.checks.iter().any(failed) || p.checks.iter().any(rejected) {
         return None;
@@ -447,10 +459,10 @@ fn retry_after_failed_job(o: &Observed, p: &Promotion, now: Timestamp) -> Option
     retry.map(|retry| obeying::retry(p, &retry, now))
 }
 
-/// Everything holds and the claim is ours: keep the pre-state, then enter.
+/// All checks are satisfied and the claim is ours: capture the pre-state, then enter.
 fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Timestamp) -> Move {
     let Some(inspection) = place.inspection.as_ref().filter(|_| place.live) else {
-        // Read live first; the pass after the claim does.
+        // Read live first: the reconcile after the claim does.
         return Move::Rest(Some(now));
     };
     let captured = capture(o, p, setting, place, inspection);
@@ -481,7 +493,7 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
     }
 }
 
-/// What stands on the targets now; for a Retry, what stood there before the attempt that failed.
+/// The current state of the targets; for a Retry, their state before the attempt that failed.
 fn capture(
     o: &Observed,
     p: &Promotion,
@@ -523,21 +535,21 @@ fn capture(
     }
 }
 
-/// A Retry's own pre-state: the values that its predecessor's held for the paths in it, live values for the others.
+/// The pre-state of a Retry: the previous attempt's captured values for the paths that it has, live values for the others.
 fn inherit(fresh: Captured, before: &Captured, inspected: &Inspected) -> Captured {
     let empty = Value::Null;
     let result = inspected.result.as_deref().unwrap_or(&empty);
     let changes = paths::inherited(&before.changes, &fresh.changes, result);
     // What the failed attempt created did not exist before it: restoring still deletes it.
     let uid = if before.created() { None } else { fresh.uid.clone() };
-    // How it was doing before the first attempt is what going back leads to.
+    // A backout leads back to the health before the first attempt.
     let was = Was {
         replicas: fresh.was.replicas,
         ..before.was.clone()
     };
     Captured {
         uid,
-        // The entry that stands there now is the failed attempt's.
+        // The current entry belongs to the failed attempt.
         ours: before.ours.clone(),
         was,
         changes,
@@ -556,12 +568,12 @@ fn entry(
 ) -> Move {
     let environment = &setting.environment;
     let namespace = environment.spec.target_namespace(o.namespace());
-    // The plan was hashed with this namespace; anything else would be a promotion nobody approved.
+    // The plan was hashed with this namespace. Anything else would be a promotion without approval.
     if o.plan_hash(&p.name, Some(&namespace), p.attempt) != p.plan_hash || pre_state.namespace != namespace {
         return await_decision(
             p,
             reasons::CONFLICT,
-            "the plan changed while it was entering",
+            "The plan changed during the entry. A Decision is required (BackOut, Accept or Abandon).",
             now,
         );
     }
@@ -593,7 +605,10 @@ fn entry(
     }));
     next.started_at = Some(time(now));
     (next.deployed_at, next.verified_at, next.finished_at) = (None, None, None);
-    let says = format!("entered {namespace}, attempt {}, backout armed", p.attempt);
+    let says = format!(
+        "Entered namespace {namespace}, attempt {}. Backout is armed.",
+        p.attempt
+    );
     to(next, announce(&p.name, reasons::ENTERED, &says))
 }
 
@@ -623,8 +638,8 @@ pub fn size(components: &[Inspected]) -> usize {
     prestate::stored_bytes(components.iter().map(|c| c.changes.as_slice()))
 }
 
-/// The changes of a target that does not exist yet: every field that we state, as the dry run shows it. What the API server
-/// or a webhook fills in besides is not ours, and may differ from one request to the next.
+/// The changes of a target that does not exist yet: every field that the release states, as the dry run shows it. Fields that the API
+/// server or a webhook adds are not ours, and may differ between requests.
 #[must_use]
 pub fn creation_changes(change: &licence::Change, result: &Value) -> Vec<Change> {
     fn leaves(stated: &Value, path: &str, result: &Value, changes: &mut Vec<Change>) {
@@ -650,7 +665,7 @@ pub fn creation_changes(change: &licence::Change, result: &Value) -> Vec<Change>
     };
     let mut changes = Vec::new();
     leaves(object, "", &result, &mut changes);
-    // Its identity is what it is found by; the API server adds the namespace.
+    // These fields identify it; the API server adds the namespace.
     changes.retain(|c| {
         !matches!(
             c.path.as_str(),

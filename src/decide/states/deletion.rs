@@ -1,5 +1,5 @@
-//! A Release that is being deleted: nothing new starts, what is under way is abandoned or backed out first, then it
-//! lets go. What was promoted stays.
+//! A Release that is being deleted: nothing new starts, what is in progress is abandoned or backed out first, then its finalizer
+//! is removed. What was promoted stays.
 
 use jiff::Timestamp;
 
@@ -18,22 +18,22 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     match p.state.class() {
         Class::Deploying | Class::Deployed | Class::AwaitingDecision => {
             if backs_out(o) && p.backout.as_ref().is_some_and(|b| b.state == BackoutState::Armed) {
-                return to_backing_out(p, "Deletion", None, "the Release is being deleted", now);
+                return to_backing_out(p, "Deletion", None, "The Release is being deleted.", now);
             }
             let mut next = moved(p, State::Failed, now);
             next.message =
-                Some("abandoned because the Release was deleted; the target is Unsettled".to_owned());
+                Some("Abandoned because the Release was deleted; the target is Unsettled.".to_owned());
             next.finished_at = Some(time(now));
             to(
                 next,
                 announce(
                     &p.name,
                     reasons::FAILED,
-                    "abandoned because the Release was deleted",
+                    "Abandoned because the Release was deleted; the target is Unsettled.",
                 ),
             )
         }
-        // Half restored is the worst of all: it goes on to its end, which maxDuration bounds.
+        // A half restored target is the worst state: the backout continues to its end, which maxDuration limits.
         Class::BackingOut => backout::step(o, p, now),
         Class::Failed => ended::leave_unsettled(o, p),
         Class::BeforeEntry | Class::Succeeded | Class::BackedOut | Class::NeverEntered => give_back(o, p),
@@ -47,7 +47,7 @@ fn backs_out(o: &Observed) -> bool {
         .is_some_and(|v| v == "BackOut")
 }
 
-/// Nothing is under way any more: pre-states go, then the Release.
+/// Nothing is in progress any more: delete the pre-states, then remove the finalizer.
 pub(crate) fn let_go(o: &Observed) -> Vec<Action> {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     if promotions.into_iter().any(|p| p.state.under_way()) {
@@ -63,8 +63,8 @@ pub(crate) fn let_go(o: &Observed) -> Vec<Action> {
     actions
 }
 
-/// The newest version that Succeeded outlives its Release: one that is created again, from a backup or from Git, knows nothing
-/// of the others. Where a newer one is still there, it says so itself.
+/// The newest version that Succeeded is recorded beyond its Release: a Release that is created again, from a backup or from Git, does
+/// not know the others. While a newer Release still exists, its own status records it.
 fn remember(o: &Observed) -> Vec<Action> {
     let spec = &o.release.spec;
     let Ok(ours) = spec.version.parse::<Version>() else {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::release::{Component, ComponentState, Promotion, State};
+use crate::api::release::{Component, ComponentState, Promotion, State, sentence};
 use crate::api::{reasons, time};
 
 use crate::decide::facts::{Live, LiveComponent, Observed};
@@ -22,10 +22,10 @@ use crate::domain::text::cut;
 use crate::domain::time::{earliest, whole_second_after};
 use crate::domain::{patches, paths};
 
-/// How long a component that is ready waits for others to be latched with it, by one write.
+/// How long a ready component waits, so that others are latched with it by one write.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
 
-/// A controller has looked at a new object by then.
+/// A controller has observed a new object by then.
 const SEEN_BY_CONTROLLER: SignedDuration = SignedDuration::from_secs(6);
 
 pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
@@ -50,10 +50,10 @@ enum Need {
     Nothing,
     /// Ready, not yet latched: by when it is.
     Latch(Timestamp),
-    /// It was Ready and is not any more: that it was is written down at once, so that it is not asked for again.
+    /// It was Ready and is no longer: that it was is recorded immediately, so that it is not required again.
     LatchNow,
     Wait(Option<Timestamp>),
-    /// And what went wrong when it was last tried.
+    /// With the reason and message of the last failure, if there was one.
     Act(Box<Action>, Option<(&'static str, String)>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
@@ -86,7 +86,7 @@ impl Deploy<'_> {
                 }
                 Need::Act(action, before) => {
                     all_ready = false;
-                    // A try that is due is not a success: only that clears what is persisted.
+                    // A retry that is due is not a success, and only a success clears what is persisted.
                     if let Some(before) = before {
                         trouble.get_or_insert(before);
                     }
@@ -120,20 +120,20 @@ impl Deploy<'_> {
         }
         let (told, again) = telling::tell(self.p, said, self.now);
         match told {
-            // What is Ready meanwhile is latched with it.
+            // Components that are Ready by then are latched with it.
             Some(told) => to(self.latch(told, &ready), vec![]),
             None => Move::Rest([edge, again, due].into_iter().fold(until, earliest)),
         }
     }
 
-    /// By when a component that is ready is latched: at once where another one waits for it, else once those that get ready
-    /// with it have had their time.
+    /// By when a ready component is latched: immediately if another one waits for it, else after the time in which others may become
+    /// ready with it.
     fn latched_by(&self, live: &LiveComponent) -> Timestamp {
         let became = live.became_ready.filter(|_| !self.somebody_waits_for(&live.name));
         became.map_or(self.now, |became| whole_second_after(became.at + TOGETHER))
     }
 
-    /// The same move, which says also what is ready by now: once Deploying is left nobody latches it any more.
+    /// The same move, with every component latched that is ready by now: after Deploying, nothing is latched any more.
     fn with_latches(&self, other: Move, ready: &[&str]) -> Move {
         match other {
             Move::To(next, announcements) if !next.state.before_entry() => {
@@ -143,7 +143,7 @@ impl Deploy<'_> {
         }
     }
 
-    /// What a component says of itself, where there is something to say.
+    /// The state and message of a component, if there is anything to report.
     fn says<'c>(&self, component: &'c Component, need: &Need) -> Option<Says<'c>> {
         let name = component.name.as_str();
         let live = self.licence.place.components.iter().find(|c| c.name == *name)?;
@@ -153,7 +153,7 @@ impl Deploy<'_> {
             return Some(health::health_says(self.o, self.p, name, live, self.now));
         }
         match (need, &live.object) {
-            // Latched with the next write, which is not far where it has said something that is over.
+            // Latched with the next write, which comes soon if its current message is out of date.
             (need, _) if need.is_ready() && status.message.is_some() => {
                 Some(Says::well(name, ComponentState::Ready))
             }
@@ -162,7 +162,7 @@ impl Deploy<'_> {
                 state: ComponentState::Pending,
                 message: self
                     .blocked_by(component)
-                    .map(|after| format!("waits until {after} is Ready")),
+                    .map(|after| format!("Waits until {after} is Ready.")),
                 since: self.p.started_at.as_ref().map_or(self.now, |t| t.0),
                 look_again: false,
             }),
@@ -173,7 +173,7 @@ impl Deploy<'_> {
                         Some(Says {
                             component: name,
                             state: ComponentState::Progressing,
-                            message: Some(readiness::with_pods(&message, object, &live.pods)),
+                            message: Some(not_ready(&readiness::with_pods(&message, object, &live.pods))),
                             since: self.began(component, object),
                             look_again: telling::unnoticed(live),
                         })
@@ -184,7 +184,7 @@ impl Deploy<'_> {
         }
     }
 
-    /// What has to be Ready before it is this component's turn.
+    /// What has to be Ready before this component is changed.
     fn blocked_by<'c>(&self, component: &'c Component) -> Option<&'c str> {
         let mut awaited = component.after.iter().map(String::as_str);
         awaited.find(|after| self.state_of(after) != Some(ComponentState::Ready))
@@ -250,7 +250,7 @@ impl Deploy<'_> {
             return Need::Wait(None);
         };
         if is_stale(live) {
-            // Read before our own patch: it says nothing about who changed what.
+            // Read before our own patch, so it does not show who changed what.
             return Need::Wait(None);
         }
         let is_latched = self.state_of(name) == Some(ComponentState::Ready);
@@ -259,14 +259,13 @@ impl Deploy<'_> {
                 Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
                 None => Need::Wait(None),
             },
-            Standing::Gone(sentence) => {
-                Need::Move(await_decision(self.p, reasons::TARGET_GONE, &sentence, self.now))
-            }
+            Standing::Gone(why) => Need::Move(await_decision(self.p, reasons::TARGET_GONE, &why, self.now)),
             Standing::Changed(fields) => self.changed(live, &fields),
             Standing::Untouched if captured.changes.is_empty() && !captured.created() => Need::Nothing,
             Standing::Untouched if is_latched || live.patched => {
-                let sentence = format!("{} was put back{}", captured.target, put_back_by(captured, live));
-                Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now))
+                let by = put_back_by(captured, live);
+                let why = format!("{} was reverted to its previous state{by}.", captured.target);
+                Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &why, self.now))
             }
             Standing::Untouched => self.untouched(component, captured, live),
             Standing::Applied if is_latched => self.latched_before(component, captured, live),
@@ -278,10 +277,10 @@ impl Deploy<'_> {
     fn changed(&self, live: &LiveComponent, fields: &[String]) -> Need {
         let fields = fields.join(", ");
         if live.patched {
-            let sentence = format!("another writer changed {fields}");
-            return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &sentence, self.now));
+            let why = format!("Another writer changed {fields}.");
+            return Need::Move(fail(self.o, self.p, reasons::FIELDS_CHANGED, &why, self.now));
         }
-        // Who cannot tell whether something was changed neither goes back nor asks people: it looks again.
+        // While it is unknown whether this release has changed anything, it neither goes back nor asks for a Decision: it reads again.
         let hidden = |live: &&LiveComponent| live.unsure || matches!(live.object, Live::Unread);
         if let Some(live) = self.licence.place.components.iter().find(hidden) {
             return match &live.trouble {
@@ -289,20 +288,17 @@ impl Deploy<'_> {
                 None => Need::Wait(None),
             };
         }
-        // What a Retry's predecessor has left counts as a patch: going back would forget what stood before it.
+        // What the previous attempt of a Retry left counts as a patch: a new capture would lose the state before it.
         if self.anything_applied() || self.p.attempt > 1 {
-            let sentence = format!("another writer changed {fields} before this component was patched");
-            return Need::Move(await_decision(
-                self.p,
-                reasons::FIELDS_CHANGED,
-                &sentence,
-                self.now,
-            ));
+            let why = format!(
+                "Another writer changed {fields} before this component was patched. A Decision is required (BackOut, Accept or Abandon)."
+            );
+            return Need::Move(await_decision(self.p, reasons::FIELDS_CHANGED, &why, self.now));
         }
-        // Nothing is touched: what was captured is thrown away and everything is asked again.
+        // Nothing is changed yet: the captured pre-state is discarded and all checks are evaluated again.
         let mut next = moved(self.p, State::Waiting, self.now);
         next.message = Some(cut(format!(
-            "another writer changed {fields} after the pre-state was captured: it is captured again"
+            "Another writer changed {fields} after the pre-state was captured. The pre-state is captured again."
         )));
         next.backout = None;
         Need::Move(to(next, vec![]))
@@ -315,7 +311,7 @@ impl Deploy<'_> {
         })
     }
 
-    /// Whether we have changed this target in this attempt, as far as this process, status or the target can tell.
+    /// Whether this attempt has changed the target, as far as this process, status or the target show.
     fn touched(&self, captured: &Captured, live: &LiveComponent) -> bool {
         if captured.changes.is_empty() && !captured.created() {
             return false;
@@ -352,7 +348,7 @@ impl Deploy<'_> {
             Ok(change) if takes_uncaptured(&change, captured, &live.object) => self.changed(
                 live,
                 &[format!(
-                    "{}, of which the pre-state does not have everything that would go",
+                    "{} (the pre-state does not contain all fields that would be removed)",
                     captured.target
                 )],
             ),
@@ -364,7 +360,7 @@ impl Deploy<'_> {
                 self.o,
                 self.p,
                 reasons::CONFLICT,
-                &why.to_string(),
+                &sentence(&why.to_string()),
                 self.now,
             )),
         }
@@ -379,21 +375,21 @@ impl Deploy<'_> {
         let (floor, was) = (live.floor, &captured.was);
         match readiness::judge_release(object, &live.pods, floor, was) {
             Readiness::Ready => Need::Latch(self.latched_by(live)),
-            // Its controller has not seen yet that it was resized, which is no loss.
+            // Its controller has not observed a resize yet, which does no harm.
             Readiness::Progressing {
                 reason: "NotObserved",
                 ..
             } if live.became_ready.is_some() => Need::Latch(self.latched_by(live)),
             _ if live.became_ready.is_some() => Need::LatchNow,
             Readiness::Progressing { reason, .. } if reason == readiness::WAITS_FOR_CONSUMER => {
-                // Whether a claim's class binds at once shows only once its controller has seen it.
+                // Whether a PersistentVolumeClaim binds immediately shows only once its controller has observed it.
                 let told = whole_second_after(began + SEEN_BY_CONTROLLER);
                 if self.now < told {
                     Need::Wait(Some(told))
                 } else if self.somebody_waits_for(&component.name) {
                     Need::Latch(self.now)
                 } else {
-                    // Nothing is waited for, but it is not ready either.
+                    // Nothing waits for it, but it is not ready either.
                     Need::Nothing
                 }
             }
@@ -405,24 +401,18 @@ impl Deploy<'_> {
             }
             Readiness::Failed { reason, message } => {
                 let message = readiness::with_pods(&message, object, &live.pods);
-                let sentence = format!("{}: {reason}: {message}", captured.target);
-                let failed = self.failed_by(&component.name, &message);
-                Need::Move(fail(self.o, &failed, reasons::FAILED, &sentence, self.now))
+                let why = sentence(&format!("{}: {reason}: {message}", captured.target));
+                let failed = self.failed_by(&component.name, &not_ready(&message));
+                Need::Move(fail(self.o, &failed, reasons::FAILED, &why, self.now))
             }
             Readiness::Progressing { message, .. } if self.now >= deadline => {
                 let message = readiness::with_pods(&message, object, &live.pods);
-                let sentence = format!(
+                let why = sentence(&format!(
                     "{} is not ready within {}: {message}",
                     captured.target, component.ready_within
-                );
-                let failed = self.failed_by(&component.name, &message);
-                Need::Move(fail(
-                    self.o,
-                    &failed,
-                    reasons::READY_TOO_LATE,
-                    &sentence,
-                    self.now,
-                ))
+                ));
+                let failed = self.failed_by(&component.name, &not_ready(&message));
+                Need::Move(fail(self.o, &failed, reasons::READY_TOO_LATE, &why, self.now))
             }
             Readiness::Progressing { .. } => {
                 // Kinds that are not watched are read again while they are what is waited for.
@@ -432,16 +422,16 @@ impl Deploy<'_> {
         }
     }
 
-    /// No more is to be expected of it: its time is over, or its controller has given up.
+    /// It is not going to become ready: its time has expired, or its controller has given up.
     fn is_over(&self, deadline: Timestamp, object: &Value) -> bool {
         self.now >= deadline || readiness::deadline_exceeded(object)
     }
 
-    /// What was Ready is not waited for again, but what is unhealthy since does not go on.
+    /// A component that was Ready is not waited for again, but one that has become unhealthy stops the rollout.
     fn latched_before(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
-        if let Some(sentence) = health::loss(self.o, self.p, captured, live, self.now) {
-            let failed = self.failed_by(&component.name, &sentence);
-            return Need::Move(fail(self.o, &failed, reasons::HEALTH_LOST, &sentence, self.now));
+        if let Some(why) = health::loss(self.o, self.p, captured, live, self.now) {
+            let failed = self.failed_by(&component.name, &why);
+            return Need::Move(fail(self.o, &failed, reasons::HEALTH_LOST, &why, self.now));
         }
         if let Some(since) = live.unhealthy_since {
             return Need::Wait(Some(whole_second_after(since + self.o.settings.health_grace)));
@@ -449,7 +439,7 @@ impl Deploy<'_> {
         self.bound(component, captured, live)
     }
 
-    /// A claim that waited for its consumer has to be bound once a component that uses it is Ready.
+    /// A PersistentVolumeClaim that waited for its consumer has to be bound once a component that uses it is Ready.
     fn bound(&self, component: &Component, captured: &Captured, live: &LiveComponent) -> Need {
         let Live::Present(object) = &live.object else {
             return Need::Nothing;
@@ -475,20 +465,19 @@ impl Deploy<'_> {
             let again = live.trouble.as_ref().map(|t| t.again_at);
             return Need::Wait(earliest(Some(deadline), again));
         }
-        let sentence = format!(
-            "{} is not bound within {} although its consumer is ready",
+        let why = format!(
+            "{} is not bound within {} although its consumer is ready.",
             captured.target, component.ready_within
         );
-        Need::Move(fail(self.o, self.p, reasons::READY_TOO_LATE, &sentence, self.now))
+        Need::Move(fail(self.o, self.p, reasons::READY_TOO_LATE, &why, self.now))
     }
 
-    /// From when on it has to become ready: its turn, or our own write where that came later because nobody was there
-    /// to make it.
+    /// The start of its time to become ready: its turn, or our own write if that came later, because no operator was running.
     fn began(&self, component: &Component, object: &Value) -> Timestamp {
         last_written(object).map_or_else(|| self.turn(component), |at| at.max(self.turn(component)))
     }
 
-    /// When this component's turn came: at entry, or when the last of those it waits for was ready.
+    /// When this component's turn came: at the entry, or when the last component that it waits for was ready.
     fn turn(&self, component: &Component) -> Timestamp {
         let entered = self.p.started_at.as_ref().map_or(self.now, |t| t.0);
         let awaited = self
@@ -521,7 +510,7 @@ impl Deploy<'_> {
             verification: vec![],
             ..moved(&next, State::Verifying, self.now)
         };
-        // Named by the write that makes them due: no write more, and nothing to be foreseen.
+        // Their names are part of the write that makes them due: no further write, and the names cannot be predicted.
         for item in &entered.verification {
             let check = format!("verification/{}", item.name);
             if let Some(job) = item.job.as_ref().filter(|_| jobs::run(&next, &check).is_none()) {
@@ -533,8 +522,13 @@ impl Deploy<'_> {
     }
 }
 
-/// Whether the change takes something away that stands there now and was not captured: what others have added since to what
-/// is replaced or removed could not be put back.
+/// The message of a component that is not ready. `why` is a clause.
+fn not_ready(why: &str) -> String {
+    sentence(&format!("Not ready: {why}"))
+}
+
+/// Whether the change removes something from the target that was not captured: what others have added since to a part that is
+/// replaced or removed could not be restored.
 fn takes_uncaptured(change: &Change, captured: &Captured, live: &Live) -> bool {
     let (Change::Patch { patch, .. }, Live::Present(object)) = (change, live) else {
         return false;
@@ -546,7 +540,7 @@ fn takes_uncaptured(change: &Change, captured: &Captured, live: &Live) -> bool {
 /// The change that takes a target from what was captured to what is released.
 ///
 /// # Errors
-/// The container is not there any more, or a list is named by position.
+/// The container no longer exists, or a list element is named by its position.
 pub(crate) fn forward(
     o: &Observed,
     environment: &str,

@@ -10,7 +10,7 @@ use crate::decide::holdings::give_back;
 use crate::decide::obeying::obey;
 use crate::decide::step::{Action, Move};
 
-/// Superseded and Withdrawn: whatever is decided from now on is named, and does nothing.
+/// Superseded and Withdrawn: later Decisions are named in status, and have no effect.
 pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
     let since = p.since.as_ref()?;
     let late = o
@@ -21,7 +21,7 @@ pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
     let ignored: Vec<String> = late
         .map(|d| {
             format!(
-                "{} by {} does not count: it was given after the Release was {}",
+                "{} by {} does not count: it was given after the Release was {}.",
                 d.spec.action.as_str(),
                 d.spec.by,
                 p.state.as_str()
@@ -31,7 +31,7 @@ pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
     name_ignored(p, &ignored)
 }
 
-/// BackedOut and Failed: over, until somebody retries; a failure may also be backed out or accepted.
+/// BackedOut and Failed: finished, until a Retry. A failure may also be backed out or accepted.
 pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let failed = p.state == State::Failed;
     let lawful: &[Act] = if failed {
@@ -52,7 +52,7 @@ pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     leave_unsettled(o, p)
 }
 
-/// The claim's Lease stays, to say that a decision is owed.
+/// The Lease stays, marked as Unsettled: a Decision is required.
 pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
     let own = o.own_claims.iter().find(|c| {
         c.holder

@@ -20,7 +20,7 @@ use crate::decide::holdings::give_back;
 use crate::decide::occupancy;
 use crate::decide::step::Move;
 
-/// The target namespace at which a promotion is looked at, where its state has anything to ask about it.
+/// The target namespace that is read for a promotion, if its state asks anything about it.
 #[must_use]
 pub fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
     let asks = match p.state {
@@ -32,8 +32,8 @@ pub fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
     Some(entered.target_namespace.clone())
 }
 
-/// What has to be known of a promotion beside its status and what the watches show of `place`, in the order in which it is asked.
-/// The list has the same beginning whatever has been answered since; what follows an [`Ask::Environment`] goes by the answer.
+/// What has to be read for a promotion besides its status and what the watches show of `place`, in the order of the questions.
+/// The beginning of the list does not depend on the answers; what follows an [`Ask::Environment`] depends on that answer.
 #[must_use]
 pub fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment, now: Timestamp) -> Vec<Ask> {
     match p.state {

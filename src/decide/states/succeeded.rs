@@ -1,9 +1,9 @@
-//! Succeeded: the claim goes, and a BackOut may still come.
+//! Succeeded: the claim is released, and a BackOut is still possible.
 
 use jiff::Timestamp;
 
 use crate::api::Action as Act;
-use crate::api::release::Promotion;
+use crate::api::release::{Promotion, sentence};
 use crate::decide::decisions::{name_ignored, pending};
 use crate::decide::drift;
 use crate::decide::facts::Observed;
@@ -14,11 +14,13 @@ use crate::decide::obeying::back_out;
 use crate::decide::standing::{Standing, standing};
 use crate::decide::step::{Action, Move};
 
-/// Why what stands on the targets is no longer what this promotion applied, if so: a backout would undo others' work.
+/// Why the targets no longer have what this promotion applied, if so: a backout would undo the changes of others.
 pub(crate) fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
     if let Some(newer) = newer_succeeded(o, &p.name) {
         let name = newer.metadata.name.as_deref().unwrap_or_default();
-        return Some(format!("{name} has Succeeded here since; back that one out"));
+        return Some(format!(
+            "{name} has Succeeded here since. Back out {name} instead."
+        ));
     }
     let place = place(o, p)?;
     let kept = place.pre_state.as_ref()?;
@@ -27,25 +29,28 @@ pub(crate) fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
         match standing(o, &p.name, captured, live) {
             Standing::Unread | Standing::Applied => None,
             Standing::Gone(sentence) => Some(sentence),
-            Standing::Changed(fields) => Some(format!("another writer changed {} since", fields.join(", "))),
-            Standing::Untouched => Some(format!("{} was put back since", captured.target)),
+            Standing::Changed(fields) => {
+                Some(format!("another writer has changed {} since", fields.join(", ")))
+            }
+            Standing::Untouched => Some(format!("{} was reverted since", captured.target)),
         }
     })
 }
 
-/// A finished state is looked at again only when somebody asks for a backout.
+/// A finished promotion reads its targets again only when a BackOut asks for it.
 pub(crate) fn asks(o: &Observed, p: &Promotion) -> bool {
     pending(o, p, &[Act::BackOut]).0.is_some()
 }
 
-/// Succeeded: the claim goes; a BackOut still may come, and then waits for the claim as Queued does.
+/// Succeeded: the claim is released. A BackOut is still possible, and waits for the claim as Queued does.
 pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let (decision, mut ignored) = pending(o, p, &[Act::BackOut]);
     let Some(decision) = decision else {
         return stands(o, p, &ignored, now);
     };
     if let Some(why) = no_longer_ours(o, p) {
-        ignored.push(format!("BackOut by {} does not count: {why}", decision.spec.by));
+        let by = &decision.spec.by;
+        ignored.push(format!("BackOut by {by} does not count: {}", sentence(&why)));
         return stands(o, p, &ignored, now);
     }
     let Some(place) = place(o, p) else {
@@ -64,7 +69,7 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     }
 }
 
-/// Nothing is left to do but to say what has become of it since.
+/// Nothing is left to do but to report what has changed since.
 pub(crate) fn stands(o: &Observed, p: &Promotion, ignored: &[String], now: Timestamp) -> Move {
     if let Some(named) = name_ignored(p, ignored) {
         return named;

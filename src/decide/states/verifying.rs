@@ -1,10 +1,10 @@
-//! Verifying and Observing: what was deployed is verified and has to stay healthy before it counts as Succeeded.
+//! Verifying and Observing: what was deployed is verified, and has to stay healthy before it counts as Succeeded.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::release::{CheckState, ComponentState, Promotion, State};
+use crate::api::release::{CheckState, ComponentState, Promotion, State, sentence};
 use crate::api::{reasons, time};
 use crate::decide::ask::Ask;
 use crate::decide::drift::{self, Drift};
@@ -22,7 +22,7 @@ use crate::decide::{jobs, telling};
 use crate::domain::readiness;
 use crate::domain::time::{earliest, whole_second_after};
 
-/// Nothing is left to verify: observe, or be done.
+/// Nothing is left to verify: observe, or finish.
 pub(crate) fn verified(o: &Observed, p: Promotion, licence: &Licence<'_>, now: Timestamp) -> Move {
     let entered = licence.entered;
     let verified_at = (!entered.verification.is_empty()).then(|| time(now));
@@ -39,7 +39,7 @@ pub(crate) fn verified(o: &Observed, p: Promotion, licence: &Licence<'_>, now: T
     end(o, &done, licence, now)
 }
 
-/// What every state after entry asks, and each item of the verification.
+/// The questions of every state after entry, and of each item of the verification.
 pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
     let items = p.entered.iter().flat_map(|entered| &entered.verification);
     let items = items.flat_map(|item| {
@@ -52,11 +52,11 @@ pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
     after_entry::asks(p).into_iter().chain(items).collect()
 }
 
-/// What both states look at first: a BackOut, what every state after entry needs, and the targets. Else when what the components
-/// say has to be written.
+/// What both states check first: a BackOut, what every state after entry needs, and the targets. Else the time at which the messages
+/// of the components have to be written.
 ///
 /// # Errors
-/// The move that is called for.
+/// The move that is required.
 fn undisturbed<'a>(
     o: &'a Observed,
     p: &'a Promotion,
@@ -93,16 +93,16 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         let (state, reason, message) = (verdict.state, verdict.reason, verdict.message);
         match state {
             CheckState::Failed => {
-                let sentence = format!("{}: {message}", item.name);
+                let why = sentence(&format!("{}: {message}", item.name));
                 let mut failed = next;
                 failed.verification.retain(|c| c.name != item.name);
                 failed.verification.push(persisted(
                     &item.name, prior, false, state, reason, message, None, now,
                 ));
-                return fail(o, &failed, reasons::VERIFICATION_FAILED, &sentence, now);
+                return fail(o, &failed, reasons::VERIFICATION_FAILED, &why, now);
             }
             CheckState::Unknown => {
-                trouble.get_or_insert((reason, format!("verification {}: {message}", item.name)));
+                trouble.get_or_insert((reason, format!("Verification {}: {message}", item.name)));
             }
             CheckState::Satisfied => {
                 checks.push(persisted(
@@ -145,13 +145,19 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     }
 }
 
-/// What the expression of an item of the verification says.
+/// The result of the expression of an item of the verification.
 fn evaluated(place: &Place, key: &str) -> Verdict {
     match place.expressions.get(key) {
-        Some(Ok(true)) => Verdict::satisfied("holds"),
-        Some(Ok(false)) => Verdict::failed(reasons::EXPRESSION_FALSE, "does not hold"),
-        Some(Err(why)) => Verdict::unknown(reasons::EXPRESSION_UNKNOWN, why.to_string()),
-        None => Verdict::unknown(reasons::NOT_READ_YET, "has not been evaluated"),
+        Some(Ok(true)) => Verdict::satisfied("The expression is true."),
+        Some(Ok(false)) => Verdict::failed(reasons::EXPRESSION_FALSE, "The expression is false."),
+        Some(Err(why)) => {
+            let why = sentence(&format!("The expression has no result: {why}"));
+            Verdict::unknown(reasons::EXPRESSION_UNKNOWN, why)
+        }
+        None => Verdict::unknown(
+            reasons::NOT_READ_YET,
+            "The expression has not been evaluated yet.",
+        ),
     }
 }
 
@@ -191,12 +197,12 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     }
 }
 
-/// What was observed to the end counts as Succeeded only while it still is what was released.
+/// At the end of the observation it counts as Succeeded only if what runs is still what was released.
 fn end(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> Move {
     still_stands(o, p, licence, now).unwrap_or_else(|| succeed(o, p, &remarks(o, p, licence, now), now))
 }
 
-/// Why it must not count as Succeeded: something was put back or changed since, or cannot be seen.
+/// Why it must not count as Succeeded: a target was reverted or changed since, or cannot be read.
 fn still_stands(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> Option<Move> {
     for live in &licence.place.components {
         let Some(captured) = licence.pre_state.component(&live.name) else {
@@ -207,19 +213,22 @@ fn still_stands(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timesta
             Standing::Applied => continue,
             Standing::Untouched if captured.changes.is_empty() && !captured.created() => continue,
             Standing::Unread => return Some(Move::Rest(live.trouble.as_ref().map(|t| t.again_at))),
-            Standing::Gone(sentence) => return Some(await_decision(p, reasons::TARGET_GONE, &sentence, now)),
-            Standing::Untouched => format!("{target} was put back{}", put_back_by(captured, live)),
-            Standing::Changed(fields) => format!("another writer changed {}", fields.join(", ")),
+            Standing::Gone(why) => return Some(await_decision(p, reasons::TARGET_GONE, &why, now)),
+            Standing::Untouched => {
+                let by = put_back_by(captured, live);
+                format!("{target} was reverted to its previous state{by}")
+            }
+            Standing::Changed(fields) => format!("Another writer changed {}", fields.join(", ")),
         };
-        let sentence = format!(
-            "{changed}, so that what was released is not what runs: decide BackOut, Accept or Abandon"
+        let why = format!(
+            "{changed}. What runs is not what was released. A Decision is required (BackOut, Accept or Abandon)."
         );
-        return Some(await_decision(p, reasons::FIELDS_CHANGED, &sentence, now));
+        return Some(await_decision(p, reasons::FIELDS_CHANGED, &why, now));
     }
     None
 }
 
-/// What is missing and tolerated, and what was restarted, for the message of the success.
+/// What is missing but tolerated, and what was restarted, for the message of the success.
 fn remarks(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -> String {
     let said = licence.place.components.iter().flat_map(|live| {
         let captured = licence.pre_state.component(&live.name);
@@ -232,16 +241,17 @@ fn remarks(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timestamp) -
             readiness::restarted(object, &live.pods, &due),
         ];
         let said = said.into_iter().flatten();
-        said.map(|said| format!("{}: {said}", captured.target)).collect()
+        said.map(|said| sentence(&format!("{}: {said}", captured.target)))
+            .collect()
     });
-    said.collect::<Vec<_>>().join("; ")
+    said.collect::<Vec<_>>().join(" ")
 }
 
-/// What may go wrong once everything was ready: a target is gone, unhealthy for too long, or drifts. Else when what the
-/// components say has to be written.
+/// What can fail after everything was ready: a target is deleted, is unhealthy for too long, or drifts. Else the time at which the
+/// messages of the components have to be written.
 ///
 /// # Errors
-/// The move that is called for.
+/// The move that is required.
 fn drift_or_loss(
     o: &Observed,
     p: &Promotion,
@@ -253,24 +263,24 @@ fn drift_or_loss(
         let Some(captured) = licence.pre_state.component(&live.name) else {
             continue;
         };
-        if let Some(sentence) = loss(o, p, captured, live, now) {
+        if let Some(why) = loss(o, p, captured, live, now) {
             let mut p = p.clone();
             let failed = ComponentState::Failed;
-            telling::set(&mut p, &live.name, failed, Some(sentence.clone()), now);
-            return Err(fail(o, &p, reasons::HEALTH_LOST, &sentence, now));
+            telling::set(&mut p, &live.name, failed, Some(why.clone()), now);
+            return Err(fail(o, &p, reasons::HEALTH_LOST, &why, now));
         }
         let gone = match standing(o, &p.name, captured, live) {
-            Standing::Gone(sentence) => Some(sentence),
+            Standing::Gone(why) => Some(why),
             Standing::Untouched if captured.created() => Some(format!(
-                "{}, which this release created, has been deleted",
+                "{}, which this release created, was deleted. A Decision is required (BackOut, Accept or Abandon).",
                 captured.target
             )),
             _ => None,
         };
-        if let Some(sentence) = gone {
-            return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
+        if let Some(why) = gone {
+            return Err(await_decision(p, reasons::TARGET_GONE, &why, now));
         }
-        // What cannot be read is as it was known.
+        // For a target that cannot be read, the recorded drift stays.
         match drift::of(o, &p.name, captured, live) {
             Some(found) => {
                 drifted.insert(&live.name, found);

@@ -1,4 +1,4 @@
-//! Promotions that fail, and what people may decide about them.
+//! Promotions that fail, and the Decisions about them.
 
 use crate::api::Decision;
 use crate::api::release::{BackoutState, ComponentState, Hold, State};
@@ -27,7 +27,7 @@ fn on_decision() -> Walk {
     Walk::of(release_of(&plan))
 }
 
-/// SIT failed and waits for people.
+/// SIT failed and waits for a Decision.
 pub(crate) fn awaiting() -> Walk {
     let mut walk = on_decision();
     walk.controller = stuck;
@@ -96,7 +96,7 @@ fn a_failure_is_backed_out_in_reverse_order_and_compared() {
     assert_eq!(
         p.message.as_deref(),
         Some(
-            "backed out and compared equal to what ran before; Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out"
+            "Backout complete: every changed field matches the captured pre-state. Cause: Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out."
         )
     );
     assert_eq!(p.backout.as_ref().map(|b| b.state), Some(BackoutState::Verified));
@@ -185,7 +185,7 @@ fn a_pod_that_a_stateful_set_waits_for_is_named_at_once_and_once() {
     };
     let message = named.status.environments[0].message.clone().expect("a message");
     assert!(
-        message.contains("waits for its pods ledger-1 (CrashLoopBackOff): delete them (kubectl -n payments-sit delete pod ledger-1); it is backed out because: "),
+        message.contains("waits for its pods ledger-1 (CrashLoopBackOff): delete them (kubectl -n payments-sit delete pod ledger-1). Cause: "),
         "{message}"
     );
     std::sync::Arc::make_mut(&mut observed.release).status = Some(named.status);
@@ -223,11 +223,11 @@ fn a_pod_that_a_stateful_set_waits_for_is_deleted_where_the_environment_allows_i
     });
     // It is on status first.
     let Step::Transition(said) = decide(&observed, walk.now) else {
-        panic!("a refusal that nobody reads")
+        panic!("a refusal that is not recorded")
     };
     let message = said.status.environments[0].message.clone().unwrap_or_default();
     assert!(
-        message.contains("the deployer may not delete Pod ledger-1; it is backed out because: "),
+        message.contains("the deployer may not delete Pod ledger-1. Cause: "),
         "{message}"
     );
     std::sync::Arc::make_mut(&mut observed.release).status = Some(said.status);
@@ -273,7 +273,8 @@ fn a_restore_that_does_not_last_waits_longer_each_time_and_after_five_people_dec
         };
         let message = said.status.environments[0].message.clone().unwrap_or_default();
         assert!(
-            message.contains("/spec/template/spec/containers[name=app]/image does not stay as it was")
+            message
+                .contains("/spec/template/spec/containers[name=app]/image does not keep its restored value")
                 && message.contains("(last written by gitops)"),
             "{message}"
         );
@@ -296,7 +297,7 @@ fn a_restore_that_does_not_last_waits_longer_each_time_and_after_five_people_dec
         message.contains("restored 5 times") && message.contains("wanted ") && message.contains("found "),
         "{message}"
     );
-    // A person who decides on another BackOut has it tried anew.
+    // Another BackOut starts the restores again.
     let (walk, mut observed) = reverted_backout(5);
     let component = &mut observed.places.get_mut("sit").expect("sit").components[1];
     component.restores.as_mut().expect("restores").began = None;
@@ -314,7 +315,7 @@ fn what_was_never_changed_is_not_overwritten_however_often_people_decide_on_a_ba
         let ledger = sit.get_mut("ledger").expect("ledger");
         ledger["spec"]["template"]["spec"]["containers"][0]["image"].take()
     };
-    let theirs = json!("somebody/else:1");
+    let theirs = json!("foreign/image:1");
     let set = |walk: &mut Walk| {
         let sit = walk.objects.get_mut("payments-sit").expect("sit");
         let ledger = sit.get_mut("ledger").expect("ledger");
@@ -373,8 +374,8 @@ fn a_plan_on_decision_asks_its_owner_and_restores_when_told() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out; the backout plan waits for a decision: \
-             olga@example.com has to decide (BackOut, Accept or Abandon)"
+            "Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out. The backout plan does not start by itself. \
+             A Decision is required (BackOut, Accept or Abandon). Contact: olga@example.com."
         )
     );
     walk.controller = rolled_out;
@@ -402,11 +403,11 @@ fn without_a_plan_or_with_irreversible_data_people_are_asked() {
     for (over, why) in [
         (
             no_plan,
-            "there is no backout plan: the owner of the release has to decide",
+            "There is no backout plan. A Decision is required (BackOut, Accept or Abandon). Contact: the owner of the release.",
         ),
         (
             irreversible,
-            "the backout plan says that data cannot be put back: olga has to decide",
+            "The backout plan says that data cannot be restored. A Decision is required (BackOut, Accept or Abandon). Contact: olga.",
         ),
     ] {
         let mut walk = Walk::of(release_of(&over));
@@ -426,7 +427,7 @@ fn a_backout_that_does_not_become_ready_fails_and_keeps_the_claim() {
     assert_eq!(walk.state("sit"), State::BackingOut);
     walk.written();
     walk.later(minutes(15)).settle();
-    // The time is over: what waited for its turn is put back all the same.
+    // The time has expired: what waited for its turn is restored all the same.
     assert_eq!(
         walk.written(),
         [
@@ -437,8 +438,7 @@ fn a_backout_that_does_not_become_ready_fails_and_keeps_the_claim() {
     );
     let message = walk.promotion("sit").message.clone().expect("a message");
     assert!(
-        message.contains("not restored within 15m: Deployment ledger")
-            && message.contains("; it began because "),
+        message.contains("Not restored within 15m: Deployment ledger") && message.contains(". Cause: "),
         "{message}"
     );
     assert_eq!(
@@ -460,7 +460,7 @@ fn an_accepted_failure_has_succeeded_and_goes_on() {
     );
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
-        Some("accepted by olga@example.com: no reason given")
+        Some("Accepted by olga@example.com: no reason given.")
     );
     let review = walk
         .observed
@@ -507,12 +507,12 @@ fn a_backout_that_was_acted_on_does_not_act_again_after_an_accept() {
         .expect("sit")
         .get_mut("ledger")
         .expect("ledger")["spec"]["template"]["spec"]["containers"] =
-        json!([{ "name": "other", "image": "somebody/else:1" }]);
+        json!([{ "name": "other", "image": "foreign/image:1" }]);
     walk.settle();
     assert_eq!(
         walk.state("sit"),
         State::AwaitingDecision,
-        "a container that somebody else has taken away"
+        "a container that another writer has removed"
     );
     walk.later(seconds(60));
     walk.decides(act("Accept", "sit", 1, walk.now));
@@ -530,7 +530,7 @@ fn decisions_of_the_same_second_are_each_obeyed_once() {
         .expect("sit")
         .get_mut("ledger")
         .expect("ledger")["spec"]["template"]["spec"]["containers"] =
-        json!([{ "name": "other", "image": "somebody/else:1" }]);
+        json!([{ "name": "other", "image": "foreign/image:1" }]);
     walk.decides(act("Abandon", "sit", 1, walk.now));
     walk.decides(act("BackOut", "sit", 1, walk.now));
     walk.settle();
@@ -614,7 +614,8 @@ fn a_backout_after_a_newer_one_succeeded_is_refused_by_name() {
     assert_eq!(walk.written(), ["status: -"]);
     let message = walk.promotion("production").not_counted.clone().expect("named");
     assert!(
-        message.ends_with("payments-2026.11.2 has Succeeded here since; back that one out."),
+        message
+            .ends_with("payments-2026.11.2 has Succeeded here since. Back out payments-2026.11.2 instead."),
         "{message}"
     );
 }
@@ -628,8 +629,8 @@ fn a_claim_lost_to_somebody_else_is_for_people_to_decide() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "ClaimLost: the claim of payments-sit is held by payments/other: nothing is changed meanwhile; decide \
-             BackOut, Accept or Abandon"
+            "ClaimLost: The lock of namespace payments-sit is held by release payments/other, so nothing is changed. \
+             A Decision is required (BackOut, Accept or Abandon)."
         )
     );
 }
@@ -645,7 +646,7 @@ fn a_target_that_was_deleted_is_for_people_to_decide() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "TargetGone: Deployment ledger has been deleted: put it back by hand, then decide Accept or Abandon"
+            "TargetGone: Deployment ledger was deleted. Create it again by hand, then decide Accept or Abandon."
         )
     );
 }
@@ -665,7 +666,7 @@ fn a_backout_after_somebody_edited_what_was_applied_is_refused() {
     assert_eq!(walk.written(), ["status: -"]);
     let message = walk.promotion("production").not_counted.clone().expect("named");
     assert!(
-        message.ends_with("does not count: another writer changed ConfigMap ledger /data/limit since."),
+        message.ends_with("does not count: another writer has changed ConfigMap ledger /data/limit since."),
         "{message}"
     );
 }
@@ -714,22 +715,22 @@ fn every_decision_that_acts_is_announced_with_who_what_and_why() {
         (
             awaiting(),
             "BackOut",
-            "BackingOut sit: BackOut by olga@example.com: the board said so",
+            "BackingOut sit: BackOut by olga@example.com: the board said so.",
         ),
         (
             awaiting(),
             "Accept",
-            "Succeeded sit: succeeded after 60 s; accepted by olga@example.com: the board said so",
+            "Succeeded sit: Succeeded after 60 s. Accepted by olga@example.com: the board said so.",
         ),
         (
             awaiting(),
             "Abandon",
-            "Failed sit: Abandon by olga@example.com: the board said so; the target is Unsettled",
+            "Failed sit: Abandoned by olga@example.com; the target is Unsettled. Reason: the board said so.",
         ),
         (
             abandoned(),
             "Retry",
-            "Retried sit: Retry by olga@example.com: the board said so; attempt 2 begins",
+            "Retried sit: Attempt 2 begins. Retry by olga@example.com: the board said so.",
         ),
     ] {
         assert_eq!(told(walk, action), event);

@@ -108,7 +108,7 @@ fn what_a_newer_version_has_overtaken_is_over_and_nobody_has_to_act() {
             "{state:?}"
         );
     }
-    // Its target is not as anybody has released it until a person says so.
+    // Its target is not as released, until a Decision resolves it.
     for state in [State::Failed, State::AwaitingDecision] {
         assert_eq!(
             overtaken(state),
@@ -232,7 +232,7 @@ fn the_colour_is_the_worst_there_is_with_its_reasons() {
     };
     let nothing_yet = promotion("sit", State::Pending);
     assert_eq!(of(&[nothing_yet]), (Colour::Grey, String::new()));
-    assert_eq!(of(&[waiting(vec![])]), (Colour::Green, "sit: Waiting".into()));
+    assert_eq!(of(&[waiting(vec![])]), (Colour::Green, "sit: Waiting.".into()));
     assert_eq!(
         of(&[waiting(vec![check(CheckState::Waiting, false)])]).0,
         Colour::Green
@@ -240,10 +240,10 @@ fn the_colour_is_the_worst_there_is_with_its_reasons() {
     let unknown = waiting(vec![check(CheckState::Unknown, false)]);
     assert_eq!(
         of(std::slice::from_ref(&unknown)),
-        (Colour::Amber, "sit: smoke: says so".into())
+        (Colour::Amber, "sit: smoke: says so.".into())
     );
     let no = waiting(vec![check(CheckState::Failed, false)]);
-    assert_eq!(of(&[unknown, no]), (Colour::Red, "sit: smoke: says so".into()));
+    assert_eq!(of(&[unknown, no]), (Colour::Red, "sit: smoke: says so.".into()));
     assert_eq!(
         of(&[waiting(vec![check(CheckState::Failed, true)])]).0,
         Colour::Green,
@@ -259,7 +259,7 @@ fn the_colour_is_the_worst_there_is_with_its_reasons() {
         p.message = Some("because".into());
         assert_eq!(
             of(&[p]),
-            (Colour::Red, format!("sit: {}: because", state.as_str()))
+            (Colour::Red, format!("sit: {}: because.", state.as_str()))
         );
     }
 }
@@ -273,7 +273,7 @@ fn past_its_planned_end_a_release_is_red_from_that_very_instant() {
     assert_eq!((before, edge), (Colour::Green, Some(end)));
     let (after, reasons, edge) = colour(&o, &[waiting(vec![])], end);
     assert_eq!((after, edge), (Colour::Red, None));
-    assert_eq!(reasons, ["sit: its planned end 2026-11-23T10:00:00Z has passed"]);
+    assert_eq!(reasons, ["sit: The planned end 2026-11-23T10:00:00Z has passed."]);
     assert_eq!(
         colour(&o, &[succeeded("sit", end)], end + seconds(1)).0,
         Colour::Green
@@ -286,7 +286,7 @@ fn past_its_planned_end_a_release_is_red_from_that_very_instant() {
     assert_eq!(misses, Colour::Red);
     assert_eq!(
         reasons,
-        ["sit: is forecast to miss its planned end 2026-11-23T10:00:00Z"]
+        ["sit: The planned end 2026-11-23T10:00:00Z will be missed, according to the forecast."]
     );
 }
 
@@ -380,12 +380,12 @@ fn a_review_goes_from_pending_to_closed_and_is_overdue_at_its_very_instant() {
         state(&o, due)
     };
     assert_eq!(write(json!({})).0, ReviewState::InProgress);
-    let no_owner = json!({ "outcome": "Successful", "actions": [{ "title": "mend" }] });
+    let no_owner = json!({ "outcome": "Successful", "actions": [{ "title": "fix" }] });
     assert_eq!(write(no_owner).0, ReviewState::InProgress);
-    let open = json!({ "outcome": "Successful", "actions": [{ "title": "mend", "owner": "olga" }] });
+    let open = json!({ "outcome": "Successful", "actions": [{ "title": "fix", "owner": "olga" }] });
     assert_eq!(write(open), (ReviewState::Completed, false, Some(due), None));
     let closed =
-        json!({ "outcome": "Successful", "actions": [{ "title": "mend", "owner": "olga", "done": true }] });
+        json!({ "outcome": "Successful", "actions": [{ "title": "fix", "owner": "olga", "done": true }] });
     assert_eq!(write(closed).0, ReviewState::Closed);
 }
 
@@ -401,7 +401,7 @@ fn the_reviewer_is_neither_requester_nor_approver() {
     assert_eq!(first.state, ReviewState::Pending);
     assert_eq!(
         first.message.as_deref(),
-        Some("the review by rita@example.com does not count: rita@example.com requested this release")
+        Some("The review by rita@example.com does not count: rita@example.com requested this release.")
     );
     let approval = decision(
         "Approve",
@@ -425,7 +425,7 @@ fn the_reviewer_is_neither_requester_nor_approver() {
     assert_eq!(
         second.message.as_deref(),
         Some(
-            "the review by rita@example.com does not count: rita@example.com requested this release; the review by anna does not count: anna approved this release"
+            "The review by rita@example.com does not count: rita@example.com requested this release. The review by anna does not count: anna approved this release."
         )
     );
 }
@@ -434,8 +434,8 @@ fn the_reviewer_is_neither_requester_nor_approver() {
 fn what_a_review_is_owed_for_stays_though_a_retry_mends_it() {
     let o = known_product(&json!({}));
     let (failed, _) = pir::derive(&o, &[promotion("sit", State::Failed)], None, morning());
-    let (mended, _) = pir::derive(&o, &[succeeded("sit", morning())], Some(&failed), morning());
-    assert_eq!(mended.required_because, ["Failed"]);
+    let (fixed, _) = pir::derive(&o, &[succeeded("sit", morning())], Some(&failed), morning());
+    assert_eq!(fixed.required_because, ["Failed"]);
 }
 
 fn forecast_of(o: &Observed, environment: &str) -> Option<(Option<Timestamp>, String)> {
@@ -493,7 +493,7 @@ fn the_forecast_is_the_latest_of_what_time_binds_and_names_it() {
     let too_short = allow("2026-11-23T18:00:00Z", "2026-11-23T18:25:00Z");
     assert_eq!(
         forecast_of(&soaked(&[too_short]), "uat"),
-        Some((None, "WindowOpen: no opening is in sight".into()))
+        Some((None, "WindowOpen: no opening is forecast".into()))
     );
 }
 

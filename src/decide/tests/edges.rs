@@ -44,7 +44,7 @@ fn somebody_decides(walk: &mut Walk, chance: &mut Chance) {
     walk.decides(act(action, "sit", attempt, walk.now));
 }
 
-/// Somebody else is in the target namespace, or is no longer; our own claim may be taken away.
+/// Another release is in the target namespace, or is no longer; our own claim may be deleted.
 fn claims_change(walk: &mut Walk, chance: &mut Chance) {
     if walk.claims.remove(THERE).is_some() && chance.below(2) == 0 {
         return;
@@ -54,7 +54,7 @@ fn claims_change(walk: &mut Walk, chance: &mut Chance) {
     walk.claims.insert(THERE.to_owned(), other);
 }
 
-/// What has failed and is tried again stands in line, because somebody else has taken its claim meanwhile.
+/// A Retry is Queued, because another release has taken its claim in the meantime.
 fn is_retried_in_line(walk: &mut Walk) {
     walk.claims
         .insert(THERE.to_owned(), claim(THERE, "other", "any", 1));

@@ -1,5 +1,5 @@
-//! Random histories of people, controllers and rivals, seeded: everything settles, a settled release writes nothing,
-//! and whatever stands on a target that was not restored can still be.
+//! Random histories of users, controllers and rivals, seeded: everything settles, a settled release writes nothing,
+//! and a target that was not restored can still be restored.
 
 use crate::api::release::{Because, Hold, State};
 use crate::api::{ON_DELETE, time};

@@ -13,7 +13,7 @@ use crate::decide::fixtures::*;
 use crate::decide::step::Step;
 use crate::decide::tests::walk::Walk;
 
-/// A worker, which has a minute to become ready and is at once, and a ledger, which takes its time.
+/// A worker, which has a minute to become ready and is ready immediately, and a ledger, which is slow.
 fn side_by_side() -> Walk {
     let workload = |name: &str, within: &str| {
         json!({ "name": name, "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": name },
@@ -59,7 +59,7 @@ fn shown(walk: &mut Walk, name: &str, change: impl FnOnce(&mut Value)) {
     change(Arc::make_mut(object));
 }
 
-/// The promotion as it is written at `at`, and from then on stands on status.
+/// The promotion as it is written at `at`, and recorded in status from then on.
 fn written(walk: &mut Walk, at: Timestamp) -> Promotion {
     let Step::Transition(next) = decide(&walk.observed, at) else {
         panic!("nothing is written at {at}")

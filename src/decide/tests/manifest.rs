@@ -1,4 +1,4 @@
-//! Accepted: whether the manifest makes sense, and what its author is told.
+//! Accepted: whether the Release spec is valid, and the messages if it is not.
 
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ fn the_younger_of_two_releases_of_one_version_is_refused() {
     assert_eq!(
         problems(&o),
         [],
-        "but nobody who has entered is put in question by it"
+        "but a release that has entered is not refused because of it"
     );
 }
 

@@ -1,4 +1,4 @@
-//! How long a release may occupy an environment, and what becomes of it then.
+//! How long a release may occupy an environment, and what happens after that.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn observing_of(release: Release, rule: &Value) -> (Walk, Option<Timestamp>) {
     (walk, next)
 }
 
-/// The same once people were asked, an hour after the entry.
+/// The same once a Decision is required, an hour after the entry.
 fn asked(then: Option<&str>) -> Walk {
     asked_of(release(), then)
 }
@@ -65,8 +65,9 @@ fn review_because(walk: &Walk) -> Vec<String> {
 #[test]
 fn who_occupies_too_long_is_asked_and_then_backed_out_as_the_owner_chose() {
     let mut walk = asked(Some("BackOut"));
-    let sentence = "it has occupied the environment since 2026-11-23T09:00:00Z, and may for 1h: decide BackOut, Accept or Abandon; \
-                    without a Decision, BackOut follows at 2026-11-23T11:00:00Z";
+    let sentence = "This release has occupied the environment since 2026-11-23T09:00:00Z; the limit is 1h. \
+                    A Decision is required (BackOut, Accept or Abandon). \
+                    Without a Decision, BackOut follows at 2026-11-23T11:00:00Z.";
     assert_eq!(message(&walk, "uat"), format!("OccupiedTooLong: {sentence}"));
     assert_eq!(
         walk.told,
@@ -88,8 +89,8 @@ fn who_occupies_too_long_is_asked_and_then_backed_out_as_the_owner_chose() {
     );
     assert_eq!(
         walk.told[1],
-        "BackingOut uat: BackOut by maxOccupancy of Environment uat: it has occupied the environment since 2026-11-23T09:00:00Z, \
-         and may for 1h, and nobody has decided"
+        "BackingOut uat: BackOut by maxOccupancy of Environment uat: This release has occupied the environment since \
+         2026-11-23T09:00:00Z; the limit is 1h. There was no Decision."
     );
     assert_eq!(review_because(&walk), ["OccupiedTooLong", "BackedOut"]);
 }
@@ -102,8 +103,8 @@ fn or_it_is_abandoned_and_the_target_stays_as_it_is() {
     assert_eq!(walk.state("uat"), State::Failed);
     assert_eq!(
         message(&walk, "uat"),
-        "abandoned by maxOccupancy of Environment uat: it has occupied the environment since 2026-11-23T09:00:00Z, and may for \
-         1h, and nobody has decided; the target is Unsettled"
+        "Abandoned by maxOccupancy of Environment uat; the target is Unsettled. Reason: This release has occupied the environment \
+         since 2026-11-23T09:00:00Z; the limit is 1h. There was no Decision."
     );
     assert_eq!(walk.objects, before);
     assert!(walk.claims["payments-uat"].unsettled);
@@ -304,7 +305,7 @@ fn a_backout_that_people_began_and_were_asked_about_is_not_tried_again_without_t
     let ledger = uat.remove("ledger").expect("a ledger");
     walk.settle();
     assert_eq!(walk.state("uat"), State::AwaitingDecision);
-    // It could be put back by now, but nobody has said so.
+    // It could be restored by now, but there is no Decision.
     let uat = walk.objects.get_mut("payments-uat").expect("uat");
     uat.insert("ledger".to_owned(), ledger.clone());
     walk.later(hours(2)).settle();
@@ -327,7 +328,7 @@ fn a_backout_is_not_cut_off_but_has_no_more_time_than_the_rule() {
     walk.later(seconds(1)).settle();
     assert_eq!(walk.state("sit"), State::Failed);
     assert!(
-        message(&walk, "sit").contains("not restored within 10m"),
+        message(&walk, "sit").contains("Not restored within 10m"),
         "{}",
         message(&walk, "sit")
     );
@@ -341,7 +342,7 @@ fn what_is_backed_out_long_after_its_success_is_counted_anew() {
     walk.later(hours(500));
     let back_out = decision("BackOut", "bob", "uat", walk.now, json!({ "attempt": 1 }));
     walk.decides(back_out);
-    // Until it is clear, nobody else puts it right.
+    // Until the Decision, no other release changes it.
     while walk.state("uat") != State::BackingOut {
         walk.step();
     }
@@ -365,7 +366,7 @@ fn a_hold_of_one_environment_holds_no_other() {
     walk.settle();
     assert_eq!(walk.state("sit"), State::Succeeded);
     assert_eq!(walk.state("uat"), State::Waiting);
-    assert_eq!(message(&walk, "uat"), "held: an incident");
+    assert_eq!(message(&walk, "uat"), "Held: an incident.");
     let ready = &walk.observed.release.status.as_ref().expect("status").conditions[1];
     assert_eq!(ready.reason, "Held");
     walk.edit(|r| r.spec.hold = None);

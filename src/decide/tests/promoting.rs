@@ -1,4 +1,4 @@
-//! Promotions that go well, and what keeps one waiting: walk.md's table, write by write.
+//! Promotions that succeed, and what keeps one waiting: walk.md's table, write by write.
 
 use crate::api::release::{Because, ComponentState, Hold, State};
 use crate::api::time;
@@ -106,7 +106,7 @@ fn the_pre_state_of_an_older_release_goes_once_this_one_succeeded() {
     assert_eq!(
         walk.written(),
         Vec::<String>::new(),
-        "while it is under way it is its own"
+        "while it is in progress it is its own"
     );
     walk.observed.siblings = theirs(State::Succeeded);
     walk.settle();
@@ -134,7 +134,7 @@ fn hold_stops_new_entries_and_nothing_else() {
     let ready = &walk.observed.release.status.as_ref().expect("status").conditions[1];
     assert_eq!(
         (ready.reason.as_str(), ready.message.as_str()),
-        ("Held", "sit: held: audit")
+        ("Held", "sit: Held: audit.")
     );
 
     walk.edit(|r| r.spec.hold = None);
@@ -183,7 +183,7 @@ fn withdrawing_ends_what_has_not_entered_and_what_was_promoted_stays() {
     );
     assert_eq!(
         walk.promotion("production").message.as_deref(),
-        Some("withdrawn before it entered: not needed")
+        Some("Withdrawn before it entered. Reason: not needed.")
     );
 }
 
@@ -252,7 +252,7 @@ fn a_newer_version_that_succeeded_supersedes_what_has_not_entered() {
     );
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
-        Some("2026.11.2 Succeeded here before this one entered")
+        Some("Version 2026.11.2 Succeeded here before this release entered.")
     );
 }
 
@@ -276,7 +276,7 @@ fn an_occupied_target_queues_and_is_entered_when_it_is_free() {
     );
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
-        Some("payments/other occupies payments-sit")
+        Some("Release payments/other occupies namespace payments-sit.")
     );
 
     walk.claims.clear();
@@ -311,11 +311,15 @@ fn the_queue_is_by_planned_start_or_creation_then_age_then_uid() {
     ];
     assert!(in_line.is_sorted(), "{in_line:#?}");
     let created = planned(Some("2026-11-23T08:00:00Z"));
-    assert_eq!(planned(None), created, "whoever plans nothing asks at once");
+    assert_eq!(
+        planned(None),
+        created,
+        "without a planned start it counts from its creation"
+    );
     assert_eq!(
         planned(Some("1970-01-01T00:00:00Z")),
         created,
-        "a start before the creation is the creation: nobody who has waited is passed"
+        "a start before the creation is the creation: a release that has waited is not passed"
     );
 
     let mut walk = Walk::of(release());
@@ -361,7 +365,7 @@ fn drift_during_observation_is_reported_once_never_fought_over_and_never_a_succe
     let config = &walk.promotion("uat").components[0];
     assert_eq!(
         config.message.as_deref(),
-        Some("drift: ConfigMap ledger /data/limit")
+        Some("Drift: ConfigMap ledger /data/limit.")
     );
     let review = walk
         .observed
@@ -407,7 +411,7 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
         .expect("inconclusive");
     assert_eq!(
         (said.reason.as_str(), said.message.as_str()),
-        ("Unreadable", "no answer")
+        ("Unreadable", "no answer.")
     );
     std::sync::Arc::make_mut(&mut observed.release).status = Some(first.status);
     assert!(matches!(decide(&observed, walk.now), Step::Wait(w) if w.until == Some(walk.now + minutes(1))));
@@ -417,7 +421,9 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
     assert_eq!(second.status.environments[0].state, State::AwaitingDecision);
     assert_eq!(
         second.status.environments[0].message.as_deref(),
-        Some("Unreadable: no answer (for 30m)")
+        Some(
+            "Unreadable: no answer. This has lasted for 30m. A Decision is required (BackOut, Accept or Abandon)."
+        )
     );
 }
 
@@ -455,7 +461,7 @@ fn who_cannot_see_one_target_keeps_what_stood_before_though_somebody_edits_anoth
     );
 }
 
-/// What was put back while it was observed is not what was released, whoever it was.
+/// A target that was reverted during the observation is not what was released, no matter which writer reverted it.
 #[test]
 fn what_was_put_back_while_it_was_observed_is_no_success() {
     let mut walk = Walk::of(release());
@@ -470,7 +476,7 @@ fn what_was_put_back_while_it_was_observed_is_no_success() {
     assert_eq!(walk.state("uat"), State::AwaitingDecision);
     let message = walk.promotion("uat").message.clone().expect("a message");
     assert!(
-        message.starts_with("FieldsChanged: Deployment ledger was put back, so that what was released"),
+        message.starts_with("FieldsChanged: Deployment ledger was reverted to its previous state. What runs is not what was released."),
         "{message}"
     );
 }
@@ -552,10 +558,10 @@ fn who_was_ready_once_is_not_judged_by_its_deadline_again() {
     };
     let message = lost.status.environments[0].message.clone().expect("a message");
     assert!(
-        message.starts_with("HealthLost: Deployment ledger is unhealthy since"),
+        message.starts_with("HealthLost: Deployment ledger has been unhealthy since"),
         "{message}"
     );
-    assert!(message.ends_with(": 0 of 2 pods ready"), "{message}");
+    assert!(message.ends_with(": 0 of 2 pods ready."), "{message}");
 }
 
 /// The rollout begins and nothing is ready yet.
@@ -631,7 +637,7 @@ fn a_verification_that_is_refused_since_the_entry_asks_people() {
     walk.settle();
     is_approved(&mut walk);
     walk.jobs.insert("verification/smoke".into(), JobState::Succeeded);
-    // As an older operator took it, and this one does not.
+    // An older operator accepted it, and this one does not.
     let text = "release.spec.components.size() == 1.5";
     let refused = expressions::compile(text).expect_err("refused");
     let why = &refused.to_string();
@@ -641,14 +647,14 @@ fn a_verification_that_is_refused_since_the_entry_asks_people() {
     assert_eq!(
         walk.promotion("sit").state,
         State::Verifying,
-        "it may be mended yet"
+        "it may still be fixed"
     );
     walk.later(minutes(31)).settle();
     let p = walk.promotion("sit").clone();
     assert_eq!(p.state, State::AwaitingDecision);
     let message = p.message.unwrap_or_default();
     assert!(
-        message.contains("verification rule") && message.contains(why.as_str()),
+        message.contains("Verification rule") && message.contains(why.as_str()),
         "{message}"
     );
     walk.decides(decision(
@@ -673,7 +679,7 @@ fn a_failed_verification_backs_out_and_says_which() {
     assert_eq!(p.state, State::BackedOut);
     assert_eq!(
         p.backout.as_ref().and_then(|b| b.reason.as_deref()),
-        Some("VerificationFailed: rule: does not hold")
+        Some("VerificationFailed: rule: The expression is false.")
     );
     assert_eq!(
         p.verification

@@ -1,4 +1,4 @@
-//! What components say while a promotion is on its way, and how seldom that is written.
+//! The messages of components while a promotion is in progress, and how rarely they are written.
 
 use std::sync::Arc;
 
@@ -62,11 +62,11 @@ fn what_a_rollout_waits_for_is_said_after_five_seconds_and_no_more_often_than_ev
         ledger(&walk, "sit"),
         (
             ComponentState::Progressing,
-            "availableReplicas is 1 of 2".to_owned()
+            "Not ready: availableReplicas is 1 of 2.".to_owned()
         )
     );
 
-    // What else is to be said waits its turn, and is said then without anything that happens.
+    // Further changes wait for the pause to end, and are then reported without an event.
     walk.later(seconds(2)).look();
     let mut observed = walk.observed.clone();
     cannot_pull(&mut observed);
@@ -76,10 +76,10 @@ fn what_a_rollout_waits_for_is_said_after_five_seconds_and_no_more_often_than_ev
     };
     assert_eq!(
         said.status.environments[0].components[1].message.as_deref(),
-        Some("availableReplicas is 1 of 2: ledger-5d8f-x1 (ImagePullBackOff)")
+        Some("Not ready: availableReplicas is 1 of 2: ledger-5d8f-x1 (ImagePullBackOff).")
     );
 
-    // That it is Ready is written with what is written anyway.
+    // Ready is recorded with the next write.
     walk.objects
         .get_mut("payments-sit")
         .and_then(|objects| objects.get_mut("ledger"))
@@ -125,8 +125,8 @@ fn who_waits_for_another_component_says_for_which_and_the_failed_one_says_why() 
             .map(|c| (c.state, c.message.clone().unwrap_or_default()));
         said.collect::<Vec<_>>()
     };
-    let waits = (ComponentState::Pending, "waits until ledger is Ready".to_owned());
-    let short = "availableReplicas is 1 of 2".to_owned();
+    let waits = (ComponentState::Pending, "Waits until ledger is Ready.".to_owned());
+    let short = "Not ready: availableReplicas is 1 of 2.".to_owned();
     assert_eq!(
         said(&walk),
         [(ComponentState::Progressing, short.clone()), waits.clone()]
@@ -172,7 +172,7 @@ fn who_loses_its_health_says_so_before_the_grace_is_over_and_takes_it_back() {
     assert_eq!(ledger.state, ComponentState::Ready, "the grace is not over");
     assert_eq!(
         ledger.message.as_deref(),
-        Some("unhealthy since 2026-11-23T09:01:00Z: 0 of 2 pods ready")
+        Some("Unhealthy since 2026-11-23T09:01:00Z: 0 of 2 pods ready.")
     );
     Arc::make_mut(&mut walk.observed.release).status = Some(said.status);
     walk.later(seconds(20)).settle();
@@ -209,11 +209,11 @@ fn one_restart_while_it_is_observed_is_told_and_no_failure() {
     };
     let p = &said.status.environments[1];
     assert_eq!(p.state, State::Observing);
-    let told = "restarted since it was Ready: ledger-5d8f-x1 (container app: OOMKilled)";
-    assert_eq!(p.components[1].message.as_deref(), Some(told));
+    let told = "estarted since it was Ready: ledger-5d8f-x1 (container app: OOMKilled).";
+    assert_eq!(p.components[1].message, Some(format!("R{told}")));
     assert_eq!(p.components[1].state, ComponentState::Ready);
 
-    // It stays said until the end, and in the end.
+    // The message stays until the end, and is part of the last one.
     Arc::make_mut(&mut observed.release).status = Some(said.status);
     assert!(matches!(decide(&observed, walk.now), Step::Wait(_)));
     let Step::Transition(done) = decide(&observed, walk.now + minutes(10)) else {
@@ -221,7 +221,7 @@ fn one_restart_while_it_is_observed_is_told_and_no_failure() {
     };
     let p = &done.status.environments[1];
     assert_eq!(p.state, State::Succeeded);
-    assert_eq!(p.message, Some(format!("Deployment ledger: {told}")));
+    assert_eq!(p.message, Some(format!("Deployment ledger: r{told}")));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn two_crashes_while_it_is_observed_are_health_loss_however_long_the_grace_and_w
     };
     let p = &lost.status.environments[1];
     assert_eq!(p.state, State::BackingOut);
-    let said = "Deployment ledger is unhealthy: crash-looping since it was Ready: ledger-5d8f-x1 (container app: OOMKilled)";
+    let said = "Deployment ledger is unhealthy: crash-looping since it was Ready: ledger-5d8f-x1 (container app: OOMKilled).";
     assert_eq!(p.message, Some(format!("HealthLost: {said}")));
     assert_eq!(p.components[1].state, ComponentState::Failed);
 }
@@ -267,7 +267,7 @@ fn lingers(observed: &mut Observed, environment: &str, hash: &str, since: jiff::
 }
 
 const STILL_ENDING: &str =
-    "1 pod of another version is still ending, until 2026-11-23T09:00:30Z at the latest";
+    "1 pod of another version is still terminating, until 2026-11-23T09:00:30Z at the latest.";
 
 #[test]
 fn who_has_pods_of_another_version_beside_it_is_not_done_before_they_end_or_their_grace_is_over() {
@@ -280,7 +280,7 @@ fn who_has_pods_of_another_version_beside_it_is_not_done_before_they_end_or_thei
     let now = walk.now;
     lingers(&mut walk.observed, "sit", "old", now);
     let mut observed = walk.observed.clone();
-    // That everything is ready is written down, and what is waited for once it takes longer.
+    // Ready is recorded, and what is waited for once it takes longer.
     let Step::Transition(ready) = decide(&observed, now) else {
         panic!("not written")
     };
@@ -302,7 +302,7 @@ fn who_has_pods_of_another_version_beside_it_is_not_done_before_they_end_or_thei
     );
     Arc::make_mut(&mut observed.release).status = Some(said.status);
     assert_eq!(at_rest(&observed, now + seconds(29)), Some(now + seconds(30)));
-    // Its grace is over, or it is gone.
+    // Its grace period has ended, or it was deleted.
     let mut gone = observed.clone();
     gone.places = alone.places;
     for (observed, now) in [(&observed, now + seconds(30)), (&gone, now + seconds(6))] {
@@ -375,14 +375,14 @@ fn what_goes_back_says_what_it_waits_for_and_what_is_back_is_restored() {
         (said[1].state, said[1].message.as_deref()),
         (
             ComponentState::Progressing,
-            Some("Deployment ledger: availableReplicas is 1 of 2")
+            Some("Deployment ledger: availableReplicas is 1 of 2.")
         )
     );
     assert_eq!(
         (said[0].state, said[0].message.as_deref()),
         (
             ComponentState::Progressing,
-            Some("waits for its turn: what comes after it is restored first")
+            Some("Waits until components that depend on it are restored.")
         )
     );
     assert_eq!(walk.written(), ["status: -"]);
@@ -414,7 +414,7 @@ fn drift_after_success_is_amber_and_told_once_an_hour_and_writer_until_it_is_put
     let none: [String; 0] = [];
     for (after, by, tag, told) in [
         (0, "fixer", "x", true),
-        // What is known is not written again.
+        // What is recorded already is not written again.
         (10, "fixer", "x", false),
         (20, "fixer", "y", false),
         (30, "other", "z", true),
@@ -425,7 +425,7 @@ fn drift_after_success_is_amber_and_told_once_an_hour_and_writer_until_it_is_put
         walk.observed.altered.insert("sit".into(), altered(by, tag));
         let says = altered(by, tag).says;
         let expected = if told {
-            vec![format!("sit: drift: {says}")]
+            vec![format!("sit: Drift: {says}.")]
         } else {
             none.to_vec()
         };
@@ -433,10 +433,10 @@ fn drift_after_success_is_amber_and_told_once_an_hour_and_writer_until_it_is_put
         let rag = colour(&walk);
         assert_eq!(
             (rag.colour, rag.reasons),
-            (Colour::Amber, vec![format!("sit: ledger: drift: {says}")])
+            (Colour::Amber, vec![format!("sit: ledger has drifted: {says}.")])
         );
         let component = &walk.promotion("sit").components[1];
-        assert_eq!(component.message, Some(format!("drift: {says}")));
+        assert_eq!(component.message, Some(format!("Drift: {says}.")));
     }
     walk.observed.altered.clear();
     walk.later(seconds(6));
@@ -516,16 +516,13 @@ fn a_decision_that_does_not_count_hides_neither_a_hold_nor_a_check() {
     walk.settle();
     let named = "Retry by dora@example.com does not count: ";
     let p = walk.promotion("sit");
-    assert_eq!(p.message.as_deref(), Some("held: audit"));
+    assert_eq!(p.message.as_deref(), Some("Held: audit."));
     assert!(
         p.not_counted.as_ref().is_some_and(|says| says.starts_with(named)),
         "{p:?}"
     );
     let ready = ready_of(&walk);
-    assert!(
-        ready.contains("held: audit — Not counted: Retry by dora"),
-        "{ready}"
-    );
+    assert!(ready.contains("Held: audit. Retry by dora"), "{ready}");
 
     // Without a hold what blocks is a check.
     walk.edit(|r| r.spec.hold = None);
@@ -539,7 +536,7 @@ fn a_decision_that_does_not_count_hides_neither_a_hold_nor_a_check() {
     );
     let ready = ready_of(&walk);
     assert!(
-        ready.contains("WindowOpen: ") && ready.contains(" — Not counted: Retry by dora"),
+        ready.contains("WindowOpen: ") && ready.contains(". Retry by dora"),
         "{ready}"
     );
 }

@@ -11,11 +11,11 @@ use serde_json::json;
 fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() {
     let mut walk = abandoned();
     walk.controller = rolled_out;
-    let mended = walk.objects["payments-sit"]["ledger"].clone();
+    let fixed = walk.objects["payments-sit"]["ledger"].clone();
     walk.objects
         .get_mut("payments-sit")
         .expect("sit")
-        .insert("ledger".into(), rolled_out(mended));
+        .insert("ledger".into(), rolled_out(fixed));
     let hash = walk.promotion("sit").plan_hash.clone();
     walk.decides(act("Retry", "sit", 1, walk.now));
     walk.settle();
@@ -27,7 +27,7 @@ fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() 
             "take over payments-sit",
             "capture sit",
             "status: sit Deploying",
-            "status: sit Succeeded", // everything stands already: nothing is patched twice
+            "status: sit Succeeded", // everything is applied already: nothing is patched twice
         ]
     );
     assert_eq!(walk.state("sit"), State::Succeeded);
@@ -35,7 +35,7 @@ fn a_retry_takes_over_the_claim_and_keeps_what_stood_before_the_first_attempt() 
     assert_ne!(
         walk.promotion("sit").plan_hash,
         hash,
-        "the attempt is hashed: approvals are asked anew"
+        "the attempt is hashed: approvals are required again"
     );
 
     walk.later(seconds(60));
@@ -68,8 +68,8 @@ fn a_retry_that_cannot_enter_forgets_neither_the_claim_nor_the_pre_state() {
     walk.edit(|r| r.spec.hold = Some(Hold::default()));
     walk.settle();
     assert_eq!(walk.written(), ["status: -"]);
-    assert_eq!(walk.pre_states.len(), 1, "what stood before the first attempt");
-    assert_eq!(walk.claims.len(), 1, "nothing is built on sand");
+    assert_eq!(walk.pre_states.len(), 1, "the state before the first attempt");
+    assert_eq!(walk.claims.len(), 1, "no other release builds on this state");
 }
 
 #[test]
@@ -129,8 +129,9 @@ fn an_unsettled_target_admits_the_next_release_once_somebody_accepts_it() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "payments/other left payments-sit Unsettled: retry or back out that release, or create a Decision with \
-             action Accept for sit of this one, attempt 1, which also lets it into targets that are not healthy"
+            "Namespace payments-sit is unsettled: release payments/other failed there and was not backed out. Retry or back out \
+             payments/other, or create a Decision (action Accept, environment sit, attempt 1) for this release. That Decision also \
+             admits it to targets that are not healthy."
         )
     );
     walk.later(seconds(60)).written();
@@ -141,7 +142,7 @@ fn an_unsettled_target_admits_the_next_release_once_somebody_accepts_it() {
         walk.told[..2],
         [
             "EntryAccepted sit: The targets are entered as they are. Accept by olga@example.com: no reason given.",
-            "Entered sit: entered payments-sit, attempt 1, backout armed"
+            "Entered sit: Entered namespace payments-sit, attempt 1. Backout is armed."
         ]
     );
     assert_eq!(
@@ -257,7 +258,7 @@ fn a_retry_whose_target_somebody_edits_meanwhile_does_not_forget_what_stood_befo
     assert_eq!(walk.state("sit"), State::AwaitingDecision);
     let message = walk.promotion("sit").message.clone().expect("a message");
     assert!(
-        message.starts_with("FieldsChanged: another writer changed ConfigMap ledger /data/limit"),
+        message.starts_with("FieldsChanged: Another writer changed ConfigMap ledger /data/limit"),
         "{message}"
     );
 }
@@ -346,6 +347,8 @@ fn what_was_created_and_is_deleted_during_observation_is_for_people_to_decide() 
     walk.settle();
     assert_eq!(
         walk.promotion("uat").message.as_deref(),
-        Some("TargetGone: ConfigMap ledger, which this release created, has been deleted")
+        Some(
+            "TargetGone: ConfigMap ledger, which this release created, was deleted. A Decision is required (BackOut, Accept or Abandon)."
+        )
     );
 }

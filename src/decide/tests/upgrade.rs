@@ -59,7 +59,7 @@ impl Left {
         all.remove(0)
     }
 
-    /// The last instant that stands in it.
+    /// The last instant in it.
     fn now(&self) -> jiff::Timestamp {
         fn last(value: &Value) -> Option<jiff::Timestamp> {
             match value {
@@ -192,11 +192,19 @@ fn hashes_and_names_of_v0_1_0_come_out_the_same() {
     }
 }
 
-/// Nothing is written again because another version looks at it.
+/// Another version changes the texts of status once, and nothing else.
 #[test]
 fn what_v0_1_0_has_left_at_rest_stays_at_rest() {
     for (name, _) in ALL {
         let mut walk = Left::read(name).walk();
+        let (before, state) = (promotion(&walk).since.clone(), promotion(&walk).state);
+        walk.settle();
+        assert_eq!(walk.written(), ["status: -"], "{name}");
+        assert_eq!(
+            (&promotion(&walk).since, promotion(&walk).state),
+            (&before, state),
+            "{name}"
+        );
         walk.settle();
         assert_eq!(walk.written(), Vec::<String>::new(), "{name}");
     }
@@ -216,7 +224,7 @@ fn what_has_entered_with_a_source_under_v0_1_0_goes_on() {
         let mut walk = with_source(name);
         let before = promotion(&walk).clone();
         walk.settle();
-        assert_eq!(walk.written(), Vec::<String>::new(), "{name}");
+        assert_eq!(walk.written(), ["status: -"], "{name}");
         assert_eq!(promotion(&walk), &before, "{name}");
     }
     let mut walk = with_source("deploying");

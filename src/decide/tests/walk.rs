@@ -50,7 +50,7 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn of(release: Release) -> Self {
         let mut observed = observed_of(release);
-        // An older version ran here before, so that nobody owes a review for the first release.
+        // An older version ran here before, so that no review is required for a first release.
         observed.siblings = vec![sibling("2026.8", "r0", &[("sit", State::Succeeded)])];
         let namespaces = ["payments-sit", "payments-uat", "payments"];
         Self {
@@ -307,7 +307,7 @@ impl Walk {
             } => {
                 assert!(
                     !self.claims.contains_key(&namespace),
-                    "somebody else's claim is left alone"
+                    "the claim of another holder is not changed"
                 );
                 let claim = crate::decide::fixtures::claim(
                     &namespace,

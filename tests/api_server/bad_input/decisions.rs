@@ -87,7 +87,7 @@ async fn a_second_decision_on_what_is_over_is_named_and_does_nothing() {
         &stage,
         &name,
         "sit",
-        "Not counted: BackOut by bob@example.com does not count: BackOut is not valid in state BackedOut.",
+        "BackOut by bob@example.com does not count: BackOut is not valid in state BackedOut.",
     )
     .await;
     let promotion = after.promotion(&sit).unwrap();
@@ -122,7 +122,7 @@ async fn a_decision_after_withdrawal_is_named_and_does_nothing() {
         &stage,
         &name,
         "sit",
-        "Not counted: Approve by bob@example.com does not count: it was given after the Release was Withdrawn",
+        "Approve by bob@example.com does not count: it was given after the Release was Withdrawn.",
     )
     .await;
     assert_eq!(after.promotion(&sit).unwrap().state, State::Withdrawn);

@@ -111,8 +111,8 @@ async fn a_claim_that_is_deleted_by_hand_is_said_and_put_back_and_nobody_else_ge
         said.promotion(&sit).unwrap().message.as_deref(),
         Some(
             format!(
-                "ClaimLost: the claim {claim} of {target} in {} is gone: somebody deleted it, or wrote this status; \
-                 nothing is changed until somebody decides BackOut, Accept or Abandon",
+                "ClaimLost: The lock of namespace {target} (Lease {claim} in namespace {}) is missing: it was deleted, or another \
+                 writer changed status. Nothing is changed until there is a Decision (BackOut, Accept or Abandon).",
                 operator_namespace()
             )
             .as_str()
@@ -173,7 +173,7 @@ async fn a_target_namespace_that_is_deleted_in_the_middle_is_a_decision_for_peop
     let said = promotion_says(&stage, &name, "sit", "TargetGone: ").await;
     let message = said.promotion(&sit).unwrap().message.clone().unwrap();
     assert!(
-        message.contains("deleted") || message.contains("does not exist any more"),
+        message.contains("deleted") || message.contains("no longer exists"),
         "{message}"
     );
     assert!(

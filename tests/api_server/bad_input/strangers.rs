@@ -100,8 +100,8 @@ async fn a_forged_deploying_changes_nothing_and_takes_no_claim() {
     assert_eq!(
         promotion.message.unwrap(),
         format!(
-            "PreStateMissing: the pre-state {own} in {} is missing or not that of this attempt: without it nothing can be \
-             restored, so that nothing is changed; put the targets right by hand, then decide Accept or Abandon",
+            "PreStateMissing: Pre-state {own} in namespace {} is missing or belongs to another attempt. Nothing can be restored \
+             without it, so nothing is changed. Correct the targets by hand, then decide Accept or Abandon.",
             operator_namespace()
         )
     );
@@ -143,7 +143,7 @@ async fn another_releases_pre_state_is_no_licence() {
             json!({ "state": state, "entered": entered(&stage, "sit"), "backout": backout, "message": "forged" }),
         )
         .await;
-        promotion_says(&stage, &name, "sit", "is missing or not that of this attempt").await;
+        promotion_says(&stage, &name, "sit", "is missing or belongs to another attempt").await;
     }
     assert_eq!(ledger(&stage, "sit").await, (IMAGE_BEFORE.to_owned(), Some(1)));
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = stage.in_target("sit");
@@ -177,8 +177,8 @@ async fn a_forged_success_upstream_lets_nothing_in() {
     assert_eq!(
         refused.message,
         format!(
-            "status says that {sit} Succeeded, but its pre-state {own} in {} is gone and nothing else proves it: somebody \
-             may have written this status; create a Release of a new version",
+            "Status says that {sit} Succeeded, but pre-state {own} in namespace {} is missing and nothing else proves it. \
+             Another writer may have changed status. Create a Release of a new version.",
             operator_namespace()
         )
     );

@@ -183,7 +183,7 @@ async fn a_stateful_set_whose_pods_are_not_ready_any_more_has_lost_its_health() 
         .clone()
         .expect("a message");
     assert!(
-        message.starts_with("HealthLost: StatefulSet db is unhealthy"),
+        message.starts_with("HealthLost: StatefulSet db has been unhealthy"),
         "{message}"
     );
     assert!(
@@ -232,7 +232,7 @@ async fn who_crashes_twice_while_it_is_observed_has_lost_its_health_although_it_
         let components = release.promotion(&environment).map(|p| &p.components[..]);
         let message = components.and_then(|c| c.first()?.message.as_deref());
         message.is_some_and(|m| {
-            m.starts_with("restarted since it was Ready: db-") && m.ends_with("(container db: OOMKilled)")
+            m.starts_with("Restarted since it was Ready: db-") && m.ends_with("(container db: OOMKilled).")
         })
     })
     .await;

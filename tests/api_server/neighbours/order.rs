@@ -36,7 +36,8 @@ async fn releases_that_are_created_again_put_nothing_older_over_what_runs() {
     let said = promotion(&stage, &release, "sit");
     let message = said.message.clone().unwrap_or_default();
     assert!(
-        message.starts_with("1.1 Succeeded here before this one entered") && message.contains("remembers it"),
+        message.starts_with("Version 1.1 Succeeded here before this release entered")
+            && message.contains("records for the deleted Release"),
         "{message}"
     );
     assert_eq!(

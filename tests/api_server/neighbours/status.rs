@@ -131,7 +131,7 @@ async fn a_restore_that_is_refused_to_the_end_fails_and_is_not_tried_in_a_loop()
     let message = crate::acting::promotion(&stage, &release, "sit").message.clone();
     let message = message.unwrap_or_default();
     assert!(
-        message.contains("change freeze: ask the platform team") && message.contains("it began because "),
+        message.contains("change freeze: ask the platform team") && message.contains(". Cause: "),
         "{message}"
     );
     let deployer = format!("system:serviceaccount:{}:signalbox-deployer", stage.target("sit"));

@@ -131,7 +131,7 @@ fn an_upstream_that_is_soaked_is_held_by_the_soak_which_remembers() {
     let why = upstream_done(&o, &uat)
         .expect_err("nothing else holds it")
         .to_string();
-    assert!(why.contains("stands again in sit"), "{why}");
+    assert!(why.contains("runs as released again in sit"), "{why}");
 }
 
 #[test]
