@@ -92,7 +92,7 @@ fn masters() -> Around {
         scope: Scope::Cluster,
         who: Who::group(MASTERS),
         rights: vec![everything().to_string()],
-        by: vec!["the API server, which asks no role about this group".to_owned()],
+        by: vec!["the API server, which does not check RBAC for this group".to_owned()],
         built_in: false,
         part: None,
     }

@@ -300,7 +300,7 @@ fn row(
     } else if let Some(Err(lacks)) = beside {
         Some(lacks)
     } else if let (true, Some((_, false))) = (who.is_account(), role) {
-        Some("the gate counts no ServiceAccounts".to_owned())
+        Some("the gate does not count ServiceAccounts".to_owned())
     } else {
         None
     };

@@ -77,7 +77,7 @@ impl Who {
                     name: subject.name.clone(),
                 })
             }
-            other => Err(format!("is of kind {other:?}, which RBAC does not know")),
+            other => Err(format!("has the kind {other:?}, which RBAC does not support")),
         }
     }
 
@@ -428,7 +428,7 @@ impl Index {
                 self.note(
                     &binding,
                     format!(
-                        "names a {} that does not exist: it grants nothing until somebody creates that role",
+                        "names a {} that does not exist. It grants nothing until that role is created",
                         role.kind
                     ),
                 );
@@ -444,7 +444,7 @@ impl Index {
                 self.note(
                     &binding,
                     format!(
-                        "has a {} with an empty name among its subjects: take it out",
+                        "has a {} with an empty name among its subjects. Remove that subject",
                         subject.kind
                     ),
                 );
@@ -462,7 +462,7 @@ impl Index {
                 }
                 Err(why) => self.note(
                     &binding,
-                    format!("grants nothing to its subject {:?}, which {why}", subject.name),
+                    format!("grants nothing to its subject {:?}: it {why}", subject.name),
                 ),
             }
         }

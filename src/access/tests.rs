@@ -498,8 +498,8 @@ fn nobody_is_named_by_what_names_nobody() {
         town.answer().notes,
         [
             r#"ClusterRoleBinding b1 (ClusterRole) grants nothing to its subject "robot", which is a ServiceAccount without a namespace."#,
-            "RoleBinding payments/b0 (Role) has a User with an empty name among its subjects: take it out.",
-            r#"RoleBinding payments/b2 (Role) grants nothing to its subject "r2", which is of kind "Robot", which RBAC does not know."#,
+            "RoleBinding payments/b0 (Role) has a User with an empty name among its subjects. Remove that subject.",
+            r#"RoleBinding payments/b2 (Role) grants nothing to its subject "r2": it has the kind "Robot", which RBAC does not support."#,
             "RoleBinding payments/early (Role later) names a Role that does not exist: it grants nothing until somebody creates that role.",
         ]
     );
@@ -673,14 +673,14 @@ fn the_gate_says_whether_service_accounts_count() {
     assert_eq!(
         robot().acts(),
         [
-            "payments: ServiceAccount ci/robot approve as release-board production: no, the gate counts no ServiceAccounts"
+            "payments: ServiceAccount ci/robot approve as release-board production: no, the gate does not count ServiceAccounts"
         ]
     );
     let robots = Town::new().bound("payments", group("system:serviceaccounts:ci"), board());
     assert_eq!(
         robots.acts(),
         [
-            "payments: Group system:serviceaccounts:ci approve as release-board production: no, the gate counts no ServiceAccounts"
+            "payments: Group system:serviceaccounts:ci approve as release-board production: no, the gate does not count ServiceAccounts"
         ]
     );
     let mut town = robot();

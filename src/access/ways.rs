@@ -49,35 +49,35 @@ impl Way {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Everything => "may do anything there, and so all of the below",
+            Self::Everything => "may do anything there, including everything below",
             Self::EditAdmission => {
-                "changes or deletes the policies that hold people to the rules, or rewrites what others send"
+                "changes or deletes the admission policies that enforce the rules, or rewrites the requests of other users"
             }
-            Self::Impersonate => "acts as somebody else",
+            Self::Impersonate => "acts as another user",
             Self::ActAsServiceAccount => {
-                "acts as a ServiceAccount that is named here, by a token or in a pod of its namespace"
+                "acts as a ServiceAccount that is listed here, by a token or in a pod of its namespace"
             }
             Self::ChangeAccess => {
-                "grants rights: by escalate and bind any, otherwise those that the grantor holds, too"
+                "grants rights: any right with the verbs escalate and bind, otherwise only rights that the user has"
             }
-            Self::WriteEnvironments => "changes what an Environment asks for",
+            Self::WriteEnvironments => "changes the requirements of an Environment",
             Self::LabelNamespaces => {
-                "changes whose Releases an Environment takes: it selects namespaces by label; on a target namespace consents, too"
+                "changes which namespaces an Environment selects by label; on a target namespace it can also give consent"
             }
             Self::Consent => {
-                "consents for a target namespace: by the annotation signalbox.dev/accept on its deployer, or on a new one"
+                "gives consent for a target namespace: by the annotation signalbox.dev/accept on its deployer, or on a new one"
             }
             Self::WriteStatus => {
-                "forges what the operator has decided, once the policy signalbox-status is out of the way"
+                "forges the status that the operator writes, if the policy signalbox-status is removed first"
             }
-            Self::WriteOperatorState => "forges or deletes the operator's claims and pre-states",
+            Self::WriteOperatorState => "forges or deletes the operator's locks (Leases) and pre-states",
             Self::ChangeDefinitions => {
-                "changes or deletes the kinds, with every object of them, or serves them itself"
+                "changes or deletes the CustomResourceDefinitions, with all their objects, or serves these kinds from another API server"
             }
             Self::WriteJobs => {
-                "writes the Jobs by which Signalbox judges, or the CronJobs that they are made from"
+                "writes the Jobs of gates and verification, or the CronJobs that are their templates"
             }
-            Self::WriteTargets => "changes what runs in a target namespace without any Release",
+            Self::WriteTargets => "changes what runs in a target namespace without a Release",
         }
     }
 }

@@ -28,7 +28,7 @@ impl<C: Requests> Applier<'_, C> {
                     attempt = holder.attempt,
                     step = "claim",
                     namespace,
-                    "claimed"
+                    "Target namespace locked."
                 );
                 self.remember_claim(&written);
                 Ok(Progress::Again)
@@ -53,7 +53,7 @@ impl<C: Requests> Applier<'_, C> {
             attempt = holder.attempt,
             step = "take-over",
             from = claim.release,
-            "claim taken over"
+            "Lock of the target namespace taken over."
         );
         self.replace_lease(claim, lease).await
     }
@@ -71,7 +71,7 @@ impl<C: Requests> Applier<'_, C> {
             environment,
             attempt = holder.attempt,
             step = "unsettled",
-            "claim kept: a decision is owed"
+            "Lock of the target namespace kept: a Decision is required."
         );
         self.replace_lease(claim, lease).await
     }

@@ -12,6 +12,7 @@ use crate::cluster::requests::{Mode, Object, Requests, Targets};
 use crate::cluster::trouble::Trouble;
 use crate::decide::facts::Observed;
 use crate::decide::job_start::Start;
+use crate::domain::text::clause;
 
 impl<C: Requests> Applier<'_, C> {
     pub(super) async fn start_job(
@@ -30,7 +31,7 @@ impl<C: Requests> Applier<'_, C> {
                         attempt = start.attempt,
                         step = "job",
                         job = start.name,
-                        "job started"
+                        "Job started."
                     );
                 }
                 self.wrote(|index| index.put_job(&start.namespace, &start.name, Arc::new(job).into()));
@@ -65,10 +66,16 @@ impl<C: Requests> Applier<'_, C> {
         };
         match deployer.delete(object, uid).await {
             Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
-                tracing::info!(environment, attempt, step = "stop-job", job = name, "job stopped");
+                tracing::info!(
+                    environment,
+                    attempt,
+                    step = "stop-job",
+                    job = name,
+                    "Job stopped."
+                );
             }
             Err(trouble) => {
-                tracing::warn!(environment, attempt, step = "stop-job", job = name, %trouble, "job not stopped");
+                tracing::warn!(environment, attempt, step = "stop-job", job = name, %trouble, "Job not stopped.");
             }
         }
         memory.jobs_stopped.insert(uid.to_owned());
@@ -87,14 +94,19 @@ impl<C: Requests> Applier<'_, C> {
             Ok(cron_job) => cron_job,
             Err(Trouble::NotFound) => {
                 return Err(format!(
-                    "{place} does not exist: create it, suspended, as the template"
+                    "{place} does not exist. Create it, suspended, as the template of the Job."
                 ));
             }
-            Err(trouble) => return Err(format!("the deployer could not read {place}: {trouble}")),
+            Err(trouble) => {
+                return Err(format!(
+                    "{place} could not be read by the deployer: {}.",
+                    clause(&trouble.to_string())
+                ));
+            }
         };
         if cron_job.pointer("/spec/suspend").and_then(Value::as_bool) != Some(true) {
             return Err(format!(
-                "{place} is not suspended: set spec.suspend, it is only a template"
+                "{place} is not suspended. Set spec.suspend to true: it is only a template."
             ));
         }
         let job = start.job(o, &cron_job);
@@ -103,17 +115,30 @@ impl<C: Requests> Applier<'_, C> {
             kind: "Job",
             name: &start.name,
         };
-        self.term.holds().map_err(|over| over.to_string())?;
+        self.term.holds().map_err(|over| {
+            format!(
+                "Job {} in {} is not created yet: {}.",
+                start.name,
+                start.namespace,
+                clause(&over.to_string())
+            )
+        })?;
         match deployer.create(object, &job, Mode::Real).await {
             Ok(job) => Ok((job, Some(crate::decide::job_start::template_digest(&cron_job)))),
             // Made before a crash, or by somebody else: the next pass finds out.
             Err(Trouble::AlreadyExists) => match deployer.get(object).await {
                 Ok(job) => Ok((job, None)),
-                Err(trouble) => Err(format!("Job {} could not be read: {trouble}", start.name)),
+                Err(trouble) => Err(format!(
+                    "Job {} could not be read: {}.",
+                    start.name,
+                    clause(&trouble.to_string())
+                )),
             },
             Err(trouble) => Err(format!(
-                "the deployer could not create Job {} in {}: {trouble}",
-                start.name, start.namespace
+                "Job {} in {} could not be created by the deployer: {}.",
+                start.name,
+                start.namespace,
+                clause(&trouble.to_string())
             )),
         }
     }

@@ -87,7 +87,7 @@ impl<C: Requests> Applier<'_, C> {
                     step = promotion.state.as_str(),
                     from = was.map_or("-", |s| s.as_str()),
                     says = promotion.message.as_deref().unwrap_or_default(),
-                    "promotion moved"
+                    "Promotion changed state."
                 );
             }
         }
@@ -113,7 +113,7 @@ impl<C: Requests> Applier<'_, C> {
                 secondary: None,
             };
             if let Err(error) = self.client.publish(self.reporter, &event, &reference).await {
-                tracing::warn!(%error, reason = announcement.reason, "an Event could not be written");
+                tracing::warn!(%error, reason = announcement.reason, "An Event could not be written.");
             }
         }
     }
@@ -149,7 +149,7 @@ impl<C: Requests> Applier<'_, C> {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Progress, Trouble> {
-        tracing::debug!(?action, "acting");
+        tracing::debug!(?action, "Carrying out an action.");
         match action {
             Action::AddFinalizer => self.finalizers(o, true).await,
             Action::RemoveFinalizer => self.finalizers(o, false).await,
@@ -169,7 +169,7 @@ impl<C: Requests> Applier<'_, C> {
                     environment,
                     attempt = claim.holder.as_ref().map_or(0, |h| h.attempt),
                     step = "release-claim",
-                    "claim released"
+                    "Lock of the target namespace released."
                 );
                 self.release_claim(&claim).await
             }
@@ -290,7 +290,7 @@ impl<C: Requests> Applier<'_, C> {
                     attempt = pre_state.attempt,
                     step = "capture",
                     pre_state = name,
-                    "pre-state kept"
+                    "Pre-state captured."
                 );
                 self.known_pre_state(&written);
                 Ok(Progress::Again)
@@ -314,7 +314,7 @@ impl<C: Requests> Applier<'_, C> {
                     environment = what.environment,
                     step = "remember",
                     version = what.version,
-                    "what Succeeded is remembered"
+                    "The version that Succeeded is recorded."
                 );
                 (Some(written), Progress::Again)
             }
@@ -333,7 +333,7 @@ impl<C: Requests> Applier<'_, C> {
         }
         if progress == Progress::Later {
             return Err(Trouble::Conflict(format!(
-                "{} remembers another version",
+                "{} records another version",
                 what.name
             )));
         }

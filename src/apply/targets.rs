@@ -47,7 +47,7 @@ impl<C: Requests> Applier<'_, C> {
                     step = verb,
                     component,
                     target,
-                    "target changed"
+                    "Target changed."
                 );
                 took_place(remembered, written, forward);
                 if given_back {
@@ -65,7 +65,7 @@ impl<C: Requests> Applier<'_, C> {
             }
             // The backout is complete without it.
             Err(trouble) if given_back && matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_)) => {
-                tracing::warn!(environment, attempt, component, %trouble, "managedFields were not given back");
+                tracing::warn!(environment, attempt, component, %trouble, "The entry in managedFields was not restored.");
                 remembered.unsure = false;
                 remembered.gave_back = MOST_GIVEN_BACK;
             }
@@ -81,7 +81,7 @@ impl<C: Requests> Applier<'_, C> {
                     step = verb,
                     component,
                     message,
-                    "target not changed"
+                    "Target not changed."
                 );
                 remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));
                 remembered.refused = true;

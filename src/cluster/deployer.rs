@@ -97,7 +97,7 @@ impl Deployer {
             .path_and_query()
             .is_none_or(|sent| sent.as_str() != path)
         {
-            return Err(Trouble::Invalid(format!("{path:?} is not a path")));
+            return Err(Trouble::Invalid(format!("{path:?} is not a valid path")));
         }
         Ok(self.client.request::<T>(request).await?)
     }
@@ -176,14 +176,14 @@ fn segment(name: &str) -> Result<&str, Trouble> {
     if !name.is_empty() && name.chars().all(plain) && name.chars().any(|c| c != '.') {
         Ok(name)
     } else {
-        Err(Trouble::Invalid(format!("{name:?} is not the name of an object")))
+        Err(Trouble::Invalid(format!("{name:?} is not a valid object name")))
     }
 }
 
 fn known(object: Object<'_>) -> Result<&'static str, Trouble> {
     plural(object.api_version, object.kind).ok_or_else(|| {
         Trouble::Invalid(format!(
-            "{} {} is not a kind that is changed",
+            "{} {} is not a supported target kind",
             object.api_version, object.kind
         ))
     })

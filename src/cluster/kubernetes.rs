@@ -41,7 +41,7 @@ impl Requests for Client {
         rustls::crypto::ring::default_provider()
             .secure_random
             .fill(&mut bytes)
-            .map_err(|_| Trouble::Passing("the system gives no random bytes".to_owned()))?;
+            .map_err(|_| Trouble::Passing("the operating system returned no random bytes".to_owned()))?;
         Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
 

@@ -32,7 +32,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(35);
 
 /// What went wrong with a request that nobody answered.
 #[derive(Debug, thiserror::Error)]
-#[error("the API server has not answered {method} {path} within {} s", .within.as_secs())]
+#[error("the API server did not answer {method} {path} within {} s", .within.as_secs())]
 struct Unanswered {
     method: Method,
     path: String,
@@ -41,7 +41,7 @@ struct Unanswered {
 
 /// The API server stopped in the middle of an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the API server has stopped in the middle of its answer")]
+#[error("the API server stopped in the middle of its answer")]
 struct Stalled;
 
 /// Listens to all that a client hears.

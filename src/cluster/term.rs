@@ -97,7 +97,7 @@ impl Term {
             return Ok(());
         }
         Err(Trouble::Passing(
-            "the leader's Lease has not been renewed in time, and another operator may lead by now: nothing is changed".to_owned(),
+            "the leader's Lease was not renewed in time, so nothing is changed because another operator may lead now".to_owned(),
         ))
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let now = Timestamp::now();
         term.heard(&lease(Some("a"), now), now, Instant::now());
         let refused = patch().await.expect_err("over by the second try").to_string();
-        assert!(refused.contains("has not been renewed in time"), "{refused}");
+        assert!(refused.contains("was not renewed in time"), "{refused}");
         assert_eq!(*sent.lock().expect("a count"), 1);
     }
 

@@ -29,7 +29,7 @@ pub enum Trouble {
     #[error("{0}")]
     Passing(String),
     /// The pass that sent requests panicked: of no request, and tried again like [`Self::Passing`].
-    #[error("the pass panicked: {0}")]
+    #[error("the reconcile panicked: {0}")]
     Panicked(String),
 }
 
@@ -81,15 +81,15 @@ pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (
     match trouble {
         Trouble::Forbidden(why) => (
             reasons::NOT_PERMITTED,
-            format!("the deployer may not {verb} {target}: {why}"),
+            format!("{target}: the deployer may not {verb} it: {why}"),
         ),
         Trouble::Denied(why) | Trouble::Invalid(why) => (
             reasons::PATCH_REFUSED,
-            format!("{why} (the answer to {verb} of {target})"),
+            format!("{target}: the API server refused to {verb} it: {why}"),
         ),
         other => (
             reasons::UNREADABLE,
-            format!("{verb} of {target} did not succeed: {other}"),
+            format!("{target}: the request to {verb} it failed: {other}"),
         ),
     }
 }

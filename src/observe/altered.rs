@@ -51,7 +51,7 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     let Some(live) = index.workload(&target.kind, namespace, &target.name) else {
         return index.is_gone(&target.kind, namespace).then(|| Altered {
             component: component.name.clone(),
-            says: format!("in {}, {target} has been deleted", p.name),
+            says: format!("in {}, {target} was deleted", p.name),
             by: None,
         });
     };
@@ -65,9 +65,9 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     Some(Altered {
         component: component.name.clone(),
         says: format!(
-            "in {}, {target} runs {} and not {to}{}",
+            "in {}, {target} runs {} instead of {to}{}",
             p.name,
-            runs.as_deref().unwrap_or("nothing"),
+            runs.as_deref().unwrap_or("no image"),
             standing::last_writer(&object)
         ),
         by,

@@ -106,7 +106,7 @@ impl<C: Requests> Observer<C> {
         self.knowledge()
             .see(|index| index.put_environment(Arc::new(live)));
         Err(Trouble::Conflict(format!(
-            "Environment {} was redirected",
+            "Environment {} now names another target namespace",
             p.name
         )))
     }

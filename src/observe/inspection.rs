@@ -19,6 +19,7 @@ use crate::decide::prestate::Captured;
 use crate::decide::states::{before_entry, deploying};
 use crate::decide::step::Change;
 use crate::domain::readiness::{self, Was};
+use crate::domain::text::clause;
 use crate::domain::{digest, patches, paths};
 use crate::observe::observer::Observer;
 
@@ -174,7 +175,13 @@ impl<C: Requests> Inspector<'_, C> {
             {
                 components.push(Inspected::refused(
                     component,
-                    refusal(reasons::KIND_NOT_ALLOWED, "its kind is not allowed here".into()),
+                    refusal(
+                        reasons::KIND_NOT_ALLOWED,
+                        format!(
+                            "Component {} targets a kind that Environment {} does not list in allowedKinds.",
+                            component.name, self.p.name
+                        ),
+                    ),
                 ));
                 continue;
             }
@@ -252,10 +259,14 @@ impl<C: Requests> Inspector<'_, C> {
         };
         let known = live.clone().map_or(Live::Absent, |l| Live::Present(Arc::new(l)));
         let change = deploying::forward(self.o, &self.p.name, self.p.attempt, component, &captured, &known)
-            .map_err(|sentence| {
+            .map_err(|why| {
             refusal(
                 reasons::CONTAINER_MISSING,
-                format!("component {}: {sentence}; correct its images", component.name),
+                format!(
+                    "Component {}: {}. Correct its images.",
+                    component.name,
+                    clause(&why.to_string())
+                ),
             )
         })?;
         let result = self.dry_run(component, object, &change, live.is_some()).await?;
@@ -317,7 +328,7 @@ impl<C: Requests> Inspector<'_, C> {
             .is_some_and(|s| patches::names_in_full(&target.api_version, &target.kind, &target.name, s))
         {
             let sentence = format!(
-                "{target} does not exist in {}: correct the name, or, to create it, state apiVersion, kind and metadata.name in component {}'s patch",
+                "{target} does not exist in {}. Correct the name, or, to create it, set apiVersion, kind and metadata.name in the patch of component {}.",
                 self.namespace, component.name
             );
             return Err(refusal(reasons::TARGET_MISSING, sentence));
@@ -342,14 +353,17 @@ impl<C: Requests> Inspector<'_, C> {
             }
             Change::Create { object: body } => self.deployer.create(object, body, Mode::DryRun).await,
             Change::Restore { .. } | Change::Delete { .. } | Change::GiveBack { .. } => {
-                return Err(refusal(reasons::CONFLICT, "not a forward change".into()));
+                return Err(refusal(
+                    reasons::CONFLICT,
+                    "This change does not go forward.".into(),
+                ));
             }
         };
         match result {
             Ok(result) => Ok(result),
             // Somebody wrote between the read and the dry run.
             Err(Trouble::Conflict(_)) => {
-                let sentence = format!("{target} changed while it was read");
+                let sentence = format!("{target} changed while it was read. It is read again automatically.");
                 Err(Refusal {
                     reason: reasons::CONFLICT,
                     message: sentence,
@@ -369,14 +383,14 @@ impl<C: Requests> Inspector<'_, C> {
         let stated_target = patches::Target::from(target);
         let sticks = live.and_then(|l| patches::irreversible(&stated_target, l, result));
         if let Some(sentence) = sticks {
-            let sentence = format!("component {}: {sentence}", component.name);
+            let sentence = format!("Component {}: {}.", component.name, clause(&sentence));
             return Err(refusal(reasons::CHANGE_IRREVERSIBLE, sentence));
         }
         let deployer = &self.observer.settings().deployer;
         if patches::runs_as(&target.kind, result, deployer) {
             let sentence = format!(
-                "component {}: pods of {target} would run as {deployer}, so that whoever writes Releases could write in {} whatever \
-                 Signalbox may: give them another ServiceAccount",
+                "Component {}: pods of {target} would run as {deployer}, so every user who can write Releases would have the deployer's \
+                 rights in {}. Set another ServiceAccount.",
                 component.name, self.namespace
             );
             return Err(refusal(reasons::RUNS_AS_DEPLOYER, sentence));
@@ -387,10 +401,10 @@ impl<C: Requests> Inspector<'_, C> {
     /// What is wrong with the component, given the live object.
     fn lint(&self, component: &Component, live: &Value) -> Result<(), Refusal> {
         for pointer in &component.remove {
-            patches::by_key(pointer, live).map_err(|sentence| {
+            patches::by_key(pointer, live).map_err(|why| {
                 refusal(
                     reasons::PATCH_NOT_ALLOWED,
-                    format!("component {}: {sentence}", component.name),
+                    format!("Component {}: {}.", component.name, clause(&why.to_string())),
                 )
             })?;
         }
@@ -412,7 +426,7 @@ impl<C: Requests> Inspector<'_, C> {
         }
         let autoscaled = |by: &str| {
             let sentence = format!(
-                "component {} {} spec.replicas, but {by} scales {}: take replicas out of the {}",
+                "Component {} {} spec.replicas, but {by} scales {}. Take replicas out of the {}.",
                 component.name,
                 if removed { "removes" } else { "states" },
                 component.target,
@@ -430,8 +444,8 @@ impl<C: Requests> Inspector<'_, C> {
                 return autoscaled("a HorizontalPodAutoscaler");
             }
             return Ok(Some(format!(
-                "whether an autoscaler scales {} is not known, because the operator may not list horizontalpodautoscalers in {}: \
-                 bring the chart's ClusterRole up to date",
+                "It is unknown whether an autoscaler scales {}, because the operator may not list horizontalpodautoscalers in {}. \
+                 Update the chart's ClusterRole.",
                 component.target, self.namespace
             )));
         };
@@ -454,8 +468,10 @@ impl<C: Requests> Inspector<'_, C> {
             Err(trouble) => Err(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
-                    "the autoscalers in {} could not be read, so that it is not known who sets the replicas of {}: {trouble}",
-                    self.namespace, component.target
+                    "HorizontalPodAutoscalers in {} could not be read, so it is unknown whether one scales {}: {}.",
+                    self.namespace,
+                    component.target,
+                    clause(&trouble.to_string())
                 ),
                 unknown: true,
             }),
@@ -491,22 +507,30 @@ impl<C: Requests> Inspector<'_, C> {
             Trouble::Denied(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "{why} (the answer to {verb} of {target} in {}: change what component {} states, or ask those who own that rule)",
-                    self.namespace, component.name
+                    "The API server refused to {verb} {target} in {}. Change component {}, or ask the owner of that policy or quota. \
+                     Its answer: {}.",
+                    self.namespace,
+                    component.name,
+                    clause(&why)
                 ),
             ),
             Trouble::Invalid(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "{why}{} (the answer to {verb} of {target} in {}: correct what component {} states)",
-                    patches::hint(&why),
+                    "The API server refused to {verb} {target} in {}, because it would be invalid. Correct component {}{}. Its answer: {}.",
                     self.namespace,
-                    component.name
+                    component.name,
+                    clause(patches::hint(&why)),
+                    clause(&why)
                 ),
             ),
             other => Refusal {
                 reason: reasons::UNREADABLE,
-                message: format!("{target} in {} could not be read: {other}", self.namespace),
+                message: format!(
+                    "{target} in {} could not be read: {}.",
+                    self.namespace,
+                    clause(&other.to_string())
+                ),
                 unknown: true,
             },
         }
@@ -517,12 +541,12 @@ impl<C: Requests> Inspector<'_, C> {
         let why = if why.is_empty() {
             String::new()
         } else {
-            format!(" ({why})")
+            format!(" Its answer: {}.", clause(why))
         };
         refusal(
             reasons::NOT_PERMITTED,
             format!(
-                "the deployer {} may not {verb} {target} in {}: bind its Role there{why}",
+                "The API server does not allow the deployer {} to {verb} {target} in {}. Bind its Role there.{why}",
                 self.observer.settings().deployer,
                 self.namespace
             ),
@@ -568,18 +592,19 @@ impl<C: Requests> Inspector<'_, C> {
             }
             Ok(None) => {
                 let sentence = format!(
-                    "there is no ServiceAccount {name} in {namespace}: create it with its Role and RoleBinding, or list {namespace} in the chart's deployer.namespaces"
+                    "ServiceAccount {name} does not exist in {namespace}. Create it with its Role and RoleBinding, or add {namespace} to the chart's deployer.namespaces."
                 );
                 Some(refusal(reasons::DEPLOYER_MISSING, sentence))
             }
             Err(error) if admitted => {
-                tracing::warn!(namespace, %error, "the deployer's ServiceAccount could not be read");
+                tracing::warn!(namespace, %error, "The deployer's ServiceAccount could not be read.");
                 None
             }
             Err(error) => Some(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
-                    "the ServiceAccount {name} in {namespace} could not be read, so that it is not known whom that namespace accepts: {error}"
+                    "ServiceAccount {name} in {namespace} could not be read, so it is unknown which Releases that namespace admits: {}.",
+                    clause(&error.to_string())
                 ),
                 unknown: true,
             }),

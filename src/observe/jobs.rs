@@ -192,19 +192,21 @@ impl<C: Requests> Observer<C> {
         };
         let unread = |what: &str, name: &str, trouble: Trouble| {
             format!(
-                "who made Job {} in {} cannot be found out: {what} {name}: {trouble}",
-                start.name, start.namespace
+                "Job {} in {} exists, but its creator cannot be verified: {what} {name} failed: {}.",
+                start.name,
+                start.namespace,
+                clause(&trouble.to_string())
             )
         };
         let found = match deployer.get(object("Job", &start.name)).await {
             Ok(found) => found,
             Err(Trouble::NotFound) => return Ok(Maker::Gone),
-            Err(trouble) => return Err(unread("Job", &start.name, trouble)),
+            Err(trouble) => return Err(unread("reading Job", &start.name, trouble)),
         };
         let cron_job = deployer
             .get(object("CronJob", &start.template))
             .await
-            .map_err(|trouble| unread("CronJob", &start.template, trouble))?;
+            .map_err(|trouble| unread("reading CronJob", &start.template, trouble))?;
         let tried = Start {
             name: format!("{}-tried", start.name),
             ..start.clone()

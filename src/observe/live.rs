@@ -70,7 +70,7 @@ impl<C: Requests> Observer<C> {
         }
         self.knowledge().see(|index| index.put_release(Arc::new(live)));
         Err(Trouble::Conflict(format!(
-            "{} has been changed since it was observed",
+            "{} changed after it was observed",
             o.release_path()
         )))
     }

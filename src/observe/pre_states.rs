@@ -25,7 +25,7 @@ impl<C: Requests> Observer<C> {
             })),
             // What cannot be read cannot be restored: as good as missing, and said so.
             Err(error) => {
-                tracing::error!(pre_state = name, %error, "a pre-state cannot be read");
+                tracing::error!(pre_state = name, %error, "A pre-state cannot be read.");
                 Ok(None)
             }
         }

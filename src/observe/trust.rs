@@ -110,12 +110,12 @@ impl Expected {
         for (kind, name, spec) in self.objects.iter() {
             let Some(live) = index.policy(kind, name) else {
                 return Trust::Broken(format!(
-                    "{kind} {name} is missing, so that nobody vouches for who wrote it: install the chart's policies again"
+                    "{kind} {name} is missing, so the author of a Decision cannot be verified and no Decision counts. Reinstall the chart's policies."
                 ));
             };
             if live.pointer("/metadata/deletionTimestamp").is_some() || live.get("spec") != Some(spec) {
                 return Trust::Broken(format!(
-                    "{kind} {name} differs from what the chart installs, so that nobody vouches for who wrote it: install the chart's policies again"
+                    "{kind} {name} differs from the chart, so the author of a Decision cannot be verified and no Decision counts. Reinstall the chart's policies."
                 ));
             }
             if *name == "signalbox-request" {

@@ -76,7 +76,7 @@ async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Rece
     context.stopping.store(true, Ordering::Relaxed);
     let rest = async { while dispatcher.running.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
-        tracing::warn!("passes under way did not end in time and are left to a successor");
+        tracing::warn!("Reconciles in progress did not finish in time and are left to the next leader.");
     }
 }
 
@@ -117,7 +117,7 @@ impl Dispatcher {
             let (kind, started) = (work.kind(), Instant::now());
             let result = tokio::time::timeout(context.config.reconcile_timeout, pass(&context, &work)).await;
             let result =
-                result.unwrap_or_else(|_| Err(Trouble::Passing("the pass took too long".to_owned())));
+                result.unwrap_or_else(|_| Err(Trouble::Passing("the reconcile took too long".to_owned())));
             context.metrics.pass(kind, result.is_ok(), started.elapsed());
             result
         };
@@ -164,10 +164,10 @@ impl Dispatcher {
                 }
                 // A conflict is the world moving on: the watch has it in a moment.
                 if matches!(trouble, Trouble::Conflict(_)) {
-                    tracing::debug!(?key, %trouble, "observed again");
+                    tracing::debug!(?key, %trouble, "Conflict: the object is read again.");
                 } else {
                     self.context.metrics.api_errors.inc();
-                    tracing::warn!(?key, %trouble, after_seconds = after.as_secs_f32(), "pass failed, tried again");
+                    tracing::warn!(?key, %trouble, after_seconds = after.as_secs_f32(), "Reconcile failed and is retried.");
                 }
                 queue.wake_after(key, after);
             }

@@ -123,7 +123,7 @@ impl Election {
         let pause = match answer.unwrap_or_else(|late| Err(Error::Service(Box::new(late)))) {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::warn!(%error, "the leader's Lease: asked again");
+                tracing::warn!(%error, "The leader's Lease could not be read or renewed; the request is retried.");
                 let pause = self.grace / 2;
                 self.until.map_or(pause, |_| pause.min(RETRY))
             }

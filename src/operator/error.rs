@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "the API server does not say who the operator is, which it must know to trust its own policies: {0}"
+        "The API server does not report the operator's user name, which the operator needs to verify its admission policies: {0}."
     )]
     WhoAmI(#[source] Box<kube::Error>),
-    #[error("the chart's admission policies cannot be read: {0}")]
+    #[error("The chart's admission policies cannot be read: {0}.")]
     Policies(#[source] serde_yaml_ng::Error),
-    #[error("cannot listen on {0}: {1}")]
+    #[error("Cannot listen on {0}: {1}.")]
     Listen(SocketAddr, #[source] std::io::Error),
-    #[error("leader election does not work: {0}")]
+    #[error("Leader election failed: {0}.")]
     Leadership(#[source] Box<kube::Error>),
 }
 

@@ -72,7 +72,7 @@ async fn answer(listener: TcpListener, router: Router, limits: Limits) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
+                tracing::debug!(%error, "A connection could not be accepted.");
                 // One that was given up meanwhile costs nothing; anything else lasts.
                 if !matches!(
                     error.kind(),
@@ -118,7 +118,7 @@ async fn connection(stream: TcpStream, router: Router, asked: Arc<AtomicBool>, l
 
 async fn healthz(State((health, context)): State<Shared>) -> (StatusCode, &'static str) {
     if health.hangs(context.metrics.leader.get() == 1) {
-        (StatusCode::INTERNAL_SERVER_ERROR, "the work loop does not turn\n")
+        (StatusCode::INTERNAL_SERVER_ERROR, "The work loop is stuck.\n")
     } else {
         (StatusCode::OK, "ok\n")
     }
@@ -129,20 +129,24 @@ async fn readyz(State((health, context)): State<Shared>) -> (StatusCode, String)
     if left > 0 {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{left} watches have not listed yet\n"),
+            format!("{left} watches have not finished their first list.\n"),
         );
     }
     if health.hangs(context.metrics.leader.get() == 1) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the work loop does not turn\n".to_owned(),
+            "The work loop is stuck.\n".to_owned(),
         );
     }
     let silent = health.pulse.silent(QUIET);
     if !silent.is_empty() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not heard for {} s: {}\n", QUIET.as_secs(), silent.join(", ")),
+            format!(
+                "No answer for {} s on watches: {}.\n",
+                QUIET.as_secs(),
+                silent.join(", ")
+            ),
         );
     }
     (StatusCode::OK, "ok\n".to_owned())

@@ -50,14 +50,14 @@ pub(crate) async fn lead(
         };
         context.stopping.store(false, Ordering::Relaxed);
         context.metrics.leader.set(1);
-        tracing::info!(identity = context.config.identity, "leading");
+        tracing::info!(identity = context.config.identity, "This process leads.");
         context.observer.knowledge().begin_term();
         let (end, ended) = watch::channel(false);
         let dispatch = dispatch::run(Arc::clone(&context), Arc::clone(&health), ended);
         tokio::pin!(dispatch);
         let stopped = tokio::select! {
             () = &mut dispatch => false,
-            lost = async { leads.wait_for(|now| *now != term).await.is_ok() } => { tracing::warn!(lost, "leadership lost"); false }
+            lost = async { leads.wait_for(|now| *now != term).await.is_ok() } => { tracing::warn!(lost, "Leadership lost."); false }
             () = asked(&mut stop) => true,
         };
         context.metrics.leader.set(0);
@@ -72,7 +72,7 @@ pub(crate) async fn lead(
     match election.await {
         Ok(Ok(())) | Err(_) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the leader's Lease could not be given back");
+            tracing::warn!(%error, "The leader's Lease could not be released.");
             Ok(())
         }
     }

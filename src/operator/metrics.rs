@@ -67,30 +67,26 @@ impl Default for Metrics {
         let states = Family::default();
         let api_errors = Counter::<u64, AtomicU64>::default();
         let (leader, vouched) = (Gauge::default(), Gauge::default());
-        registry.register(
-            "reconciles",
-            "Passes over objects, by kind and outcome",
-            passes.clone(),
-        );
+        registry.register("reconciles", "Reconciles, by kind and outcome", passes.clone());
         registry.register_with_unit(
             "reconcile_duration",
-            "Time that a pass over an object takes",
+            "Duration of a reconcile",
             Unit::Seconds,
             durations.clone(),
         );
         registry.register(
             "promotions",
-            "Promotions that ended, by stage and outcome",
+            "Promotions that finished, by stage and outcome",
             promotions.clone(),
         );
         // There from the start, so that an alert on anything but 0 can be written.
         for kind in Key::kinds() {
             drop(panics.get_or_create(&KindLabels { kind }));
         }
-        registry.register("panics", "Passes that panicked", panics.clone());
+        registry.register("panics", "Reconciles that panicked", panics.clone());
         registry.register(
             "promotions_now",
-            "Promotions by the state that they are in",
+            "Promotions, by their current state",
             states.clone(),
         );
         registry.register(
@@ -101,7 +97,7 @@ impl Default for Metrics {
         registry.register("leader", "1 while this process leads", leader.clone());
         registry.register(
             "policies_vouched",
-            "1 while the admission policies are as the chart installs them",
+            "1 while the admission policies match the chart",
             vouched.clone(),
         );
         Self {
@@ -166,7 +162,7 @@ impl Metrics {
         self.vouched.set(i64::from(vouched));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
-            tracing::error!("metrics could not be written");
+            tracing::error!("Metrics could not be written.");
         }
         text
     }

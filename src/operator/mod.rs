@@ -46,7 +46,8 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
     let guarded = pulse.of(term.guard(client.clone()));
     let client = pulse.of(client);
     let mut asked_to_stop = stop.clone();
-    let Some(username) = patiently(&mut asked_to_stop, "who the operator is", || whoami(&client)).await?
+    let Some(username) =
+        patiently(&mut asked_to_stop, "the operator's user name", || whoami(&client)).await?
     else {
         return Ok(());
     };
@@ -65,13 +66,13 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         term,
         config,
     });
-    tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "signalbox starts");
+    tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "Signalbox starts.");
     let watched = &context.config.settings.watch_namespaces;
     if !watched.is_empty() {
         tracing::warn!(
             namespaces = watched.join(", "),
-            "only these namespaces are watched: a Release in another one gets no status, and one whose target namespace is another one \
-             does not enter"
+            "Only these namespaces are watched. A Release in another namespace gets no status, and a Release whose target namespace is \
+             not watched does not enter."
         );
     }
 
@@ -89,7 +90,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         task.abort();
     }
     server.abort();
-    tracing::info!("signalbox has stopped");
+    tracing::info!("Signalbox has stopped.");
     result
 }
 

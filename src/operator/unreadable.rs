@@ -87,7 +87,7 @@ async fn write<K: Resource>(
         name,
         reason = unreadable.reason,
         message,
-        "an object cannot be read, and is left as it is"
+        "An object cannot be read and is not changed."
     );
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version() },

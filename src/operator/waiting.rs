@@ -31,7 +31,7 @@ where
             Ok(answer) => return Ok(Some(answer)),
             Err(error) if error.stays() => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, after_seconds = pause.as_secs_f32(), "asked again: {what}");
+                tracing::warn!(%error, after_seconds = pause.as_secs_f32(), "A request failed and is retried: {what}.");
             }
         }
         tokio::select! {
@@ -67,7 +67,7 @@ mod tests {
             let away = asked.get() < 4;
             async move { if away { Err(answered(503)) } else { Ok("signalbox") } }
         };
-        let answer = patiently(&mut stopped, "who the operator is", ask).await;
+        let answer = patiently(&mut stopped, "the operator's user name", ask).await;
         assert!(matches!(answer, Ok(Some("signalbox"))), "{answer:?}");
         assert_eq!((asked.get(), began.elapsed().as_millis()), (4, 500 + 1000 + 2000));
     }

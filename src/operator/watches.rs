@@ -234,7 +234,7 @@ impl Starter {
                     // The watch starts again by itself, with backoff.
                     Err(error) => {
                         followed.context.metrics.api_errors.inc();
-                        tracing::warn!(kind = std::any::type_name::<K>(), %error, "watch interrupted");
+                        tracing::warn!(kind = std::any::type_name::<K>(), %error, "Watch interrupted; it restarts automatically.");
                     }
                 }
             }
@@ -430,7 +430,7 @@ fn put_environment(known: &Knowledge, sent: &Sent<Environment>) {
             tracing::error!(
                 environment = name,
                 %error,
-                "an Environment does not fit its type and counts as absent"
+                "An Environment does not match its schema and is treated as missing."
             );
             known.see(|index| index.put_unreadable_environment(&name, unreadable(sent, error)));
         }
@@ -443,7 +443,7 @@ fn unreadable<K: Resource<DynamicType = ()>>(sent: &Sent<K>, error: String) -> U
         generation: sent.meta().generation,
         reason: reasons::UNREADABLE,
         message: format!(
-            "this {} does not fit its type ({error}): correct that field; until then it is left as it is",
+            "This {} does not match its schema ({error}). Correct that field. Until then the operator does not act on this object.",
             K::kind(&())
         ),
     }
@@ -457,7 +457,7 @@ fn put_decision(known: &Knowledge, sent: &Sent<Decision>) {
         }
         Err(error) => {
             let decision = sent.name_any();
-            tracing::error!(decision, %error, "a Decision does not fit its type and does not count");
+            tracing::error!(decision, %error, "A Decision does not match its schema and does not count.");
         }
     }
 }
@@ -470,7 +470,7 @@ fn put_review(known: &Knowledge, sent: &Sent<ReleaseReview>) {
         }
         Err(error) => {
             let review = sent.name_any();
-            tracing::error!(review, %error, "a ReleaseReview does not fit its type and does not count");
+            tracing::error!(review, %error, "A ReleaseReview does not match its schema and does not count.");
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn orphans<C: Requests>(
                 }
                 // It stands in nobody else's way.
                 Err(trouble) => {
-                    tracing::warn!(%trouble, pre_state = orphan.name, "the pre-state of a Release that is gone was left");
+                    tracing::warn!(%trouble, pre_state = orphan.name, "The pre-state of a deleted Release could not be deleted.");
                     troubled = Some(trouble);
                     continue;
                 }
@@ -77,7 +77,7 @@ async fn sweep<C: Requests>(
     tracing::info!(
         pre_state = orphan.name,
         release = content.release,
-        "what was kept for a Release that has been gone for a day is deleted"
+        "Deleting the pre-state of a Release that has not existed for a day."
     );
     applier.delete_pre_state(&orphan.name, &orphan.uid).await?;
     Ok(true)

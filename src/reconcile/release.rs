@@ -88,7 +88,7 @@ async fn turn<C: Requests>(
     if let Some(version) = newer.filter(|version| *version > STATE_VERSION) {
         tracing::warn!(
             state_version = version,
-            "the status is of a newer operator, and is left as it is: run that version, or a newer one"
+            "The status was written by a newer operator and is not changed. Run that version or a newer one."
         );
     }
     let mut step = decide(&observed, now);
@@ -106,7 +106,7 @@ async fn turn<C: Requests>(
     }
     if !matches!(step, Step::Wait(_)) && applier.term.holds().is_err() {
         // Either the Lease is renewed in a moment, or leadership ends.
-        tracing::debug!("nothing is changed until the leader's Lease is renewed");
+        tracing::debug!("Nothing is changed until the leader's Lease is renewed.");
         return Ok(Next::Soon.into());
     }
     match step {

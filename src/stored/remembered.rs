@@ -66,7 +66,7 @@ pub fn write(what: &Remembered, release_uid: &str) -> ControllerRevision {
         },
         data: Some(RawExtension(json!({
             "remembers": format!(
-                "version {} of {} on line {}, of Release {}/{}, Succeeded in {}: nothing older enters there",
+                "Version {} of {}, line {}, of Release {}/{}, Succeeded in {}. No older version enters there.",
                 what.version, what.product, what.line, what.namespace, what.release, what.environment
             ),
         }))),
