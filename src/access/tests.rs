@@ -497,10 +497,10 @@ fn nobody_is_named_by_what_names_nobody() {
     assert_eq!(
         town.answer().notes,
         [
-            r#"ClusterRoleBinding b1 (ClusterRole) grants nothing to its subject "robot", which is a ServiceAccount without a namespace."#,
+            r#"ClusterRoleBinding b1 (ClusterRole) grants nothing to its subject "robot": it is a ServiceAccount without a namespace."#,
             "RoleBinding payments/b0 (Role) has a User with an empty name among its subjects. Remove that subject.",
             r#"RoleBinding payments/b2 (Role) grants nothing to its subject "r2": it has the kind "Robot", which RBAC does not support."#,
-            "RoleBinding payments/early (Role later) names a Role that does not exist: it grants nothing until somebody creates that role.",
+            "RoleBinding payments/early (Role later) names a Role that does not exist. It grants nothing until that role is created.",
         ]
     );
 }

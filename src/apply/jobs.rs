@@ -1,4 +1,4 @@
-//! Jobs of gates and verification: made from a suspended CronJob of the target namespace, as its deployer, once.
+//! Jobs of gates and verification: created from a suspended CronJob of the target namespace, as its deployer, once.
 
 use std::sync::Arc;
 
@@ -45,8 +45,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    /// Tried once: a Job that cannot be stopped keeps nobody from putting back what was there before, and its own deadline
-    /// ends it.
+    /// Tried once: a Job that cannot be stopped does not block the backout, and its own deadline ends it.
     #[allow(clippy::too_many_arguments)]
     pub(super) async fn stop_job(
         &self,
@@ -81,7 +80,7 @@ impl<C: Requests> Applier<'_, C> {
         memory.jobs_stopped.insert(uid.to_owned());
     }
 
-    /// The Job, and the digest of the template where it was made from it just now.
+    /// The Job, and the digest of its template if it was created just now.
     async fn try_start(&self, o: &Observed, start: &Start) -> Result<(Value, Option<String>), String> {
         let deployer = self.deployer(&start.namespace, o, &start.environment, start.attempt);
         let template = Object {
@@ -125,7 +124,7 @@ impl<C: Requests> Applier<'_, C> {
         })?;
         match deployer.create(object, &job, Mode::Real).await {
             Ok(job) => Ok((job, Some(crate::decide::job_start::template_digest(&cron_job)))),
-            // Made before a crash, or by somebody else: the next pass finds out.
+            // Created before a crash, or by another user: the next reconcile finds out.
             Err(Trouble::AlreadyExists) => match deployer.get(object).await {
                 Ok(job) => Ok((job, None)),
                 Err(trouble) => Err(format!(
@@ -144,8 +143,8 @@ impl<C: Requests> Applier<'_, C> {
     }
 }
 
-/// Whether `job` was made just now: then the digest of its template is known. One that was there already ends no trouble: who made it
-/// is still to be found out, and the pauses between the tries go on growing.
+/// Whether `job` was created just now: then the digest of its template is known. A Job that existed already does not clear the error:
+/// its creator is still unverified, and the pauses between the tries keep growing.
 fn remember_made(memory: &mut Memory, key: &str, job: &Value, digest: Option<String>) -> bool {
     let Some(digest) = digest else {
         return false;
@@ -183,7 +182,7 @@ mod tests {
             memory.jobs.insert(key.to_owned(), trouble);
             assert!(
                 !remember_made(&mut memory, key, &job, None),
-                "it is not told as started"
+                "it is not reported as started"
             );
         }
         assert!(memory.jobs_made.is_empty());

@@ -34,7 +34,7 @@ pub fn collection(api_version: &str, plural: &str, namespace: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The deployer's ServiceAccount and the Namespace say whom the namespace accepts: no Release may write that.
+    /// Annotations of the Namespace and of the deployer's ServiceAccount say which Releases are admitted: no Release may write them.
     #[test]
     fn what_says_whom_a_namespace_accepts_is_never_a_target() {
         for kind in ["Namespace", "ServiceAccount"] {

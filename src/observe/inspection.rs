@@ -23,14 +23,14 @@ use crate::domain::text::clause;
 use crate::domain::{digest, patches, paths};
 use crate::observe::observer::Observer;
 
-/// How often a target is read where others write to it between the read and the dry run, as controllers do while a rollout is in progress.
+/// How often a target is read if others write to it between the read and the dry run, as controllers do during a rollout.
 const MOST_READS: u32 = 5;
-/// How long an inspection made with the claim in hand stands, until the entry.
+/// How long an inspection made under the claim is valid, until the entry.
 const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
 
 impl<C: Requests> Observer<C> {
-    /// The inspection of a promotion that has not entered. Until the claim is taken it is remembered until the plan, the
-    /// Environment or a watched target changes, or, where it refuses, until it is time to look again.
+    /// The inspection of a promotion that has not entered. Before the claim is taken it is cached until the plan, the
+    /// Environment or a watched target changes or, if it refuses, until it is due to be repeated.
     pub(crate) async fn inspection(
         &self,
         o: &Observed,
@@ -52,8 +52,8 @@ impl<C: Requests> Observer<C> {
         if let Some(known) = known.filter(|k| !live && k.inspection.again_at.is_none_or(|at| now < at)) {
             return Some(Arc::clone(&known.inspection));
         }
-        // What was captured a moment ago, under this very claim, is what enters. Whoever writes to a target in between is
-        // found out like one who writes between the entry and the change: what stands there is compared with the pre-state.
+        // What was captured a moment ago, under this very claim, is what enters. A write to a target in between is detected
+        // like a write between the entry and the change: the target is compared with the pre-state.
         if let (Moment::Entering, Some(captured)) = (moment, captured)
             && captured.fingerprint == fingerprint
             && captured.claim == claim
@@ -78,7 +78,7 @@ impl<C: Requests> Observer<C> {
             inspection.refusal.is_some() || inspection.components.iter().any(|c| c.refusal.is_some());
         inspection.again_at = refused.then(|| now + backoff(before));
         let inspection = Arc::new(inspection);
-        // A Retry is looked at once more: what it finds changed is for people to decide.
+        // A Retry is inspected once more: if it finds a change, a Decision is required.
         if let (Moment::Capturing, false, 1) = (moment, refused, p.attempt) {
             let captured = Kept {
                 at: now,
@@ -88,8 +88,8 @@ impl<C: Requests> Observer<C> {
             };
             memory.captured.insert(p.name.clone(), captured);
         }
-        // A refusal counts however it was come by, else a claim would be taken and given back without end; and one that
-        // comes back after a success is not the first.
+        // A refusal is cached in either case, or a claim would be taken and released without end; and a refusal that
+        // returns after a success is not the first one.
         if !live || refused {
             let remembered = Remembered {
                 fingerprint,
@@ -123,8 +123,8 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// What those who wait look at. Whoever is about to enter reads all of it anew, so that what stands on the targets, which may be
-/// much, is not held for as long as something waits.
+/// What is kept for promotions that wait. A promotion that is about to enter reads everything again, so the content of the
+/// targets, which may be large, is not held in memory during the wait.
 fn without_content(inspection: &Inspection) -> Arc<Inspection> {
     let components = inspection.components.iter();
     Arc::new(Inspection {
@@ -150,7 +150,7 @@ struct Inspector<'a, C: Requests> {
     deployer: C::Deployer,
     namespace: &'a str,
     live: bool,
-    /// Of the target namespace, once looked for; nothing inside where the deployer may not.
+    /// Those of the target namespace, once listed; `None` inside where the operator may not list them.
     autoscalers: Option<Option<Vec<Value>>>,
 }
 
@@ -216,8 +216,8 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// What a dry run of the component shows. Where somebody writes meanwhile, it is read again at once: a Release that is queued
-    /// would lose its place to a younger one while it waits to look again.
+    /// What a dry run of the component shows. If another writer changes the target during that time, it is read again immediately:
+    /// a queued Release would lose its place to a younger one while it waits for the next read.
     async fn component(
         &mut self,
         component: &Component,
@@ -278,7 +278,7 @@ impl<C: Requests> Inspector<'_, C> {
                 .map(str::to_owned)
         };
         let images_after = patches::images(&result);
-        // What admission or the API server adds besides is not ours: it is neither compared nor put back.
+        // What admission or the API server adds is not ours: it is neither compared nor restored.
         let result = match (&live, &change) {
             (Some(live), Change::Patch { patch, .. }) => paths::stated(live, patch, &result),
             _ => result,
@@ -307,7 +307,7 @@ impl<C: Requests> Inspector<'_, C> {
         Ok((inspected, Some(result)))
     }
 
-    /// The target as it is, and a note about autoscalers; nothing where it is to be created.
+    /// The target as it is, and a note about autoscalers; no target where it is to be created.
     async fn found(
         &mut self,
         component: &Component,
@@ -336,7 +336,7 @@ impl<C: Requests> Inspector<'_, C> {
         Ok((live, note))
     }
 
-    /// What the API server would make of `change`.
+    /// The result of `change`, by a dry run.
     async fn dry_run(
         &self,
         component: &Component,
@@ -361,7 +361,7 @@ impl<C: Requests> Inspector<'_, C> {
         };
         match result {
             Ok(result) => Ok(result),
-            // Somebody wrote between the read and the dry run.
+            // Another writer changed it between the read and the dry run.
             Err(Trouble::Conflict(_)) => {
                 let sentence = format!("{target} changed while it was read. It is read again automatically.");
                 Err(Refusal {
@@ -377,7 +377,7 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// Refuses what could not be backed out, and pods that would have the deployer's rights.
+    /// Refuses changes that could not be backed out, and pods that would have the deployer's rights.
     fn accepts(&self, component: &Component, live: Option<&Value>, result: &Value) -> Result<(), Refusal> {
         let target = &component.target;
         let stated_target = patches::Target::from(target);
@@ -411,8 +411,8 @@ impl<C: Requests> Inspector<'_, C> {
         Ok(())
     }
 
-    /// Where the component states how many replicas there are to be: whether an autoscaler says so too. What it could not
-    /// find out is a note, and no reason to refuse: most workloads have none, and a Role that may not look is no proof of one.
+    /// If the component states the number of replicas: whether an autoscaler sets it too. An unknown answer is a note and not a
+    /// refusal: most workloads have no autoscaler, and a missing right is no proof of one.
     async fn autoscaled(
         &mut self,
         component: &Component,
@@ -458,7 +458,7 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// `None` where the operator may not look: its own right, so that no team's Role has to change.
+    /// `None` where the operator may not list them. It uses its own right, so that no team's Role has to change.
     async fn look_for_autoscalers(&self, component: &Component) -> Result<Option<Vec<Value>>, Refusal> {
         match self.observer.client().autoscalers(self.namespace).await {
             Ok(found) => Ok(Some(found)),
@@ -478,8 +478,8 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// Asks the API server, as the deployer, for the rights that going forward and back needs besides those that the dry
-    /// run shows itself: to patch what is there, and to create what is not.
+    /// Checks, as the deployer, the rights that a target to be created needs later: patch and delete. The dry run itself
+    /// shows the right to create it or to patch an existing one.
     async fn may(&self, component: &Component, create: bool) -> Result<(), Refusal> {
         if self.live || !create {
             return Ok(());
@@ -553,11 +553,11 @@ impl<C: Requests> Inspector<'_, C> {
         )
     }
 
-    /// Why nothing is to be asked there: there is no deployer, or the namespace does not let this Release in.
+    /// Why the namespace is not prepared: there is no deployer, or the namespace does not admit this Release.
     ///
-    /// A missing deployer answers with the same 403 as missing rights, and the message has to name the cause; a binding may outlive its
-    /// ServiceAccount, and impersonating one that is not there still works. With the claim in hand consent is looked at once more, because the
-    /// ServiceAccount is not watched and may have stopped consenting since.
+    /// A missing deployer gives the same 403 as missing rights, and the message has to name the cause; a binding may outlive its
+    /// ServiceAccount, and impersonating a ServiceAccount that does not exist still works. Under the claim, consent is checked once more, because
+    /// the ServiceAccount is not watched and its annotation may have been removed since.
     async fn unprepared(&self) -> Option<Refusal> {
         let settings = self.observer.settings();
         let (name, namespace) = (&settings.deployer, self.namespace);
@@ -612,7 +612,7 @@ impl<C: Requests> Inspector<'_, C> {
     }
 }
 
-/// Whether an autoscaler is of this very workload.
+/// Whether an autoscaler scales this workload.
 fn scales(autoscaler: &Value, target: &Target) -> bool {
     let of = |field: &str| {
         autoscaler
@@ -625,7 +625,7 @@ fn scales(autoscaler: &Value, target: &Target) -> bool {
         && group(of("apiVersion")) == group(&target.api_version)
 }
 
-/// Whether the control plane, and not a person, has written through the subresource `scale`: only its autoscalers do.
+/// Whether the control plane, and not a user, has written through the subresource `scale`: only its autoscalers do.
 fn scaled_by_the_control_plane(live: &Value) -> bool {
     let writes = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     writes

@@ -1,5 +1,5 @@
-//! What is known of pre-states: they are large and rarely read, so that only their metadata is watched. It says whose each is
-//! and how large.
+//! Metadata of pre-states. They are large and rarely read, so only their metadata is watched. It names the Release and the
+//! size of each.
 
 use std::collections::BTreeMap;
 
