@@ -1,4 +1,4 @@
-//! The ways round the rules, and the rights that open each.
+//! The ways to bypass the rules, and the rights that allow each.
 
 use serde::{Serialize, Serializer};
 
@@ -6,7 +6,7 @@ use crate::access::places::Sort;
 use crate::access::rbac::{Names, Right};
 use crate::api::GROUP;
 
-/// A way round.
+/// A way to bypass the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     Everything,
@@ -45,7 +45,7 @@ impl Way {
         }
     }
 
-    /// What it comes to.
+    /// Its meaning, a clause after its name.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Serialize for Way {
     }
 }
 
-/// Objects of which names matter, where a rule lists names.
+/// Objects whose names matter, if a rule lists names.
 #[derive(Clone, Copy)]
 pub(crate) enum Object {
     Any,
@@ -101,7 +101,7 @@ pub(crate) enum Object {
     Deployer,
 }
 
-/// Some rights that open a way, and where.
+/// Some rights that allow a way, and where.
 pub(crate) struct Part {
     pub(crate) way: Way,
     pub(crate) places: &'static [Sort],
@@ -157,7 +157,7 @@ const fn part(
     }
 }
 
-/// All but what depends on the Environment: which kinds are changed in its targets.
+/// All rights except those that depend on the Environment: the kinds of its targets.
 pub(crate) static PARTS: &[Part] = {
     use Object::{Any, Deployer, Itself, Like, Unnamed};
     use Way::{
@@ -268,7 +268,7 @@ pub(crate) static PARTS: &[Part] = {
             &["replicationcontrollers"],
             Any,
         ),
-        // Into a pod that runs as it.
+        // Access to a pod that runs as it.
         part(
             ActAsServiceAccount,
             ACCOUNTS,
@@ -285,7 +285,7 @@ pub(crate) static PARTS: &[Part] = {
             &["pods/ephemeralcontainers"],
             Any,
         ),
-        // Tokens that are kept as Secrets.
+        // Tokens that are stored in Secrets.
         part(
             ActAsServiceAccount,
             ACCOUNTS,
@@ -338,7 +338,7 @@ pub(crate) static PARTS: &[Part] = {
             &["serviceaccounts"],
             Deployer,
         ),
-        // Where there is none yet, or after they have deleted it.
+        // If there is none yet, or after it was deleted.
         part(Consent, TARGETS, &["create"], "", &["serviceaccounts"], Unnamed),
         part(
             WriteStatus,
@@ -404,7 +404,7 @@ pub(crate) static PARTS: &[Part] = {
             &["cronjobs", "jobs", "jobs/status"],
             Any,
         ),
-        // Whatever kinds the Environment allows: they stand between its workloads and what runs, or run beside them.
+        // For any kinds that the Environment allows: these objects run the pods of its workloads, or run beside them.
         part(
             WriteTargets,
             TARGETS,
@@ -443,7 +443,7 @@ impl Part {
         })
     }
 
-    /// What of these names matters in a place.
+    /// The names that matter in a namespace.
     pub(crate) fn of(&self, names: &Names, deployer: &str, is_place: impl Fn(&str) -> bool) -> Option<Names> {
         match self.object {
             Object::Any => Some(names.clone()),

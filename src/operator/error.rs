@@ -1,8 +1,8 @@
-//! Why the operator could not start or go on.
+//! Why the operator could not start or continue.
 
 use std::net::SocketAddr;
 
-/// Why the operator could not start or go on.
+/// Why the operator could not start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
@@ -18,7 +18,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again is no use: what it lacks is a right, or lies in the process itself.
+    /// Whether a retry is useless: a right is missing, or the cause is in the process itself.
     pub(crate) fn stays(&self) -> bool {
         let forbidden = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 403);
         match self {

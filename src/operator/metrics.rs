@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels are kinds, states and outcomes, never names of objects: those would grow for ever.
+//! Prometheus metrics. Labels are kinds, states and outcomes, never names of objects, whose number is not bounded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -48,7 +48,7 @@ pub(crate) struct Metrics {
     promotions: Family<PromotionLabels, Counter>,
     panics: Family<KindLabels, Counter>,
     states: Family<StateLabels, Gauge>,
-    vouched: Gauge,
+    policies: Gauge,
     pub(crate) api_errors: Counter,
     pub(crate) leader: Gauge,
 }
@@ -66,7 +66,7 @@ impl Default for Metrics {
         let panics: Family<KindLabels, Counter> = Family::default();
         let states = Family::default();
         let api_errors = Counter::<u64, AtomicU64>::default();
-        let (leader, vouched) = (Gauge::default(), Gauge::default());
+        let (leader, policies) = (Gauge::default(), Gauge::default());
         registry.register("reconciles", "Reconciles, by kind and outcome", passes.clone());
         registry.register_with_unit(
             "reconcile_duration",
@@ -79,7 +79,7 @@ impl Default for Metrics {
             "Promotions that finished, by stage and outcome",
             promotions.clone(),
         );
-        // There from the start, so that an alert on anything but 0 can be written.
+        // Exported from the start, so that an alert on any value but 0 is possible.
         for kind in Key::kinds() {
             drop(panics.get_or_create(&KindLabels { kind }));
         }
@@ -98,7 +98,7 @@ impl Default for Metrics {
         registry.register(
             "policies_vouched",
             "1 while the admission policies match the chart",
-            vouched.clone(),
+            policies.clone(),
         );
         Self {
             registry,
@@ -107,14 +107,14 @@ impl Default for Metrics {
             promotions,
             panics,
             states,
-            vouched,
+            policies,
             api_errors,
             leader,
         }
     }
 }
 
-/// As people write it.
+/// As in manifests.
 fn stage(stage: Stage) -> String {
     serde_json::to_value(stage)
         .ok()
@@ -135,7 +135,7 @@ impl Metrics {
         self.panics.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// Counts promotions that have ended.
+    /// Counts promotions that have finished.
     pub(crate) fn count(&self, ended: &[Ended]) {
         for promotion in ended {
             let labels = PromotionLabels {
@@ -146,7 +146,7 @@ impl Metrics {
         }
     }
 
-    /// The text that is scraped; what is known of the world is counted now.
+    /// The text that is scraped; cached objects are counted now.
     pub(crate) fn render(&self, observer: &Observer) -> String {
         let mut states: BTreeMap<&'static str, i64> = BTreeMap::new();
         for release in observer.index().releases() {
@@ -158,8 +158,8 @@ impl Metrics {
         for (state, count) in states {
             self.states.get_or_create(&StateLabels { state }).set(count);
         }
-        let vouched = matches!(observer.trust(), Trust::Vouched { .. });
-        self.vouched.set(i64::from(vouched));
+        let trusted = matches!(observer.trust(), Trust::Vouched { .. });
+        self.policies.set(i64::from(trusted));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("Metrics could not be written.");

@@ -1,4 +1,4 @@
-//! Ties it together: watches feed the index, a leader drains the queue, one pass is observe → decide → apply.
+//! The running operator: watches feed the index, the leader drains the queue, one reconcile is observe → decide → apply.
 
 mod context;
 pub(crate) mod dispatch;
@@ -36,11 +36,10 @@ use crate::operator::waiting::patiently;
 pub use crate::operator::context::Config;
 pub use crate::operator::error::Error;
 
-/// Runs until `stop` says so, then ends between two writes. `client` makes each request once: when one is made again is
-/// decided here.
+/// Runs until `stop` is set, then ends between two writes. `client` sends each request once: retries are decided here.
 ///
 /// # Errors
-/// What keeps it from starting; once it runs, nothing but `stop` ends it.
+/// Why it cannot start; once it runs, only `stop` ends it.
 pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let (pulse, term) = (Pulse::default(), leadership::term(&config));
     let guarded = pulse.of(term.guard(client.clone()));
@@ -94,7 +93,7 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
     result
 }
 
-/// The user name under which the API server knows the operator.
+/// The user name of the operator, as the API server reports it.
 async fn whoami(client: &Client) -> Result<String, Error> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = api

@@ -1,4 +1,4 @@
-//! Waiting for a stop, and for what is needed to begin.
+//! Waiting for a stop, and for what the start requires.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use tokio::sync::watch;
 
 use crate::operator::error::Error;
 
-/// Shortest and longest time until what is needed to begin is asked for again.
+/// Shortest and longest time until a request that the start requires is retried.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Returns once a stop is asked for, or nobody is left who could ask.
+/// Returns once a stop is requested, or the sender is dropped.
 pub(crate) async fn asked(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// What is needed to begin, asked for until there is an answer: an API server that is away comes back, and an operator that has
-/// ended meanwhile would be kept waiting by its own kubelet for longer. `None` where a stop came first.
+/// A request that the start requires, retried until there is an answer. The API server may be down for a while, and the kubelet
+/// would delay the restart of an operator that has exited for longer. `None` if a stop came first.
 pub(crate) async fn patiently<T, F>(
     stop: &mut watch::Receiver<bool>,
     what: &str,
