@@ -1,4 +1,4 @@
-//! What holds of all sources, read from them: who imports whom, and that no sentence is read back.
+//! Rules for all sources, checked on their text: which module may import which, and that no message is parsed.
 
 mod imports;
 mod sentences;

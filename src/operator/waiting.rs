@@ -15,8 +15,8 @@ pub(crate) async fn asked(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// A request that the start requires, retried until there is an answer. The API server may be down for a while, and the kubelet
-/// would delay the restart of an operator that has exited for longer. `None` if a stop came first.
+/// A request that the start requires, retried until there is an answer. The API server may be down for a while, and if the
+/// operator exited, the kubelet would delay its restart for longer. `None` if a stop came first.
 pub(crate) async fn patiently<T, F>(
     stop: &mut watch::Receiver<bool>,
     what: &str,
