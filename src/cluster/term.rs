@@ -192,13 +192,13 @@ mod tests {
     #[test]
     fn it_ends_some_time_after_the_renewal_was_asked_for_by_either_clock() {
         let (term, clocks) = term();
-        assert!(!holds(&term, clocks.after(0, 0)), "nothing was heard yet");
+        assert!(!holds(&term, clocks.after(0, 0)), "no answer yet");
         let (wall, monotonic) = clocks.after(2, 2);
         term.heard(&lease(Some("one"), clocks.0), wall, monotonic);
         assert!(holds(&term, clocks.after(11, 11)));
         assert!(!holds(&term, clocks.after(12, 12)));
         assert!(!holds(&term, clocks.after(12, 3)), "the machine slept");
-        assert!(!holds(&term, clocks.after(-3600, 12)), "the clock was put back");
+        assert!(!holds(&term, clocks.after(-3600, 12)), "the clock was set back");
         let (wall, monotonic) = clocks.after(10, 10);
         term.heard(&lease(Some("one"), wall), wall, monotonic);
         assert!(holds(&term, clocks.after(21, 21)));

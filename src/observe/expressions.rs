@@ -98,7 +98,7 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// What identifies the state of an object for expressions: the generation stands for its spec.
+/// What identifies the state of an object for expressions: the generation identifies its spec.
 fn given(metadata: &ObjectMeta) -> impl std::fmt::Debug + '_ {
     let ObjectMeta {
         name,
