@@ -27,7 +27,7 @@ pub use question::Question;
 pub use rbac::{MASTERS, Right, Who};
 pub use ways::Way;
 
-/// Who may, and who could.
+/// Who may act, and who could bypass the rules.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {

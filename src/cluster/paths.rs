@@ -1,6 +1,6 @@
 //! Paths of kinds in the API.
 
-/// The path segment of a kind that Signalbox changes; readiness says which those are.
+/// The path segment of a target kind; these are the kinds that have a readiness check.
 #[must_use]
 pub fn plural(api_version: &str, kind: &str) -> Option<&'static str> {
     Some(match (api_version, kind) {

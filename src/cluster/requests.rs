@@ -43,7 +43,7 @@ pub enum Mode {
 /// The format of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A part of the object; lists of a known key are merged by it.
+    /// A part of the object; lists with a merge key are merged by it.
     StrategicMerge,
     /// Operations one after another (RFC 6902).
     JsonPatch,

@@ -541,7 +541,7 @@ impl<C: Requests> Inspector<'_, C> {
         let why = if why.is_empty() {
             String::new()
         } else {
-            format!(" Its answer: {}.", clause(why))
+            format!(" The API server answered: {}.", clause(why))
         };
         refusal(
             reasons::NOT_PERMITTED,

@@ -13,7 +13,7 @@ const NAMESPACE: &str = "signalbox.dev/release-namespace";
 /// Bytes of the content as it is stored, an annotation.
 const BYTES: &str = "signalbox.dev/bytes";
 
-/// What the metadata of a pre-state says. v0.1.0 wrote neither namespace nor size.
+/// Reads the metadata of a pre-state. v0.1.0 wrote neither namespace nor size.
 #[must_use]
 pub fn read(metadata: &ObjectMeta) -> StoredPreState {
     let said = |all: &Option<BTreeMap<String, String>>, key: &str| {
@@ -31,7 +31,7 @@ pub fn read(metadata: &ObjectMeta) -> StoredPreState {
     }
 }
 
-/// What the annotations of a pre-state say.
+/// The annotations of a pre-state.
 #[must_use]
 pub fn annotations(namespace: &str, bytes: usize) -> BTreeMap<String, String> {
     BTreeMap::from([
