@@ -1,7 +1,7 @@
-//! What GitOps tools are shown: the whole object in every state there is, as `decide` derives it. Kept in a file, so that the
-//! rung that runs kstatus and Argo CD's health check reads what the operator writes, and a change of it is seen.
+//! What GitOps tools see: the whole object in every state, as `decide` derives it. It is stored in a file, so that the test
+//! that runs kstatus and Argo CD's health check reads what the operator writes, and a change of it is visible.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,12 +35,12 @@ fn release_in(state: &str, mut o: Observed, promotions: Vec<Promotion>) -> Value
 fn named(state: &str, release: &Release) -> Value {
     let mut object = serde_json::to_value(release).expect("a Release");
     object["metadata"]["name"] = json!(state);
-    // Not what is judged by, and long.
+    // Not used for the verdict, and long.
     object["spec"] = json!({ "version": release.spec.version });
     object
 }
 
-/// A Release that has come to `state` in uat, with production behind it.
+/// A Release in `state` in uat, with production after it.
 fn in_uat(state: State) -> Vec<Promotion> {
     let rest = if state == State::Withdrawn {
         state
@@ -72,7 +72,7 @@ fn releases() -> Vec<Value> {
     let held = observed_of(release_of(&json!({ "hold": Hold::default() })));
     let refused = observed_of(release_of(&json!({ "environments": ["sit", "uta"] })));
     let everywhere = ["sit", "uat", "production"].map(|name| succeeded(name, morning()));
-    // Superseded is so by another Release: below.
+    // Superseded needs another Release: see below.
     let states = State::ALL.into_iter().filter(|state| *state != State::Superseded);
     let mut all = vec![
         named("new", &new),
@@ -140,7 +140,7 @@ fn what_gitops_tools_are_shown_is_what_the_operator_writes() {
     let kept = std::fs::read_to_string(&path).unwrap();
     assert!(
         kept == written,
-        "{} is not what the operator writes now: run this test with GOLDEN=write, and look at the difference",
+        "{} does not match what the operator writes now. Run this test with GOLDEN=write and check the difference.",
         path.display()
     );
 }

@@ -1,7 +1,7 @@
-//! Where kinds are listed by hand, because files of the chart and fields of structs cannot be made from [`Kind::ALL`]: each list has
-//! every kind.
+//! Lists of kinds that are written by hand, because files of the chart and fields of structs cannot be generated from [`Kind::ALL`]: each
+//! list must have every kind.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ fn there_is_one_file_of_each_definition_and_no_other() {
     }
 }
 
-/// For each rule of a template on our group, its resources and verbs: they stand on three lines that follow one another.
+/// For each rule of a template on our group, its resources and verbs: they are on three consecutive lines.
 fn rules(template: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join(template)).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -102,12 +102,12 @@ fn the_chart_lets_the_operator_watch_each_and_people_read_each() {
         };
         for verb in ["list", "watch"] {
             assert!(may(&operator, verb), "the operator may not {verb} {kind:?}");
-            assert!(may(&people, verb), "nobody may {verb} {kind:?}");
+            assert!(may(&people, verb), "no one may {verb} {kind:?}");
         }
     }
 }
 
-/// The operator says what it has found out on the status of a kind that has one, and of no other.
+/// The operator writes the status of every kind that has one, and of no other.
 #[test]
 fn the_chart_lets_the_operator_write_each_status_that_there_is_and_no_other() {
     let mut written = BTreeSet::new();
@@ -164,7 +164,7 @@ fn played(cast: &Cast, kind: Kind) -> usize {
     }
 }
 
-/// As people write it.
+/// As users write it.
 fn manifest(kind: Kind) -> String {
     let mut object = match kind {
         Kind::Release => json!(release()),
@@ -175,7 +175,7 @@ fn manifest(kind: Kind) -> String {
         }
         Kind::ReleaseReview => json!(review("carol@example.com", json!({}))),
     };
-    // What the API server gives an object stands in no file, and a fixture's name is no object's.
+    // Fields that the API server sets are in no file, and the name of a fixture is not the name of an object.
     let metadata = object["metadata"].as_object_mut().unwrap();
     metadata.retain(|key, _| key == "namespace");
     metadata.insert("name".to_owned(), json!("a"));

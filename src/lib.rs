@@ -8,11 +8,10 @@
 //!                └───────────────── watch events ───────────────────┘
 //! ```
 //!
-//! The arrows run one way: [`api`] knows nobody; [`domain`] knows Kubernetes and time; [`decide`] stands on both; [`stored`] is what is
-//! kept in the cluster, and [`cache`] what this process knows; [`observe`] answers what `decide` asks, and [`apply`] carries out what it says, both through [`cluster`];
-//! [`reconcile`] is one pass, and [`operator`] runs passes; [`world`] lets them run in memory and virtual time; [`manifests`]
-//! are what people keep in files, [`lint`] judges them, [`view`] is what people read; [`access`] reads RBAC; [`cli`]
-//! stands on top.
+//! The arrows go one way: [`api`] depends on nothing; [`domain`] contains Kubernetes and time; [`decide`] uses both; [`stored`] is the data that
+//! Signalbox stores in the cluster, and [`cache`] the data that this process caches; [`observe`] answers what `decide` asks, and [`apply`] carries out
+//! what it decides, both through [`cluster`]; [`reconcile`] is one reconcile, and [`operator`] runs them; [`world`] runs them in memory and virtual time;
+//! [`manifests`] reads files, [`lint`] checks them, [`view`] is what users read; [`access`] reads RBAC; [`cli`] uses all of it.
 
 pub mod access;
 pub mod api;

@@ -1,20 +1,20 @@
-//! Parse, dispatch.
+//! Parses the arguments and runs the command.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Small values come and go all the time here; the C library's allocator took a third of the CPU time.
+/// Small values are allocated and freed all the time here; the C library's allocator took a third of the CPU time.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// One thread: the API server is what is waited for, and waking other threads costs more than they do.
+/// One thread: the operator mostly waits for the API server, and waking other threads costs more than their work.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = match signalbox::cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => {
-            // Help is asked for, and goes to standard output. What was mistyped is bad input; 2 means something else here.
+            // Requested help goes to standard output. A mistyped argument is bad input and exits with 1; 2 has another meaning here.
             let _ = usage.print();
             return if usage.use_stderr() {
                 ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Who could get round the rules, and how: by changing the rules, by being somebody else, or past Signalbox altogether.
+//! Who could bypass the rules, and how: by changing the rules, by acting as another user, or by bypassing Signalbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::access::question::{Goal, Question};
 use crate::access::rbac::{Index, MASTERS, Names, Place, Right, Who};
 use crate::access::ways::{ALL, PARTS, Part, Way};
 
-/// Where somebody could.
+/// Where a subject could bypass the rules.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "scope", content = "namespace", rename_all = "camelCase")]
 pub enum Scope {
@@ -20,7 +20,7 @@ pub enum Scope {
     Namespace(String),
 }
 
-/// Somebody who could get round the rules in one way.
+/// A subject that could bypass the rules in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Around {
@@ -28,11 +28,11 @@ pub struct Around {
     #[serde(flatten)]
     pub scope: Scope,
     pub who: Who,
-    /// What of it is granted, as in `patch cronjobs.batch`.
+    /// The granted rights, as in `patch cronjobs.batch`.
     pub rights: Vec<String>,
     /// The bindings that grant it.
     pub by: Vec<String>,
-    /// One of Kubernetes' own controllers, by a binding that Kubernetes brings along.
+    /// One of Kubernetes' own controllers, by a binding that Kubernetes creates.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub built_in: bool,
     /// `operator` or `deployer`, where it is Signalbox itself.
@@ -44,7 +44,7 @@ fn everything() -> Right {
     Right::new("*", "*", "*")
 }
 
-/// To write or delete these kinds, but for Jobs and CronJobs, which are a way of their own.
+/// The rights to write or delete these kinds, except Jobs and CronJobs, which are a separate way.
 fn writes(kinds: impl IntoIterator<Item = (String, &'static str)>) -> Vec<Right> {
     let kinds = kinds.into_iter().filter(|(group, _)| group != "batch");
     kinds
@@ -55,7 +55,7 @@ fn writes(kinds: impl IntoIterator<Item = (String, &'static str)>) -> Vec<Right>
         .collect()
 }
 
-/// All rights that are asked about.
+/// All rights that the answer needs.
 pub(crate) fn rights(goals: &[Goal<'_>]) -> BTreeSet<Right> {
     let mut rights: BTreeSet<Right> = PARTS.iter().flat_map(Part::rights).collect();
     let specs = goals.iter().filter_map(|goal| goal.spec);
@@ -64,7 +64,7 @@ pub(crate) fn rights(goals: &[Goal<'_>]) -> BTreeSet<Right> {
     rights
 }
 
-/// Who could. ServiceAccounts that could make the namespaces in which they stand matter, too, until there is no other.
+/// Who could bypass the rules. If a ServiceAccount could, its namespace matters too; this is repeated until there is no new one.
 pub(crate) fn around(index: &Index, places: &mut Places, question: &Question) -> Vec<Around> {
     loop {
         let mut around = vec![masters()];
@@ -85,14 +85,14 @@ pub(crate) fn around(index: &Index, places: &mut Places, question: &Question) ->
     }
 }
 
-/// Nothing has to bind them: the API server lets them pass before it looks at RBAC.
+/// They need no binding: the API server admits them before it checks RBAC.
 fn masters() -> Around {
     Around {
         way: Way::Everything,
         scope: Scope::Cluster,
         who: Who::group(MASTERS),
         rights: vec![everything().to_string()],
-        by: vec!["the API server, which asks no role about this group".to_owned()],
+        by: vec!["the API server, which does not check RBAC for this group".to_owned()],
         built_in: false,
         part: None,
     }
@@ -102,12 +102,12 @@ struct Finder<'a> {
     index: &'a Index,
     places: &'a Places,
     question: &'a Question,
-    /// Of whom everything is said once.
+    /// Subjects with all rights, which are listed only once.
     almighty: BTreeSet<Who>,
     found: Vec<Around>,
 }
 
-/// Right by right what somebody has of a way, and by which bindings.
+/// The rights of a subject for one way, and the bindings that grant them.
 #[derive(Default)]
 struct Found {
     rights: Vec<String>,
@@ -198,11 +198,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Adds a right that somebody holds by a binding that names them, if `of` leaves any object of it. Whether it did.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one question with all that belongs to it"
-    )]
+    /// Adds a right that a subject holds by a binding that names it, if `of` leaves any object of it. Returns whether it did.
+    #[expect(clippy::too_many_arguments, reason = "one question with all its parts")]
     fn add(
         &self,
         found: &mut BTreeMap<(Way, Scope), Found>,

@@ -1,4 +1,4 @@
-//! What is read of a cluster before it is judged, and what could not be read.
+//! The objects that are read from a cluster for the answer, and the lists that could not be read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::api::Environment;
 
-/// What stands in a cluster, as far as the caller may read it.
+/// The objects in a cluster, as far as the caller may read them.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub cluster_roles: Vec<ClusterRole>,
@@ -21,7 +21,7 @@ pub struct Facts {
     pub unread: Vec<Unread>,
 }
 
-/// What is listed to answer.
+/// The lists that the answer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Listed {
     ClusterRoles,
@@ -51,11 +51,11 @@ impl Serialize for Listed {
     }
 }
 
-/// A listing that was refused: the answer lacks what it would have shown.
+/// A list that was refused: its objects are missing in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unread {
     pub what: Listed,
-    /// In that namespace only; absent: everywhere.
+    /// Only in that namespace; absent: everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The API server's words.
@@ -63,7 +63,7 @@ pub struct Unread {
 }
 
 impl Facts {
-    /// Whether what is not among the facts is not there.
+    /// Whether an object that is not among the facts does not exist.
     pub(crate) fn has_read(&self, what: Listed, namespace: Option<&str>) -> bool {
         !self.unread.iter().any(|unread| {
             unread.what == what && (unread.namespace.is_none() || unread.namespace.as_deref() == namespace)

@@ -1,7 +1,7 @@
-//! Who may do what with Releases, and who could get round it: RBAC objects in, an answer out. No client and no clock.
+//! Who may do what with Releases, and who could bypass the rules: RBAC objects in, an answer out. No client and no clock.
 //!
-//! RBAC names users, groups and ServiceAccounts, and does not say who is in which group. So each subject is judged as somebody who is of
-//! that subject and in no other group than those that the API server puts them into by itself (`system:authenticated` and its like).
+//! RBAC names users, groups and ServiceAccounts, and does not list the members of a group. So each subject is evaluated alone, with only
+//! the groups that the API server adds itself (`system:authenticated` and similar).
 
 mod around;
 mod facts;
@@ -27,33 +27,33 @@ pub use question::Question;
 pub use rbac::{MASTERS, Right, Who};
 pub use ways::Way;
 
-/// Who may, and who could.
+/// Who may act, and who could bypass the rules.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
-    /// Nothing was refused to be listed.
+    /// All lists could be read.
     pub complete: bool,
     /// By ClusterRoleBindings, in every namespace.
     pub everywhere: Vec<Row>,
     pub namespaces: Vec<Home>,
-    /// Who could get round all of it.
+    /// Who could bypass the rules.
     pub around: Vec<Around>,
     pub unread: Vec<Unread>,
-    /// What is odd about bindings.
+    /// Problems in bindings.
     pub notes: Vec<String>,
     /// Every namespace whose RoleBindings matter.
     #[serde(skip)]
     pub places: BTreeSet<String>,
 }
 
-/// A namespace in which Releases stand.
+/// A namespace of Releases.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Home {
     pub name: String,
-    /// By RoleBindings, or otherwise than everywhere because of one.
+    /// By RoleBindings, or different from everywhere because of one.
     pub rows: Vec<Row>,
-    /// Approvals that Environments ask for here and that nobody may give.
+    /// Approvals that Environments require here and that no one may give.
     pub unfilled: Vec<Unfilled>,
 }
 

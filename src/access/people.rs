@@ -1,4 +1,4 @@
-//! What people and pipelines do with Releases, as the chart's admission policies ask for it: in the namespace of the Release.
+//! What users and pipelines may do with Releases, as the chart's admission policies check it: in the namespace of the Release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,27 +8,27 @@ use crate::access::question::Goal;
 use crate::access::rbac::{Held, Index, MASTERS, Names, Place, Right, Who};
 use crate::api::GROUP;
 
-/// An approval that an Environment asks for and that nobody may give.
+/// An approval that an Environment requires and that no one may give.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unfilled {
     pub environment: String,
     pub role: String,
 }
 
-/// Of which object the policies ask for a verb.
+/// For which object the policies check a verb.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
-    /// Of the one that is written, whatever its name.
+    /// The written object, whatever its name.
     Any,
-    /// Of none by name: a right to some names is of no use.
+    /// No object by name: a right for some names is not sufficient.
     Unnamed,
-    /// Of the Environment.
+    /// The Environment.
     Environment,
-    /// Of the Environment, on the subresource that is called as the gate's role.
+    /// The Environment, on the subresource with the name of the gate's role.
     Role,
 }
 
-/// Something that somebody does: any of the verbs on that resource, and any of those on the one that is written.
+/// An act: it needs any of the verbs on that resource, and any of the other verbs on the written resource.
 struct Act {
     name: &'static str,
     verbs: &'static [&'static str],
@@ -53,7 +53,7 @@ const fn decision(name: &'static str, verbs: &'static [&'static str]) -> Act {
     }
 }
 
-/// All acts, in the order in which they are told.
+/// All acts, in the order of the output.
 static ACTS: [Act; 13] = [
     Act {
         name: "request",
@@ -67,7 +67,7 @@ static ACTS: [Act; 13] = [
         verbs: &["update", "patch"],
         resource: "releases",
         of: Of::Any,
-        // Who may not create Releases changes nothing of them but their hold.
+        // Without the right to create Releases, only their hold can be changed.
         beside: Some((&["create"], "releases")),
     },
     Act {
@@ -132,21 +132,21 @@ pub struct Row {
     pub act: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// In which role somebody approves.
+    /// The role of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     pub who: Who,
-    /// They hold the verb; whether they may is another question.
+    /// Whether the subject may do it; it holds the verb in any case.
     pub may: bool,
-    /// Why they may not.
+    /// Why it may not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// Only objects of these names; empty: of every name.
+    /// Only objects with these names; empty: with any name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
     /// The bindings that grant the verb.
     pub by: Vec<String>,
-    /// One of Kubernetes' own controllers, by a binding that Kubernetes brings along.
+    /// One of Kubernetes' own controllers, by a binding that Kubernetes creates.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub built_in: bool,
 }
@@ -170,7 +170,7 @@ fn approves(role: &str) -> Right {
     Right::new(APPROVE, GROUP, format!("environments/{role}"))
 }
 
-/// The rights by which somebody has to do with Releases.
+/// The rights that concern Releases.
 pub(crate) fn granting(goals: &[Goal<'_>]) -> BTreeSet<Right> {
     let plain = ACTS.iter().filter(|act| act.of != Of::Role);
     let plain = plain.flat_map(|act| act.verbs.iter().map(|verb| right(verb, act.resource)));
@@ -178,7 +178,7 @@ pub(crate) fn granting(goals: &[Goal<'_>]) -> BTreeSet<Right> {
     plain.chain(roles.map(|role| approves(role))).collect()
 }
 
-/// All rights that are asked about.
+/// All rights that the answer needs.
 pub(crate) fn rights(goals: &[Goal<'_>]) -> BTreeSet<Right> {
     let mut rights = granting(goals);
     let beside = ACTS.iter().filter_map(|act| act.beside);
@@ -191,7 +191,7 @@ pub(crate) fn everywhere(index: &Index, goals: &[&Goal<'_>]) -> Vec<Row> {
     rows(index, &index.of_cluster().collect(), Place::Cluster, goals)
 }
 
-/// In a namespace, where it is not as everywhere.
+/// In a namespace, where it differs from everywhere.
 pub(crate) fn within(index: &Index, home: &str, goals: &[&Goal<'_>], everywhere: &[Row]) -> Vec<Row> {
     let known: BTreeMap<_, &Row> = everywhere.iter().map(|row| (row.key(), row)).collect();
     let mut rows = rows(index, &index.concerned(home), Place::Namespace(home), goals);
@@ -199,7 +199,7 @@ pub(crate) fn within(index: &Index, home: &str, goals: &[&Goal<'_>], everywhere:
     rows
 }
 
-/// The roles in which nobody may approve here.
+/// The roles in which no one may approve here.
 pub(crate) fn unfilled(goals: &[&Goal<'_>], here: &[Row], everywhere: &[Row]) -> Vec<Unfilled> {
     let overruled: BTreeSet<_> = here.iter().map(Row::key).collect();
     let mut counting = BTreeSet::new();
@@ -286,7 +286,7 @@ fn row(
         let held = any(rights.filter_map(|right| index.held(who, place, &right)));
         held.ok_or_else(|| format!("lacks {} on {resource}", verbs.join(", ")))
     });
-    // What everybody holds is told of the group that everybody is in.
+    // Rights of all users are listed for the group that contains all users.
     if !held.own && !matches!(&beside, Some(Ok(beside)) if beside.own) {
         return None;
     }
@@ -300,7 +300,7 @@ fn row(
     } else if let Some(Err(lacks)) = beside {
         Some(lacks)
     } else if let (true, Some((_, false))) = (who.is_account(), role) {
-        Some("the gate counts no ServiceAccounts".to_owned())
+        Some("the gate does not count ServiceAccounts".to_owned())
     } else {
         None
     };
@@ -320,7 +320,7 @@ fn row(
     })
 }
 
-/// What is held by any of these.
+/// The sum of these rights.
 fn any(held: impl Iterator<Item = Held>) -> Option<Held> {
     held.reduce(|mut sum, one| {
         sum.names.join(&one.names);

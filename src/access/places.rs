@@ -1,4 +1,4 @@
-//! The namespaces that matter to an answer, by what they are to a Release.
+//! The namespaces that matter for an answer, by their use for a Release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,18 +7,18 @@ use crate::access::rbac::Who;
 use crate::api::EnvironmentSpec;
 use crate::cluster::paths::{group, plural};
 
-/// Namespaces by what they are to a Release.
+/// Namespaces by their use for a Release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Sort {
     /// None: objects of the whole cluster.
     Cluster,
-    /// In which Releases stand.
+    /// Namespaces of Releases.
     Releases,
-    /// To which an Environment takes Releases.
+    /// Target namespaces of Environments.
     Target,
     /// The operator's own.
     Operator,
-    /// In which a ServiceAccount stands that is named in the answer.
+    /// Namespaces of ServiceAccounts that are named in the answer.
     Accounts,
 }
 
@@ -30,10 +30,10 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The places that `question` speaks of by itself: the operator's namespace.
+    /// The namespaces that follow from `question` alone: the operator's namespace.
     pub(crate) fn new(question: &Question) -> Self {
         let operator = question.operator_namespace.clone();
-        // The operator's own ServiceAccount stands there, whether or not its rights may be read.
+        // The operator's own ServiceAccount is there, whether or not its rights may be read.
         let sorts = BTreeSet::from([Sort::Operator, Sort::Accounts]);
         Self {
             sorts: BTreeMap::from([(operator, sorts)]),
@@ -45,7 +45,7 @@ impl Places {
         self.sorts.entry(namespace.to_owned()).or_default().insert(sort)
     }
 
-    /// A namespace in which Releases stand, and those to which these Environments take them.
+    /// A namespace of Releases, and the target namespaces of these Environments for it.
     pub(crate) fn releases(&mut self, home: &str, goals: &[&Goal<'_>]) {
         self.add(home, Sort::Releases);
         for goal in goals {
@@ -81,7 +81,7 @@ impl Places {
         more
     }
 
-    /// Every namespace that matters to the answer.
+    /// Every namespace that matters for the answer.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.sorts.keys().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What is asked, and about which Environments.
+//! The question, and the Environments that it is about.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::api::environment::ServiceAccounts;
 use crate::api::{Environment, EnvironmentSpec};
 use crate::domain::selector;
 
-/// What is asked.
+/// The question.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// Only what concerns this Environment.
     pub environment: Option<String>,
     /// Only Releases of this namespace; otherwise of every one in which a right to do with Releases is bound.
     pub namespace: Option<String>,
-    /// Where the operator keeps claims and pre-states.
+    /// Where the operator stores claims and pre-states.
     pub operator_namespace: String,
     /// The ServiceAccount as which it writes in target namespaces.
     pub deployer: String,
@@ -25,7 +25,7 @@ pub(crate) struct Goal<'a> {
     pub(crate) name: String,
     /// Absent where Environments may not be read.
     pub(crate) spec: Option<&'a EnvironmentSpec>,
-    /// The roles that its gates ask for, and whether a ServiceAccount's approval counts in one of them.
+    /// The roles that its gates require, and for each whether approvals of ServiceAccounts count.
     pub(crate) roles: BTreeMap<&'a str, bool>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Goal<'a> {
         }
     }
 
-    /// Whether Releases of this namespace may ask for it, as far as its labels are known.
+    /// Whether Releases of this namespace may request it, as far as its labels are known.
     pub(crate) fn takes(&self, namespace: &str, facts: &Facts) -> bool {
         let selector = self.spec.and_then(|spec| spec.release_namespaces.as_ref());
         match (selector, facts.namespaces.get(namespace)) {
@@ -65,7 +65,7 @@ pub(crate) fn goals<'a>(facts: &'a Facts, question: &Question) -> Vec<Goal<'a>> 
     let mut goals: Vec<Goal<'_>> = facts.environments.iter().map(Goal::of).filter(wanted).collect();
     goals.sort_by_key(|goal| (goal.spec.map(|spec| spec.stage), goal.name.clone()));
     if let (true, Some(name)) = (goals.is_empty(), &question.environment) {
-        // What is bound by its name can be told all the same.
+        // Rights that are bound by its name can be reported even so.
         goals.push(Goal {
             name: name.clone(),
             spec: None,

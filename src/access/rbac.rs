@@ -1,4 +1,4 @@
-//! What RBAC grants to whom. Each role is read once, for the rights that are asked about, and then looked up. Rules and subjects
+//! Which rights RBAC grants to which subject. Each role is read once, for the rights that the answer needs. Rules and subjects
 //! are compared as the API server's authorizer compares them.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::access::facts::{Facts, Listed};
 
-/// Its members pass the API server's authorization without being looked up anywhere.
+/// Its members pass the API server's authorization without any check.
 pub const MASTERS: &str = "system:masters";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
@@ -22,7 +22,7 @@ const ANONYMOUS: &str = "system:anonymous";
 const ACCOUNTS: &str = "system:serviceaccounts";
 const ACCOUNT: &str = "system:serviceaccount:";
 
-/// Whom a binding names.
+/// The subject of a binding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind")]
 pub enum Who {
@@ -40,7 +40,7 @@ impl Who {
         }
     }
 
-    /// A user by the API server's name; a ServiceAccount's is `system:serviceaccount:namespace:name`.
+    /// A user by the API server's user name; that of a ServiceAccount is `system:serviceaccount:namespace:name`.
     #[must_use]
     pub fn user(name: &str) -> Self {
         let account = name.strip_prefix(ACCOUNT).and_then(|rest| rest.split_once(':'));
@@ -59,10 +59,10 @@ impl Who {
         }
     }
 
-    /// Whom a subject names in a binding of `namespace`.
+    /// The subject of a binding in `namespace`.
     ///
     /// # Errors
-    /// Why it names nobody.
+    /// Why it grants nothing.
     fn of(subject: &Subject, namespace: Option<&str>) -> Result<Self, String> {
         match subject.kind.as_str() {
             "User" => Ok(Self::user(&subject.name)),
@@ -77,12 +77,12 @@ impl Who {
                     name: subject.name.clone(),
                 })
             }
-            other => Err(format!("is of kind {other:?}, which RBAC does not know")),
+            other => Err(format!("has the kind {other:?}, which RBAC does not support")),
         }
     }
 
-    /// The user name and the groups with which the API server knows somebody of this subject and of no other: of a group a member
-    /// whose own name is bound to nothing.
+    /// The user name and the groups of a user who is this subject and no other; for a group, of a member whose own name is in no
+    /// binding.
     #[must_use]
     pub fn identity(&self) -> (String, Vec<String>) {
         let mut groups: Vec<String> = self.implied().iter().map(|w| w.name().to_owned()).collect();
@@ -97,7 +97,7 @@ impl Who {
         (user, groups)
     }
 
-    /// The groups that everybody of this subject is in, whoever they are.
+    /// The groups that contain every user of this subject.
     fn implied(&self) -> Vec<Self> {
         let groups: Vec<Cow<'_, str>> = match self {
             Self::ServiceAccount { namespace, .. } => vec![
@@ -156,7 +156,7 @@ impl fmt::Display for Who {
     }
 }
 
-/// A name in which nothing can be mistaken for the words around it.
+/// A name that cannot be mistaken for the words around it.
 fn readable(name: &str) -> Cow<'_, str> {
     let plain = |c: char| !(c.is_whitespace() || c.is_control() || c == '"' || c == ',');
     if !name.is_empty() && name.chars().all(plain) {
@@ -166,7 +166,7 @@ fn readable(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// What one may be allowed to do: a verb on a resource, with its subresource as in `environments/release-board`.
+/// A right: a verb on a resource, with its subresource as in `environments/release-board`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     pub verb: Cow<'static, str>,
@@ -200,7 +200,7 @@ impl fmt::Display for Right {
     }
 }
 
-/// Of which objects a right is granted.
+/// The objects that a right is granted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
     All,
@@ -215,7 +215,7 @@ impl Names {
         }
     }
 
-    /// Whether it is granted of the object of this name; a request that names none, such as creating, has the empty name.
+    /// Whether it is granted for the object of this name; a request without a name, such as create, has the empty name.
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {
         match self {
@@ -224,7 +224,7 @@ impl Names {
         }
     }
 
-    /// Those of either.
+    /// The union of both.
     pub fn join(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::Only(mine), Self::Only(theirs)) => mine.extend(theirs.iter().cloned()),
@@ -232,7 +232,7 @@ impl Names {
         }
     }
 
-    /// Without those that `matters` leaves out; none: nothing is left.
+    /// Only those that `matters` selects; `None`: nothing is left.
     #[must_use]
     pub fn keep(&self, matters: impl Fn(&str) -> bool) -> Option<Self> {
         let Self::Only(names) = self else {
@@ -243,7 +243,7 @@ impl Names {
     }
 }
 
-/// Of which objects `rule` grants `right`; none: of no object.
+/// For which objects `rule` grants `right`; `None`: for no object.
 pub(crate) fn granted(rule: &PolicyRule, right: &Right) -> Option<Names> {
     let listed = |list: &[String], wanted: &str| list.iter().any(|l| l == "*" || l == wanted);
     let grants = listed(&rule.verbs, &right.verb)
@@ -269,7 +269,7 @@ fn covers(stated: &str, wanted: &str) -> bool {
 
 type Rights = BTreeMap<Right, Names>;
 
-/// Of all that a role grants, what is asked about.
+/// The needed rights of all that a role grants.
 fn rights(rules: Option<&[PolicyRule]>, asked: &BTreeSet<Right>) -> Rights {
     let mut rights = Rights::new();
     for rule in rules.unwrap_or_default() {
@@ -286,7 +286,7 @@ fn rights(rules: Option<&[PolicyRule]>, asked: &BTreeSet<Right>) -> Rights {
     rights
 }
 
-/// A ClusterRoleBinding or RoleBinding, by which somebody holds something.
+/// A ClusterRoleBinding or RoleBinding that grants a right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
     /// Of a RoleBinding.
@@ -294,7 +294,7 @@ pub struct Binding {
     pub name: String,
     /// Kind and name.
     pub role: (String, String),
-    /// One that the API server itself brings along.
+    /// One that the API server creates itself.
     built_in: bool,
 }
 
@@ -321,33 +321,33 @@ struct Grant {
 
 type Grants = BTreeMap<Who, Vec<Grant>>;
 
-/// A right as somebody holds it.
+/// A right as a subject holds it.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub names: Names,
     /// Indices of bindings.
     pub by: BTreeSet<usize>,
-    /// At least one of the bindings names them, and not only a group that everybody is in.
+    /// At least one of the bindings names the subject, and not only a group that contains all such users.
     pub own: bool,
 }
 
-/// Where a right is asked for.
+/// Where a right is checked.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// Without a namespace: only ClusterRoleBindings count. What they grant holds in every namespace, too.
+    /// Without a namespace: only ClusterRoleBindings count. Their rights also apply in every namespace.
     Cluster,
-    /// In that namespace, by whichever binding.
+    /// In that namespace, by any binding.
     Namespace(&'a str),
     /// In that namespace, by its RoleBindings alone.
     Bound(&'a str),
 }
 
-/// All bindings that grant something that is asked about.
+/// All bindings that grant a needed right.
 pub struct Index {
     pub bindings: Vec<Binding>,
     cluster: Grants,
     namespaces: BTreeMap<String, Grants>,
-    /// What is odd about bindings: where, nothing for the whole cluster, and a sentence.
+    /// Problems in bindings: the namespace (`None`: the whole cluster), and a sentence.
     pub notes: BTreeSet<(Option<String>, String)>,
 }
 
@@ -355,7 +355,7 @@ pub struct Index {
 type Roles = BTreeMap<(Option<String>, String), Rc<Rights>>;
 
 impl Index {
-    /// What the bindings among `facts` grant of the rights that are asked about.
+    /// The needed rights that the bindings among `facts` grant.
     #[must_use]
     pub fn of(facts: &Facts, asked: &BTreeSet<Right>) -> Self {
         let mut roles = Roles::new();
@@ -428,7 +428,7 @@ impl Index {
                 self.note(
                     &binding,
                     format!(
-                        "names a {} that does not exist: it grants nothing until somebody creates that role",
+                        "names a {} that does not exist. It grants nothing until that role is created",
                         role.kind
                     ),
                 );
@@ -444,7 +444,7 @@ impl Index {
                 self.note(
                     &binding,
                     format!(
-                        "has a {} with an empty name among its subjects: take it out",
+                        "has a {} with an empty name among its subjects. Remove that subject",
                         subject.kind
                     ),
                 );
@@ -462,7 +462,7 @@ impl Index {
                 }
                 Err(why) => self.note(
                     &binding,
-                    format!("grants nothing to its subject {:?}, which {why}", subject.name),
+                    format!("grants nothing to its subject {:?}: it {why}", subject.name),
                 ),
             }
         }
@@ -474,13 +474,13 @@ impl Index {
             .insert((binding.namespace.clone(), format!("{binding} {sentence}.")));
     }
 
-    /// Those whom ClusterRoleBindings name.
+    /// The subjects of ClusterRoleBindings.
     pub fn of_cluster(&self) -> impl Iterator<Item = &Who> {
         self.cluster.keys()
     }
 
-    /// Those to whom RoleBindings of this namespace grant something: who is named there, and who is named by a ClusterRoleBinding and
-    /// in a group that is named there.
+    /// The subjects to which RoleBindings of this namespace grant something: their own subjects, and subjects of ClusterRoleBindings that
+    /// are in a group that is named there.
     pub fn concerned(&self, namespace: &str) -> BTreeSet<&Who> {
         let Some(grants) = self.namespaces.get(namespace) else {
             return BTreeSet::new();
@@ -491,7 +491,7 @@ impl Index {
         concerned
     }
 
-    /// Those whom RoleBindings of this namespace name.
+    /// The subjects of RoleBindings in this namespace.
     pub fn bound(&self, namespace: &str) -> impl Iterator<Item = &Who> {
         self.namespaces
             .get(namespace)
@@ -511,7 +511,7 @@ impl Index {
         homes.map(|(namespace, _)| namespace.clone()).collect()
     }
 
-    /// What of `right` somebody of `who`, and of nothing else but the groups that everybody of them is in, holds there.
+    /// The objects for which `who`, with only the groups that contain every such user, holds `right` there.
     pub fn held(&self, who: &Who, place: Place<'_>, right: &Right) -> Option<Held> {
         let (cluster, namespace) = match place {
             Place::Cluster => (Some(&self.cluster), None),
@@ -546,7 +546,7 @@ impl Index {
         held
     }
 
-    /// What Kubernetes itself brings along: its own controllers, by its own bindings.
+    /// Whether this is part of Kubernetes itself: its own controllers, by its own bindings.
     pub fn is_built_in(&self, who: &Who, by: &BTreeSet<usize>) -> bool {
         who.of_control_plane()
             && by
@@ -554,7 +554,7 @@ impl Index {
                 .all(|by| self.bindings.get(*by).is_some_and(|b| b.built_in))
     }
 
-    /// The bindings in words.
+    /// The bindings as text.
     pub fn said(&self, by: &BTreeSet<usize>) -> Vec<String> {
         by.iter()
             .filter_map(|by| self.bindings.get(*by))

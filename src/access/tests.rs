@@ -1,6 +1,6 @@
-//! Each fact about RBAC on which an answer rests, and what the answers are.
+//! Every fact about RBAC that an answer depends on, and the answers.
 //!
-//! It is long because it is tables: a row for each fact, each act and each way round.
+//! It is long because it consists of tables: a row for each fact, each act and each way to bypass the rules.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::api::environment::ServiceAccounts;
 
 const GROUP: &str = "signalbox.dev";
 
-/// RBAC and Environments as people write them, in one file.
+/// RBAC and Environments as users write them, in one file.
 pub(crate) fn facts(yaml: &str) -> Facts {
     let mut facts = Facts::default();
     for document in serde_yaml_ng::Deserializer::from_str(yaml) {
@@ -68,7 +68,7 @@ fn of(group: &str, resources: &str, verbs: &str) -> Value {
     json!({ "apiGroups": [group], "resources": words(resources), "verbs": words(verbs) })
 }
 
-/// The same of some names only.
+/// The same for some names only.
 fn named(mut rule: Value, names: &[&str]) -> Value {
     rule["resourceNames"] = json!(names);
     rule
@@ -78,7 +78,7 @@ fn ours(resources: &str, verbs: &str) -> Value {
     of(GROUP, resources, verbs)
 }
 
-/// What lets somebody approve for production.
+/// The rules that allow approving for production.
 fn board() -> Value {
     json!([
         ours("environments/release-board", "approve"),
@@ -140,7 +140,7 @@ impl Town {
         answer(&self.facts, &self.question)
     }
 
-    /// All that people do, in words.
+    /// All acts, as text.
     fn acts(&self) -> Vec<String> {
         let answer = self.answer();
         let everywhere = answer.everywhere.iter().map(|row| ("everywhere", row));
@@ -173,7 +173,7 @@ impl Town {
         said.collect()
     }
 
-    /// All ways round, but for that of system:masters, in words.
+    /// All ways to bypass the rules, except that of system:masters, as text.
     fn ways(&self) -> Vec<String> {
         let answer = self.answer();
         let others = answer.around.iter().filter(|one| one.who != Who::group(MASTERS));
@@ -214,7 +214,7 @@ fn a_rule_is_read_as_the_authorizer_reads_it() {
         (of("apps", "releases", "create"), "create", "releases", None),
         (of("", "*", "*"), "create", "releases", None),
         (of("*", "*", "*"), "create", "releases", Some(Names::All)),
-        // Subresources: all by *, one by itself or by */sub. There is no form for all of one resource.
+        // Subresources: all by *, one by its name or by */sub. There is no form for all subresources of one resource.
         (ours("*", "approve"), "approve", board, Some(Names::All)),
         (
             ours("*/release-board", "approve"),
@@ -234,7 +234,7 @@ fn a_rule_is_read_as_the_authorizer_reads_it() {
             "environments",
             None,
         ),
-        // Names: none listed is all, and * is a name as any other.
+        // Names: an empty list means all, and * is a name like any other.
         (
             named(ours("releases", "forget"), &[]),
             "forget",
@@ -313,7 +313,7 @@ fn a_subject_is_known_to_the_api_server_by_its_name_and_the_groups_that_it_is_in
         let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
         assert_eq!(who.identity(), (name.to_owned(), groups), "{who}");
     }
-    // What only looks like a ServiceAccount is a user.
+    // A name that only looks like a ServiceAccount is a user.
     for name in [
         "system:serviceaccount:ci",
         "system:serviceaccount::pipeline",
@@ -361,7 +361,7 @@ fn a_role_counts_where_it_is_bound() {
     ] {
         assert_eq!(town.acts(), wanted);
     }
-    // In a namespace that the question does not name it is of no interest.
+    // In a namespace that the question does not name it does not matter.
     let mut elsewhere = of_cluster_role(Some("payments"));
     elsewhere.question.namespace = Some("ledger".to_owned());
     assert_eq!(elsewhere.acts(), NOTHING);
@@ -420,7 +420,7 @@ fn subjects_of_every_kind_and_spelling_are_told() {
         let town = Town::new().bound("payments", subject, request());
         assert_eq!(town.acts(), [format!("payments: {who} request")]);
     }
-    // One person by two spellings is one row, by both bindings.
+    // One user in two spellings is one row, with both bindings.
     let town = Town::new()
         .bound("payments", account("ci", "pipeline"), request())
         .bound("payments", user("system:serviceaccount:ci:pipeline"), request());
@@ -461,7 +461,7 @@ fn what_everybody_holds_counts_for_everybody_and_is_told_once() {
             "payments: ServiceAccount ci/robot backout production",
         ]
     );
-    // Who is in a group of people RBAC does not say.
+    // RBAC does not list the members of a group.
     let town =
         Town::new()
             .bound("payments", group("team"), decides())
@@ -497,10 +497,10 @@ fn nobody_is_named_by_what_names_nobody() {
     assert_eq!(
         town.answer().notes,
         [
-            r#"ClusterRoleBinding b1 (ClusterRole) grants nothing to its subject "robot", which is a ServiceAccount without a namespace."#,
-            "RoleBinding payments/b0 (Role) has a User with an empty name among its subjects: take it out.",
-            r#"RoleBinding payments/b2 (Role) grants nothing to its subject "r2", which is of kind "Robot", which RBAC does not know."#,
-            "RoleBinding payments/early (Role later) names a Role that does not exist: it grants nothing until somebody creates that role.",
+            r#"ClusterRoleBinding b1 (ClusterRole) grants nothing to its subject "robot": it is a ServiceAccount without a namespace."#,
+            "RoleBinding payments/b0 (Role) has a User with an empty name among its subjects. Remove that subject.",
+            r#"RoleBinding payments/b2 (Role) grants nothing to its subject "r2": it has the kind "Robot", which RBAC does not support."#,
+            "RoleBinding payments/early (Role later) names a Role that does not exist. It grants nothing until that role is created.",
         ]
     );
 }
@@ -570,7 +570,7 @@ fn acts_ask_for_the_verbs_that_the_admission_policies_ask_for() {
             vec!["forget: no, lacks delete, deletecollection, update, patch on releases"],
         ),
         (json!([ours("decisions", "delete clear")]), vec!["clear"]),
-        // The policy names no object: a right to some names is of no use.
+        // The policy names no object: a right for some names is not sufficient.
         (
             json!([
                 ours("decisions", "delete"),
@@ -614,7 +614,7 @@ fn who_may_speak_for_others_does_not_approve() {
     };
     for (town, wanted) in [
         (here(speaks()), format!("payments: User eve {approve}{no}")),
-        // Also by a wildcard, by another binding, or by a group that everybody is in.
+        // Also by a wildcard, by another binding, or by a group that contains all users.
         (
             here(ours("releases", "*")),
             format!("payments: User eve {approve}{no}"),
@@ -633,7 +633,7 @@ fn who_may_speak_for_others_does_not_approve() {
             ),
             format!("payments: User eve {approve}{no}"),
         ),
-        // Not in another namespace, and not of some names: the policy asks for the verb without a name.
+        // Not in another namespace, and not for some names: the policy checks the verb without a name.
         (
             Town::new()
                 .bound("payments", user("eve"), board())
@@ -647,7 +647,7 @@ fn who_may_speak_for_others_does_not_approve() {
     ] {
         assert_eq!(approving(&town), [wanted]);
     }
-    // Who approves everywhere may not where they speak for others.
+    // A user who may approve everywhere may not approve where they hold request-for.
     let town = Town::new()
         .bound("", user("eve"), board())
         .bound("payments", user("eve"), speaks());
@@ -673,14 +673,14 @@ fn the_gate_says_whether_service_accounts_count() {
     assert_eq!(
         robot().acts(),
         [
-            "payments: ServiceAccount ci/robot approve as release-board production: no, the gate counts no ServiceAccounts"
+            "payments: ServiceAccount ci/robot approve as release-board production: no, the gate does not count ServiceAccounts"
         ]
     );
     let robots = Town::new().bound("payments", group("system:serviceaccounts:ci"), board());
     assert_eq!(
         robots.acts(),
         [
-            "payments: Group system:serviceaccounts:ci approve as release-board production: no, the gate counts no ServiceAccounts"
+            "payments: Group system:serviceaccounts:ci approve as release-board production: no, the gate does not count ServiceAccounts"
         ]
     );
     let mut town = robot();
@@ -711,7 +711,7 @@ fn an_environment_concerns_the_namespaces_whose_releases_it_takes() {
             .filter(|act| act.contains(" promote "))
             .collect::<Vec<_>>()
     };
-    // Of a namespace whose labels cannot be read it is not known.
+    // Unknown for a namespace whose labels cannot be read.
     assert_eq!(
         promote(&town),
         [
@@ -730,7 +730,7 @@ fn an_environment_concerns_the_namespaces_whose_releases_it_takes() {
     );
 }
 
-/// One table: a row for each way and each right that opens it.
+/// One table: a row for each way and each right that allows it.
 #[test]
 fn each_way_round_is_found_by_the_rights_that_open_it() {
     const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -904,7 +904,7 @@ fn target_namespaces_follow_from_the_environment() {
     assert_eq!(
         town.ways(),
         [
-            // The deployer stands there, so that its pods are of interest, too.
+            // The deployer is in that namespace, so pods there matter too.
             "payments-prod: User eve act-as-service-account: update deployments.apps, patch cronjobs.batch",
             "payments-prod: ServiceAccount payments-prod/signalbox-deployer (deployer) act-as-service-account: update deployments.apps",
             "payments-prod: User eve write-jobs: patch cronjobs.batch",

@@ -1,4 +1,4 @@
-//! The ways round the rules, and the rights that open each.
+//! The ways to bypass the rules, and the rights that allow each.
 
 use serde::{Serialize, Serializer};
 
@@ -6,7 +6,7 @@ use crate::access::places::Sort;
 use crate::access::rbac::{Names, Right};
 use crate::api::GROUP;
 
-/// A way round.
+/// A way to bypass the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     Everything,
@@ -45,39 +45,39 @@ impl Way {
         }
     }
 
-    /// What it comes to.
+    /// Its meaning, a clause after its name.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Everything => "may do anything there, and so all of the below",
+            Self::Everything => "may do anything there, including everything below",
             Self::EditAdmission => {
-                "changes or deletes the policies that hold people to the rules, or rewrites what others send"
+                "changes or deletes the admission policies that enforce the rules, or rewrites the requests of other users"
             }
-            Self::Impersonate => "acts as somebody else",
+            Self::Impersonate => "acts as another user",
             Self::ActAsServiceAccount => {
-                "acts as a ServiceAccount that is named here, by a token or in a pod of its namespace"
+                "acts as a ServiceAccount that is listed here, by a token or in a pod of its namespace"
             }
             Self::ChangeAccess => {
-                "grants rights: by escalate and bind any, otherwise those that the grantor holds, too"
+                "grants rights: any right with the verbs escalate and bind, otherwise only rights that the user has"
             }
-            Self::WriteEnvironments => "changes what an Environment asks for",
+            Self::WriteEnvironments => "changes the requirements of an Environment",
             Self::LabelNamespaces => {
-                "changes whose Releases an Environment takes: it selects namespaces by label; on a target namespace consents, too"
+                "changes which namespaces an Environment selects by label; on a target namespace it can also give consent"
             }
             Self::Consent => {
-                "consents for a target namespace: by the annotation signalbox.dev/accept on its deployer, or on a new one"
+                "gives consent for a target namespace: by the annotation signalbox.dev/accept on its deployer, or on a new one"
             }
             Self::WriteStatus => {
-                "forges what the operator has decided, once the policy signalbox-status is out of the way"
+                "forges the status that the operator writes, if the policy signalbox-status is removed first"
             }
-            Self::WriteOperatorState => "forges or deletes the operator's claims and pre-states",
+            Self::WriteOperatorState => "forges or deletes the operator's locks (Leases) and pre-states",
             Self::ChangeDefinitions => {
-                "changes or deletes the kinds, with every object of them, or serves them itself"
+                "changes or deletes the CustomResourceDefinitions, with all their objects, or serves these kinds from another API server"
             }
             Self::WriteJobs => {
-                "writes the Jobs by which Signalbox judges, or the CronJobs that they are made from"
+                "writes the Jobs of gates and verification, or the CronJobs that are their templates"
             }
-            Self::WriteTargets => "changes what runs in a target namespace without any Release",
+            Self::WriteTargets => "changes what runs in a target namespace without a Release",
         }
     }
 }
@@ -88,7 +88,7 @@ impl Serialize for Way {
     }
 }
 
-/// Objects of which names matter, where a rule lists names.
+/// Objects whose names matter, if a rule lists names.
 #[derive(Clone, Copy)]
 pub(crate) enum Object {
     Any,
@@ -101,7 +101,7 @@ pub(crate) enum Object {
     Deployer,
 }
 
-/// Some rights that open a way, and where.
+/// Some rights that allow a way, and where.
 pub(crate) struct Part {
     pub(crate) way: Way,
     pub(crate) places: &'static [Sort],
@@ -157,7 +157,7 @@ const fn part(
     }
 }
 
-/// All but what depends on the Environment: which kinds are changed in its targets.
+/// All rights except those that depend on the Environment: the kinds of its targets.
 pub(crate) static PARTS: &[Part] = {
     use Object::{Any, Deployer, Itself, Like, Unnamed};
     use Way::{
@@ -268,7 +268,7 @@ pub(crate) static PARTS: &[Part] = {
             &["replicationcontrollers"],
             Any,
         ),
-        // Into a pod that runs as it.
+        // Access to a pod that runs as it.
         part(
             ActAsServiceAccount,
             ACCOUNTS,
@@ -285,7 +285,7 @@ pub(crate) static PARTS: &[Part] = {
             &["pods/ephemeralcontainers"],
             Any,
         ),
-        // Tokens that are kept as Secrets.
+        // Tokens that are stored in Secrets.
         part(
             ActAsServiceAccount,
             ACCOUNTS,
@@ -338,7 +338,7 @@ pub(crate) static PARTS: &[Part] = {
             &["serviceaccounts"],
             Deployer,
         ),
-        // Where there is none yet, or after they have deleted it.
+        // If there is none yet, or after it was deleted.
         part(Consent, TARGETS, &["create"], "", &["serviceaccounts"], Unnamed),
         part(
             WriteStatus,
@@ -404,7 +404,7 @@ pub(crate) static PARTS: &[Part] = {
             &["cronjobs", "jobs", "jobs/status"],
             Any,
         ),
-        // Whatever kinds the Environment allows: they stand between its workloads and what runs, or run beside them.
+        // For any kinds that the Environment allows: these objects run the pods of its workloads, or run beside them.
         part(
             WriteTargets,
             TARGETS,
@@ -443,7 +443,7 @@ impl Part {
         })
     }
 
-    /// What of these names matters in a place.
+    /// The names that matter in a namespace.
     pub(crate) fn of(&self, names: &Names, deployer: &str, is_place: impl Fn(&str) -> bool) -> Option<Names> {
         match self.object {
             Object::Any => Some(names.clone()),

@@ -1,4 +1,4 @@
-//! Claims of target namespaces: Leases in the operator's own, each written with what was observed as precondition.
+//! Claims (the Leases that lock target namespaces) in the operator's namespace, each written with the observed version as precondition.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
@@ -11,7 +11,7 @@ use crate::decide::facts::{Claim, Holder, Observed};
 use crate::stored::claims;
 
 impl<C: Requests> Applier<'_, C> {
-    /// Takes the target namespace for `holder`, unless somebody has it.
+    /// Claims the target namespace for `holder`, unless it is already claimed.
     pub(crate) async fn claim(
         &self,
         o: &Observed,
@@ -28,18 +28,18 @@ impl<C: Requests> Applier<'_, C> {
                     attempt = holder.attempt,
                     step = "claim",
                     namespace,
-                    "claimed"
+                    "Target namespace locked."
                 );
                 self.remember_claim(&written);
                 Ok(Progress::Again)
             }
-            // Ours from before a crash, or another's: whichever, the next pass reads it.
+            // Ours from before a crash, or another Release's: the next reconcile reads it.
             Err(Trouble::AlreadyExists) => self.refresh_claim(&name).await,
             Err(trouble) => Err(trouble),
         }
     }
 
-    /// A claim that another one held is this Release's from now on.
+    /// Transfers a claim that another Release held to this Release.
     pub(crate) async fn take_over(
         &self,
         o: &Observed,
@@ -53,12 +53,12 @@ impl<C: Requests> Applier<'_, C> {
             attempt = holder.attempt,
             step = "take-over",
             from = claim.release,
-            "claim taken over"
+            "Lock of the target namespace taken over."
         );
         self.replace_lease(claim, lease).await
     }
 
-    /// Whoever comes next finds on the claim that a decision is owed.
+    /// Marks on the claim that a Decision is required, for the Release that comes next.
     pub(crate) async fn mark_unsettled(&self, environment: &str, claim: &Claim) -> Result<Progress, Trouble> {
         let Some(holder) = &claim.holder else {
             return Ok(Progress::Later);
@@ -71,7 +71,7 @@ impl<C: Requests> Applier<'_, C> {
             environment,
             attempt = holder.attempt,
             step = "unsettled",
-            "claim kept: a decision is owed"
+            "Lock of the target namespace kept: a Decision is required."
         );
         self.replace_lease(claim, lease).await
     }
@@ -89,7 +89,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    /// Reads the Lease again, so that the next pass knows who has it.
+    /// Reads the Lease again, so that the next reconcile sees its holder.
     async fn refresh_claim(&self, name: &str) -> Result<Progress, Trouble> {
         match self.client.lease(self.home(), name).await? {
             Some(lease) => self.remember_claim(&lease),

@@ -1,4 +1,4 @@
-//! Jobs of gates and verification: made from a suspended CronJob of the target namespace, as its deployer, once.
+//! Jobs of gates and verification: created from a suspended CronJob of the target namespace, as its deployer, once.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::cluster::requests::{Mode, Object, Requests, Targets};
 use crate::cluster::trouble::Trouble;
 use crate::decide::facts::Observed;
 use crate::decide::job_start::Start;
+use crate::domain::text::clause;
 
 impl<C: Requests> Applier<'_, C> {
     pub(super) async fn start_job(
@@ -30,7 +31,7 @@ impl<C: Requests> Applier<'_, C> {
                         attempt = start.attempt,
                         step = "job",
                         job = start.name,
-                        "job started"
+                        "Job started."
                     );
                 }
                 self.wrote(|index| index.put_job(&start.namespace, &start.name, Arc::new(job).into()));
@@ -44,8 +45,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    /// Tried once: a Job that cannot be stopped keeps nobody from putting back what was there before, and its own deadline
-    /// ends it.
+    /// Tried once: a Job that cannot be stopped does not block the backout, and its own deadline ends it.
     #[allow(clippy::too_many_arguments)]
     pub(super) async fn stop_job(
         &self,
@@ -65,16 +65,22 @@ impl<C: Requests> Applier<'_, C> {
         };
         match deployer.delete(object, uid).await {
             Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
-                tracing::info!(environment, attempt, step = "stop-job", job = name, "job stopped");
+                tracing::info!(
+                    environment,
+                    attempt,
+                    step = "stop-job",
+                    job = name,
+                    "Job stopped."
+                );
             }
             Err(trouble) => {
-                tracing::warn!(environment, attempt, step = "stop-job", job = name, %trouble, "job not stopped");
+                tracing::warn!(environment, attempt, step = "stop-job", job = name, %trouble, "Job not stopped.");
             }
         }
         memory.jobs_stopped.insert(uid.to_owned());
     }
 
-    /// The Job, and the digest of the template where it was made from it just now.
+    /// The Job, and the digest of its template if it was created just now.
     async fn try_start(&self, o: &Observed, start: &Start) -> Result<(Value, Option<String>), String> {
         let deployer = self.deployer(&start.namespace, o, &start.environment, start.attempt);
         let template = Object {
@@ -87,14 +93,19 @@ impl<C: Requests> Applier<'_, C> {
             Ok(cron_job) => cron_job,
             Err(Trouble::NotFound) => {
                 return Err(format!(
-                    "{place} does not exist: create it, suspended, as the template"
+                    "{place} does not exist. Create it, suspended, as the template of the Job."
                 ));
             }
-            Err(trouble) => return Err(format!("the deployer could not read {place}: {trouble}")),
+            Err(trouble) => {
+                return Err(format!(
+                    "{place} could not be read by the deployer: {}.",
+                    clause(&trouble.to_string())
+                ));
+            }
         };
         if cron_job.pointer("/spec/suspend").and_then(Value::as_bool) != Some(true) {
             return Err(format!(
-                "{place} is not suspended: set spec.suspend, it is only a template"
+                "{place} is not suspended. Set spec.suspend to true: it is only a template."
             ));
         }
         let job = start.job(o, &cron_job);
@@ -103,24 +114,37 @@ impl<C: Requests> Applier<'_, C> {
             kind: "Job",
             name: &start.name,
         };
-        self.term.holds().map_err(|over| over.to_string())?;
+        self.term.holds().map_err(|over| {
+            format!(
+                "Job {} in {} is not created yet: {}.",
+                start.name,
+                start.namespace,
+                clause(&over.to_string())
+            )
+        })?;
         match deployer.create(object, &job, Mode::Real).await {
             Ok(job) => Ok((job, Some(crate::decide::job_start::template_digest(&cron_job)))),
-            // Made before a crash, or by somebody else: the next pass finds out.
+            // Created before a crash, or by another user: the next reconcile finds out.
             Err(Trouble::AlreadyExists) => match deployer.get(object).await {
                 Ok(job) => Ok((job, None)),
-                Err(trouble) => Err(format!("Job {} could not be read: {trouble}", start.name)),
+                Err(trouble) => Err(format!(
+                    "Job {} could not be read: {}.",
+                    start.name,
+                    clause(&trouble.to_string())
+                )),
             },
             Err(trouble) => Err(format!(
-                "the deployer could not create Job {} in {}: {trouble}",
-                start.name, start.namespace
+                "Job {} in {} could not be created by the deployer: {}.",
+                start.name,
+                start.namespace,
+                clause(&trouble.to_string())
             )),
         }
     }
 }
 
-/// Whether `job` was made just now: then the digest of its template is known. One that was there already ends no trouble: who made it
-/// is still to be found out, and the pauses between the tries go on growing.
+/// Whether `job` was created just now: then the digest of its template is known. A Job that existed already does not clear the error:
+/// its creator is still unverified, and the pauses between the tries keep growing.
 fn remember_made(memory: &mut Memory, key: &str, job: &Value, digest: Option<String>) -> bool {
     let Some(digest) = digest else {
         return false;
@@ -158,7 +182,7 @@ mod tests {
             memory.jobs.insert(key.to_owned(), trouble);
             assert!(
                 !remember_made(&mut memory, key, &job, None),
-                "it is not told as started"
+                "it is not reported as started"
             );
         }
         assert!(memory.jobs_made.is_empty());

@@ -1,6 +1,6 @@
 //! The only writer: carries out one [`Step`], and nothing that is not in it.
 //!
-//! Every effect is safe to repeat. Between any two of them the process may be asked to stop.
+//! Every effect is safe to repeat. The process may be stopped between any two of them.
 
 mod claims;
 mod jobs;
@@ -34,42 +34,42 @@ use crate::decide::step::{Action, Announcement, Transition};
 use crate::domain::text::{cut, printable};
 use crate::stored::{pre_states, remembered};
 
-/// What became of a set of effects.
+/// The result of a set of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Something was written: decide again at once.
+    /// Something was written: decide again immediately.
     Again,
-    /// Somebody else was faster, or something has to be tried later: decide again on what is observed then.
+    /// Another writer was faster, or something has to be retried later: observe and decide again then.
     Later,
-    /// The process is stopping: the rest is left to a successor.
+    /// The process is stopping: the next leader does the rest.
     Stopped,
 }
 
-/// Writes to the world.
+/// Writes to the cluster.
 pub struct Applier<'a, C: Requests = Client> {
-    /// Who carries out requests with the operator's own rights.
+    /// The client that has the operator's own rights.
     pub client: &'a C,
-    /// What is told what was written.
+    /// The caches that are updated with what was written.
     pub knowledge: &'a Knowledge,
     /// How the operator was set up.
     pub settings: &'a Settings,
-    /// The object that is worked on, which need not be woken by what is written in its name.
+    /// The object that is reconciled, which is not requeued for its own writes.
     pub own: Option<&'a Key>,
-    /// Who Events are from.
+    /// The reporter of Events.
     pub reporter: &'a C::Reporter,
-    /// True once the process is to end: no effect begins after that.
+    /// True once the process is to stop: no effect starts after that.
     pub stopping: &'a AtomicBool,
-    /// Effects have no use for a process that no longer leads, and some could do harm.
+    /// No effect is carried out by a process that no longer leads: some could do harm.
     pub term: &'a Term,
 }
 
 impl<C: Requests> Applier<'_, C> {
-    /// Lets the index know what has just been written. The pass goes on by itself: whoever else it concerns is woken.
+    /// Updates the index with what has just been written. The reconcile continues by itself; other objects that it concerns are requeued.
     fn wrote(&self, change: impl FnOnce(&mut Index) -> Vec<Key>) {
         self.knowledge.wrote(self.own, change);
     }
 
-    /// Persists a status, then announces what it says.
+    /// Persists a status, then publishes its Events.
     ///
     /// # Errors
     /// [`Trouble::Conflict`] where the Release has changed since it was observed; nothing is written then.
@@ -87,7 +87,7 @@ impl<C: Requests> Applier<'_, C> {
                     step = promotion.state.as_str(),
                     from = was.map_or("-", |s| s.as_str()),
                     says = promotion.message.as_deref().unwrap_or_default(),
-                    "promotion moved"
+                    "Promotion changed state."
                 );
             }
         }
@@ -96,7 +96,7 @@ impl<C: Requests> Applier<'_, C> {
         Ok(())
     }
 
-    /// Events never decide anything: one that cannot be written is only logged.
+    /// No decision depends on Events: one that cannot be written is only logged.
     async fn announce(&self, o: &Observed, announcements: Vec<Announcement>) {
         let reference = o.release.object_ref(&());
         for announcement in announcements {
@@ -108,12 +108,12 @@ impl<C: Requests> Applier<'_, C> {
                 },
                 reason: announcement.reason.to_owned(),
                 note: Some(cut(printable(&announcement.note))),
-                // Environments are kept apart also where Events are shown by reason and action.
+                // Distinguishes environments where Events are aggregated by reason and action.
                 action: format!("PromoteTo:{}", announcement.environment),
                 secondary: None,
             };
             if let Err(error) = self.client.publish(self.reporter, &event, &reference).await {
-                tracing::warn!(%error, reason = announcement.reason, "an Event could not be written");
+                tracing::warn!(%error, reason = announcement.reason, "An Event could not be written.");
             }
         }
     }
@@ -121,7 +121,7 @@ impl<C: Requests> Applier<'_, C> {
     /// Carries out effects one after another, until one of them fails.
     ///
     /// # Errors
-    /// What kept an effect from taking place; those before it have.
+    /// Why an effect failed; those before it were carried out.
     pub async fn act(
         &self,
         o: &Observed,
@@ -149,7 +149,7 @@ impl<C: Requests> Applier<'_, C> {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Progress, Trouble> {
-        tracing::debug!(?action, "acting");
+        tracing::debug!(?action, "Carrying out an action.");
         match action {
             Action::AddFinalizer => self.finalizers(o, true).await,
             Action::RemoveFinalizer => self.finalizers(o, false).await,
@@ -169,7 +169,7 @@ impl<C: Requests> Applier<'_, C> {
                     environment,
                     attempt = claim.holder.as_ref().map_or(0, |h| h.attempt),
                     step = "release-claim",
-                    "claim released"
+                    "Lock of the target namespace released."
                 );
                 self.release_claim(&claim).await
             }
@@ -216,7 +216,7 @@ impl<C: Requests> Applier<'_, C> {
                 let gone = written.metadata.deletion_timestamp.is_some() && written.finalizers().is_empty();
                 self.wrote(|index| {
                     if gone {
-                        // The watch tells later, and until then the finalizer would be taken off again, in vain.
+                        // The watch reports it later, and until then the finalizer would be removed again without success.
                         index.remove_release_of(o.namespace(), o.name(), o.uid())
                     } else {
                         index.put_release(written.into())
@@ -272,12 +272,12 @@ impl<C: Requests> Applier<'_, C> {
                     attempt = pre_state.attempt,
                     step = "capture",
                     pre_state = name,
-                    "pre-state kept"
+                    "Pre-state captured."
                 );
                 self.known_pre_state(&written);
                 Ok(Progress::Again)
             }
-            // Kept before a crash: the next pass reads it and compares.
+            // Captured before a crash: the next reconcile reads it and compares.
             Err(Trouble::AlreadyExists) => {
                 if let Some(kept) = self.client.revision_metadata(self.home(), name).await? {
                     self.known_pre_state(&kept);
@@ -296,11 +296,11 @@ impl<C: Requests> Applier<'_, C> {
                     environment = what.environment,
                     step = "remember",
                     version = what.version,
-                    "what Succeeded is remembered"
+                    "The version that Succeeded is recorded."
                 );
                 (Some(written), Progress::Again)
             }
-            // Ours from before a crash, or an older one that the watch has not shown yet: the next pass compares.
+            // Ours from before a crash, or an older one that the watch has not shown yet: the next reconcile compares.
             Err(Trouble::AlreadyExists) => {
                 let there = self.client.revision_metadata(self.home(), &what.name).await?;
                 let ours = there.as_ref().and_then(remembered::read);
@@ -315,7 +315,7 @@ impl<C: Requests> Applier<'_, C> {
         }
         if progress == Progress::Later {
             return Err(Trouble::Conflict(format!(
-                "{} remembers another version",
+                "{} records another version",
                 what.name
             )));
         }
@@ -327,17 +327,17 @@ impl<C: Requests> Applier<'_, C> {
         self.wrote(|index| index.put_pre_state(stored));
     }
 
-    /// Deletes a pre-state by uid; gone already is as good.
+    /// Deletes a pre-state by uid; one that no longer exists is a success.
     ///
     /// # Errors
-    /// Anything but its absence.
+    /// Any error but that it does not exist.
     pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, Trouble> {
         match self.client.delete_revision(self.home(), name, uid).await {
             Ok(()) | Err(Trouble::NotFound) => {
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
-            // Another one of that name, which is none of ours to delete; or this one still, and then it is tried again.
+            // Another object of that name, which must not be deleted; or still this one, and then it is retried.
             Err(Trouble::Conflict(why)) => {
                 let there = self.client.revision_metadata(self.home(), name).await?;
                 if there.is_some_and(|there| there.uid.as_deref() == Some(uid)) {
@@ -376,10 +376,10 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    /// Adds or removes the finalizer that keeps an occupied Environment.
+    /// Adds or removes the finalizer that protects an occupied Environment.
     ///
     /// # Errors
-    /// A conflict, or anything that may pass.
+    /// A conflict, or a temporary error.
     pub async fn environment_finalizer(&self, environment: &Environment, add: bool) -> Result<(), Trouble> {
         let mut finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         finalizers.retain(|f| f != OCCUPIED_FINALIZER);
@@ -406,7 +406,7 @@ impl<C: Requests> Applier<'_, C> {
     /// Persists an Environment's status.
     ///
     /// # Errors
-    /// A conflict, or anything that may pass.
+    /// A conflict, or a temporary error.
     pub async fn environment_status(
         &self,
         environment: &Environment,

@@ -35,7 +35,7 @@ impl<C: Requests> Applier<'_, C> {
             .targets
             .entry(target_key(environment, attempt, component))
             .or_default();
-        // Also where nobody is left to hear the answer, because the pass takes too long.
+        // Set before the request: the reconcile may take too long and never see the answer.
         remembered.unsure = true;
         let given_back = matches!(change, Change::GiveBack { .. });
         remembered.gave_back += u32::from(given_back);
@@ -52,25 +52,25 @@ impl<C: Requests> Applier<'_, C> {
                     step = verb,
                     component,
                     target,
-                    "target changed"
+                    "Target changed."
                 );
                 took_place(remembered, written, forward);
                 if given_back {
                     remembered.gave_back = MOST_GIVEN_BACK;
                 }
             }
-            // Stale, gone, or there already: read it again and decide anew.
+            // Stale, deleted, or existing already: read it again and decide again.
             Err(Trouble::Conflict(_) | Trouble::NotFound | Trouble::AlreadyExists) => {
                 remembered.read_live = true;
             }
-            // Whoever wrote in between may have moved our entry in the list, which the API server calls invalid.
+            // A write in between may have moved our entry in the list, which the API server calls invalid.
             Err(Trouble::Invalid(_)) if given_back && remembered.gave_back < MOST_GIVEN_BACK => {
                 remembered.unsure = false;
                 remembered.read_live = true;
             }
             // The backout is complete without it.
             Err(trouble) if given_back && matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_)) => {
-                tracing::warn!(environment, attempt, component, %trouble, "managedFields were not given back");
+                tracing::warn!(environment, attempt, component, %trouble, "The entry in managedFields was not restored.");
                 remembered.unsure = false;
                 remembered.gave_back = MOST_GIVEN_BACK;
             }
@@ -86,7 +86,7 @@ impl<C: Requests> Applier<'_, C> {
                     step = verb,
                     component,
                     message,
-                    "target not changed"
+                    "Target not changed."
                 );
                 remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));
                 remembered.refused = true;
@@ -96,7 +96,7 @@ impl<C: Requests> Applier<'_, C> {
     }
 }
 
-/// A change that was sent, and what came back: the object as it is now, where it is still there.
+/// A change that was sent, and the answer: the object as it is now, if it still exists.
 struct Sent {
     verb: &'static str,
     /// Kind and name, for messages.
@@ -175,7 +175,7 @@ fn described(body: &Value) -> Object<'_> {
     }
 }
 
-/// One more restore, of the backout that is under way.
+/// One more restore of the backout in progress.
 fn counted(o: &Observed, environment: &str, before: Option<Restores>, now: Timestamp) -> Restores {
     let backout = o.release.promotion(environment).and_then(|p| p.backout.as_ref());
     let began = backout.and_then(|b| b.started_at.as_ref()).map(|t| t.0);
@@ -199,7 +199,7 @@ fn took_place(remembered: &mut RememberedTarget, written: Option<Value>, forward
             remembered.patched = forward;
         }
         None => {
-            // A deletion may take its time: the next pass looks.
+            // A deletion may take time: the next reconcile reads it.
             remembered.object = None;
             remembered.floor = None;
             remembered.read_live = true;

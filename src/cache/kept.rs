@@ -1,5 +1,5 @@
-//! Objects of target namespaces as they are kept. There are thousands, and hardly one of them is looked at in a given
-//! minute: as text they take a tenth of what they take parsed.
+//! Objects of target namespaces as they are cached. There are thousands, and few of them are read in a given minute: as text
+//! they take a tenth of the memory that they take parsed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,14 +22,14 @@ pub struct Kept {
 }
 
 enum Content {
-    /// Of a watch. It is JSON.
+    /// From a watch. It is JSON.
     Text(Box<str>),
-    /// What a request of our own returned, until the watch has it.
+    /// The answer to our own request, until the watch has it.
     Parsed(Arc<Value>),
 }
 
 impl Kept {
-    /// `text` is the JSON of an object, whose metadata says the rest.
+    /// `text` is the JSON of an object; the other arguments are from its metadata.
     #[must_use]
     pub fn text(text: Box<str>, uid: &str, generation: Option<i64>, version: Option<&str>) -> Self {
         Self {
@@ -46,19 +46,19 @@ impl Kept {
     #[must_use]
     pub fn object(&self) -> Arc<Value> {
         match &self.content {
-            // It was JSON when it came in, so that this cannot fail.
+            // It was JSON when it was received, so this cannot fail.
             Content::Text(text) => Arc::new(serde_json::from_str(text).unwrap_or_default()),
             Content::Parsed(object) => Arc::clone(object),
         }
     }
 
-    /// `(container, image)` of its pods, worked out once.
+    /// `(container, image)` of its pods, computed once.
     #[must_use]
     pub fn images(&self) -> &[(String, String)] {
         self.images.get_or_init(|| patches::images(&self.object()))
     }
 
-    /// What controls this pod, worked out once, and only in a namespace whose pods are looked at.
+    /// The controller of this pod, computed once, and only in a namespace whose pods are read.
     #[must_use]
     pub fn controller(&self) -> &Controller {
         self.controller.get_or_init(|| Controller::of(&self.object()))

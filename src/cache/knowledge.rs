@@ -1,4 +1,4 @@
-//! All that this process knows, shared by those who read, those who write and the watches.
+//! All data that this process caches, shared by readers, writers and the watches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,17 +14,17 @@ use crate::decide::expressions;
 use crate::decide::facts::StoredPreState;
 use crate::domain::cel::{Expression, Refusal};
 
-/// Compiled expressions that are kept.
+/// The number of compiled expressions that are cached.
 const MOST_EXPRESSIONS: usize = 1024;
 
-/// What the watches have shown, what is remembered, and whom to wake when it changes.
+/// The watch caches, the data between reconciles, and the queue of objects to reconcile after a change.
 pub struct Knowledge {
     index: RwLock<Index>,
     queue: Queue,
     memories: Mutex<HashMap<String, Memory>>,
     /// Since when each pre-state, by uid, has been seen without its Release.
     orphans: Mutex<HashMap<String, Timestamp>>,
-    /// How often this process has begun to lead.
+    /// How often this process has become the leader.
     term: AtomicU64,
     /// Who holds the leader's Lease, as far as its watch has shown.
     leader: watch::Sender<Option<String>>,
@@ -32,7 +32,7 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Nothing is known yet.
+    /// Empty caches.
     #[must_use]
     pub fn new(queue: Queue) -> Self {
         Self {
@@ -51,26 +51,26 @@ impl Knowledge {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something seen or written into the index, and wakes whom it concerns.
+    /// Puts something seen or written into the index, and requeues the objects that it concerns.
     pub fn see(&self, change: impl FnOnce(&mut Index) -> Keys) {
         let keys = change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
         self.queue.wake(keys);
     }
 
-    /// [`Self::see`] for what a pass over `own` has written: it goes on by itself.
+    /// [`Self::see`] for a write by the reconcile of `own`, which continues by itself.
     pub fn wrote(&self, own: Option<&Key>, change: impl FnOnce(&mut Index) -> Keys) {
         let mut keys = change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
         keys.retain(|key| Some(key) != own);
         self.queue.wake(keys);
     }
 
-    /// Whom to wake, and when.
+    /// The queue.
     #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// Who is shown to hold the leader's Lease, from now on.
+    /// The holder of the leader's Lease as the watch shows it, from now on.
     #[must_use]
     pub fn leader(&self) -> watch::Receiver<Option<String>> {
         self.leader.subscribe()
@@ -81,7 +81,7 @@ impl Knowledge {
         self.leader.send_replace(holder.map(str::to_owned));
     }
 
-    /// What is remembered of a Release. One pass at a time has it in hand.
+    /// Takes the cached data of a Release. Only one reconcile at a time has it.
     #[must_use]
     pub fn recall(&self, uid: &str) -> Memory {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,12 +91,12 @@ impl Knowledge {
         })
     }
 
-    /// Keeps it until the next pass. What a pass of an earlier term brings back is dropped.
+    /// Stores it until the next reconcile. Data from a reconcile of an earlier term is dropped.
     pub fn remember(&self, uid: &str, memory: Memory) {
         let index = self.index();
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         if memories.len() >= index.count().max(1) {
-            // Releases may go without a pass of their own.
+            // Releases may be deleted without a reconcile.
             let there: HashSet<&str> = index
                 .releases()
                 .filter_map(|r| r.metadata.uid.as_deref())
@@ -108,8 +108,8 @@ impl Knowledge {
         }
     }
 
-    /// This process begins to lead. Nothing is remembered any more: while another one led, what is not watched may have
-    /// changed.
+    /// This process becomes the leader. The data between reconciles is dropped: objects that are not watched may have changed
+    /// while another process led.
     pub fn begin_term(&self) {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         self.term.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Knowledge {
             .clear();
     }
 
-    /// Pre-states without their Release, and since when this process, while it leads, has seen each of them so.
+    /// Pre-states without their Release, and since when this process, as the leader, has seen each of them so.
     #[must_use]
     pub fn orphans(&self, now: Timestamp) -> Vec<(StoredPreState, Timestamp)> {
         let index = self.index();
@@ -134,7 +134,7 @@ impl Knowledge {
         orphans.collect()
     }
 
-    /// The Release of that pre-state is there after all.
+    /// The Release of that pre-state exists after all.
     pub fn not_orphaned(&self, uid: &str) {
         self.orphans
             .lock()
@@ -142,10 +142,10 @@ impl Knowledge {
             .remove(uid);
     }
 
-    /// Compiled once: an evaluation that is late is known by its expression.
+    /// Compiled once: an evaluation that is late is identified by its expression.
     ///
     /// # Errors
-    /// What is wrong with the text, a sentence.
+    /// A sentence that says what is wrong with the text.
     pub fn compiled(&self, text: &str) -> Result<Expression, Refusal> {
         let mut known = self.expressions.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_EXPRESSIONS && !known.contains_key(text) {

@@ -1,4 +1,4 @@
-//! What this process remembers between two passes. All of it may be lost: a successor finds out again.
+//! Data that this process caches between two reconciles. All of it may be lost: the next leader finds it out again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::decide::facts::{BecameReady, Inspection, KeptPreState, Observed, Plan
 use crate::decide::plan;
 use crate::decide::prestate::PreState;
 
-/// Shortest and longest time between two reads of an unwatched fact that blocks.
+/// Shortest and longest time between two reads of an unwatched fact that blocks a promotion.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(5);
 const LAST_RETRY: SignedDuration = SignedDuration::from_mins(5);
-/// Shortest and longest time for which a failed evaluation is believed.
+/// Shortest and longest time for which a failed evaluation is cached.
 const FAILED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 const FAILED_LAST: SignedDuration = SignedDuration::from_mins(8);
 
-/// Tries to give our entry in `managedFields` back, after which it is left.
+/// The number of tries to restore our entry in `managedFields`; then it is left unchanged.
 pub const MOST_GIVEN_BACK: u32 = 3;
 
-/// Where a target is remembered, in [`Memory::targets`].
+/// The key of a target in [`Memory::targets`].
 #[must_use]
 pub fn target_key(environment: &str, attempt: i64, component: &str) -> String {
     format!("{environment}/{attempt}/{component}")
 }
 
-/// What is remembered of one Release.
+/// The cached data of one Release.
 #[derive(Default)]
 pub struct Memory {
-    /// Of which term of this process.
+    /// The term of this process that it belongs to.
     pub term: u64,
     /// Whether the Release has been read live in it.
     pub seen_live: bool,
-    /// Of the spec as it was last seen.
+    /// Plan hashes of the spec as it was last seen.
     pub plan_hashes: PlanHashes,
     /// By environment.
     pub inspections: HashMap<String, Remembered>,
@@ -46,27 +46,27 @@ pub struct Memory {
     pub captured: HashMap<String, Captured>,
     /// By pre-state name; content is immutable.
     pub pre_states: HashMap<String, KeptPreState>,
-    /// Pre-states of the attempts before, by name.
+    /// Pre-states of earlier attempts, by name.
     pub predecessors: HashMap<String, Arc<PreState>>,
     /// By `environment/attempt/component`.
     pub targets: HashMap<String, RememberedTarget>,
     /// By `environment/check`: why a Job could not be started.
     pub jobs: HashMap<String, Retried>,
-    /// By uid, Jobs that are ours and are not on status yet: the digest of the template that each was made from.
+    /// By uid, Jobs that are ours and not recorded in status yet: the digest of the template that each was created from.
     pub jobs_made: HashMap<String, String>,
-    /// Uids of Jobs that were told to stop: what the watch still shows of them is old, or cannot be helped.
+    /// Uids of Jobs that were stopped: the watch may still show them, and no second try is made.
     pub jobs_stopped: HashSet<String>,
     /// By `environment/check`.
     pub expressions: HashMap<String, Evaluated>,
-    /// No expression over this Release is evaluated before: those that were have taken long.
+    /// No expression for this Release is evaluated before this time, because earlier evaluations were slow.
     pub expressions_rest: Option<Timestamp>,
-    /// What slow ones have taken since the last rest.
+    /// The time that slow evaluations have taken since the last pause.
     pub expressions_work: Duration,
 }
 
 impl Memory {
-    /// Keeps only what the next pass may ask for: of a promotion that is over, nothing of its targets, unless it is among
-    /// those that are `asked` to be backed out.
+    /// Keeps only the data that the next reconcile may need. The targets of a finished promotion are dropped, unless its backout is
+    /// `asked` for.
     pub fn tidy(&mut self, release: &Release, asked: &[String]) {
         let uid = release.metadata.uid.as_deref().unwrap_or_default();
         let state = |name: &str| release.promotion(name).map_or(State::Pending, |p| p.state);
@@ -78,7 +78,7 @@ impl Memory {
             name.is_some_and(|name| state(name).under_way() || asked(name))
         });
         let promotions = release.status.iter().flat_map(|s| &s.environments);
-        // Of earlier attempts too: a Retry that never enters is backed out with what the one before it has kept.
+        // Also of earlier attempts: a Retry that never enters is backed out with the pre-state of the attempt before.
         let kept: Vec<String> = promotions
             .filter(|p| !p.state.has_ended() || asked(&p.name))
             .flat_map(|p| (1..=p.attempt).map(|attempt| plan::pre_state_name(uid, &p.name, attempt)))
@@ -87,7 +87,7 @@ impl Memory {
         self.predecessors.retain(|name, _| kept.contains(name));
     }
 
-    /// The next pass reads all targets in `environment` live.
+    /// The next reconcile reads all targets in `environment` live.
     pub fn look_again(&mut self, environment: &str) {
         let there = |key: &str| {
             key.strip_prefix(environment)
@@ -95,7 +95,7 @@ impl Memory {
         };
         for (_, target) in self.targets.iter_mut().filter(|(key, _)| there(key)) {
             target.read_live = true;
-            // Even where the last read went wrong a moment ago. A change that was refused keeps its pause.
+            // Even if the last read failed a moment ago. A refused change keeps its pause.
             if let Some(retried) = target.trouble.as_mut().filter(|_| !target.refused) {
                 retried.trouble.again_at = Timestamp::MIN;
             }
@@ -103,11 +103,11 @@ impl Memory {
     }
 }
 
-/// What an expression said of certain inputs.
+/// The result of an expression for certain inputs.
 pub struct Evaluated {
-    /// Hash of the text and of what tells what it was given.
+    /// Hash of the text and of the identity of its inputs.
     pub asked: String,
-    /// A sentence where it says neither yes nor no.
+    /// An error where the result is neither true nor false.
     pub result: Result<bool, NoAnswer>,
     /// When it was evaluated.
     pub at: Timestamp,
@@ -116,14 +116,14 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// Until what is given changes, or, where it failed, until it may be the machine's turn to do better: a minute, doubled each
-    /// time, to eight minutes.
+    /// Whether the result is still valid: until the inputs change or, after a failure, for a minute, doubled with each failure up to
+    /// eight minutes.
     #[must_use]
     pub fn stands(&self, now: Timestamp) -> bool {
         self.result.is_ok() || now.duration_since(self.at) < self.failure_stands()
     }
 
-    /// How long it stands where it failed.
+    /// How long a failure is valid.
     #[must_use]
     pub fn failure_stands(&self) -> SignedDuration {
         let factor = 1_i32
@@ -141,7 +141,7 @@ pub struct PlanHashes {
 }
 
 impl PlanHashes {
-    /// What is known of this very spec.
+    /// The cached hashes of exactly this spec.
     #[must_use]
     pub fn of(&self, release: &Release) -> Arc<BTreeMap<Planned, String>> {
         if self.generation == release.metadata.generation {
@@ -151,7 +151,7 @@ impl PlanHashes {
         }
     }
 
-    /// Keeps what the pass has worked out: one hash an environment, for as long as the spec is the same.
+    /// Caches the result of the reconcile: one hash for each environment, as long as the spec is the same.
     pub fn keep(&mut self, o: &Observed, listed: &[Promotion]) {
         if self.generation != o.release.metadata.generation {
             self.generation = o.release.metadata.generation;
@@ -173,7 +173,7 @@ impl PlanHashes {
 
 /// An inspection and what it depends on.
 pub struct Remembered {
-    /// Of the plan, the Environment, the target namespace's consent and the targets that were inspected.
+    /// A fingerprint of the plan, the Environment, the target namespace's consent and the inspected targets.
     pub fingerprint: String,
     /// Without the content of the targets.
     pub inspection: Arc<Inspection>,
@@ -181,11 +181,11 @@ pub struct Remembered {
     pub tries: u32,
 }
 
-/// What was inspected to keep the pre-state, under which claim (its uid), and when.
+/// The inspection for the pre-state, the uid of its claim, and its time.
 pub struct Captured {
     /// When.
     pub at: Timestamp,
-    /// Its uid.
+    /// The claim's uid.
     pub claim: String,
     /// As in [`Remembered`].
     pub fingerprint: String,
@@ -196,38 +196,38 @@ pub struct Captured {
 /// A target after entry.
 #[derive(Default)]
 pub struct RememberedTarget {
-    /// What our last read or change returned; of a watched kind, until the watch has it.
+    /// The object that our last read or change returned; for a watched kind, until the watch has it.
     pub object: Option<Arc<Value>>,
     /// The newest resourceVersion that was seen.
     pub version: u64,
-    /// The generation that our last change gave it: what is observed of an older one says nothing of that change.
+    /// The generation after our last change: an older observedGeneration says nothing about that change.
     pub floor: Option<i64>,
-    /// Our last change went forward, and has arrived.
+    /// Our last change went forward and was applied.
     pub patched: bool,
     /// A change was sent, and neither its answer nor the object has been seen since.
     pub unsure: bool,
-    /// Who owns which field, and of which fields that was asked.
+    /// The owners of fields, and the fields for which they were read.
     pub writers: Option<(Vec<String>, Option<Arc<Value>>)>,
-    /// How often it has been put back by the backout that is under way.
+    /// How often the backout in progress has restored it.
     pub restores: Option<Restores>,
-    /// Tries to give our entry in `managedFields` back.
+    /// Tries to restore our entry in `managedFields`.
     pub gave_back: u32,
     /// Since when, where it is unhealthy.
     pub unhealthy_since: Option<Timestamp>,
-    /// It was Ready as released while its promotion is Deploying.
+    /// When it became Ready as released, while its promotion is Deploying.
     pub became_ready: Option<BecameReady>,
     /// What went wrong with the last read or change.
     pub trouble: Option<Retried>,
-    /// That trouble is the answer to a change: a read that goes well says nothing against it.
+    /// That trouble is the answer to a change, so a successful read does not clear it.
     pub refused: bool,
-    /// The next pass reads it live.
+    /// The next reconcile reads it live.
     pub read_live: bool,
-    /// A read has found nothing.
+    /// A read has shown that it does not exist.
     pub absent: bool,
 }
 
 impl RememberedTarget {
-    /// What a read or a change has returned.
+    /// Stores the object that a read or a change has returned.
     pub fn has_returned(&mut self, object: Arc<Value>) {
         self.version = kept::version(&object);
         self.unsure = false;
@@ -236,7 +236,7 @@ impl RememberedTarget {
     }
 }
 
-/// A trouble with the number of tries.
+/// An error with the number of tries.
 #[derive(Clone)]
 pub struct Retried {
     /// Failures in a row before this one.

@@ -1,4 +1,4 @@
-//! What this process knows. No client and no clock.
+//! Data that this process caches. No client and no clock.
 
 pub mod index;
 pub mod kept;

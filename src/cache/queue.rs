@@ -1,4 +1,4 @@
-//! Whom to wake, and when. While nobody leads, nobody is woken: a new leader looks at everything anyway.
+//! The queue of objects to reconcile. It is closed while this process does not lead: a new leader reconciles everything anyway.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use crate::cache::index::Key;
 
-/// An Environment's status is derived from many Releases: it is written once for all that happens within this time. Nothing is
-/// decided on it, so it may be a little late for the sake of fewer writes.
+/// An Environment's status is derived from many Releases: it is written once for all changes within this time. No decision depends
+/// on it, so it may be a little late, to save writes.
 pub const ENVIRONMENT_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// The sending end. What is sent is drained at once into a set that is no larger than the objects there are.
+/// The sending end. Keys are drained immediately into a set that is no larger than the number of objects.
 #[derive(Clone)]
 pub struct Queue {
     open: Arc<AtomicBool>,
@@ -23,7 +23,7 @@ pub struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        // Closed until somebody leads: the receiving end may as well be gone.
+        // Closed until this process leads, so there is no receiving end.
         let (sender, _) = unbounded();
         Self {
             open: Arc::default(),
@@ -33,7 +33,7 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Opens the queue for a new leader, who drains the end that is returned.
+    /// Opens the queue for a new leader, which drains the returned end.
     #[must_use]
     pub fn open(&self) -> UnboundedReceiver<ScheduleRequest<Key>> {
         let (sender, receiver) = unbounded();
@@ -42,12 +42,12 @@ impl Queue {
         receiver
     }
 
-    /// Nobody leads any more, and nobody is woken.
+    /// This process no longer leads: nothing is queued.
     pub fn close(&self) {
         self.open.store(false, Ordering::Release);
     }
 
-    /// Wakes each key at once, Environments a little later.
+    /// Queues each key immediately, Environments a little later.
     pub fn wake(&self, keys: Vec<Key>) {
         for key in keys {
             let after = match key {
@@ -58,14 +58,14 @@ impl Queue {
         }
     }
 
-    /// Wakes one key that much later.
+    /// Queues one key after that time.
     pub fn wake_after(&self, key: Key, after: Duration) {
         if self.open.load(Ordering::Acquire) {
             let request = ScheduleRequest {
                 message: key,
                 run_at: Instant::now() + after,
             };
-            // A closed end means that leadership has just been lost.
+            // A closed receiving end means that leadership was just lost.
             let _ = self
                 .sender
                 .lock()

@@ -14,7 +14,7 @@ use crate::cluster::requests::{Form, Mode, Object, Targets};
 use crate::cluster::sent::Shape;
 use crate::cluster::trouble::Trouble;
 
-/// Header of the user extra `signalbox.dev/promotion`; a slash cannot stand in a header's name.
+/// Header of the user extra `signalbox.dev/promotion`; a header's name cannot contain a slash.
 const EXTRA_HEADER: HeaderName = HeaderName::from_static("impersonate-extra-signalbox.dev%2fpromotion");
 const USER_HEADER: HeaderName = HeaderName::from_static("impersonate-user");
 
@@ -27,14 +27,14 @@ pub struct Deployer {
     promotion: String,
 }
 
-/// A target as the API server returns it to a change. Which fields each writer owns, as large as all the rest, is skipped.
+/// A target as the API server returns it for a change. The fields that each writer owns, as large as the rest, are skipped.
 struct Returned(Value);
 
 static METADATA: Shape = Shape {
     keep: |_| true,
     inside: &[("managedFields", &WRITER)],
 };
-/// Of one entry in `managedFields`.
+/// The shape of one entry in `managedFields`.
 pub static WRITER: Shape = Shape {
     keep: |key| key != "fieldsV1",
     inside: &[],
@@ -91,13 +91,13 @@ impl Deployer {
             .header(EXTRA_HEADER, value(&self.promotion)?)
             .body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default())
             .map_err(|e| Trouble::Invalid(e.to_string()))?;
-        // What was put together is what is sent: a path that loses its end would lose a `dryRun` with it.
+        // The path must be sent unchanged: a path that is cut off would lose its `dryRun`.
         if request
             .uri()
             .path_and_query()
             .is_none_or(|sent| sent.as_str() != path)
         {
-            return Err(Trouble::Invalid(format!("{path:?} is not a path")));
+            return Err(Trouble::Invalid(format!("{path:?} is not a valid path")));
         }
         Ok(self.client.request::<T>(request).await?)
     }
@@ -138,7 +138,7 @@ impl Targets for Deployer {
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "uid": uid }, "propagationPolicy": "Background"
         });
-        // A pod is no target, but one that a StatefulSet waits for is deleted in a backout.
+        // A pod is not a target, but a backout deletes a pod that a StatefulSet waits for.
         let path = match (object.api_version, object.kind) {
             ("v1", "Pod") => format!(
                 "{}/{}",
@@ -169,21 +169,21 @@ impl Targets for Deployer {
     }
 }
 
-/// A name as one segment of a path. Tenants write it: anything that could end the path, climb in it or begin a query is
-/// refused, because a request that loses its `dryRun` is a change.
+/// A name as one segment of a path. Tenants write it: anything that could end the path, move up in it or start a query is
+/// refused, because a request without its `dryRun` is a real change.
 fn segment(name: &str) -> Result<&str, Trouble> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     if !name.is_empty() && name.chars().all(plain) && name.chars().any(|c| c != '.') {
         Ok(name)
     } else {
-        Err(Trouble::Invalid(format!("{name:?} is not the name of an object")))
+        Err(Trouble::Invalid(format!("{name:?} is not a valid object name")))
     }
 }
 
 fn known(object: Object<'_>) -> Result<&'static str, Trouble> {
     plural(object.api_version, object.kind).ok_or_else(|| {
         Trouble::Invalid(format!(
-            "{} {} is not a kind that is changed",
+            "{} {} is not a supported target kind",
             object.api_version, object.kind
         ))
     })

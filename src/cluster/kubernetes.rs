@@ -41,7 +41,7 @@ impl Requests for Client {
         rustls::crypto::ring::default_provider()
             .secure_random
             .fill(&mut bytes)
-            .map_err(|_| Trouble::Passing("the system gives no random bytes".to_owned()))?;
+            .map_err(|_| Trouble::Passing("the operating system returned no random bytes".to_owned()))?;
         Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
 
@@ -169,8 +169,8 @@ impl Requests for Client {
     }
 
     async fn publish(&self, reporter: &Reporter, event: &Event, reference: &ObjectReference) -> Answer<()> {
-        // A recorder remembers six minutes of events to count those that repeat themselves. Ours do not, and where two are
-        // alike but for their message, the second would show the first one's.
+        // A recorder caches six minutes of Events to count repeated ones. Ours do not repeat, and of two Events that differ only
+        // in their message the second would show the message of the first.
         let recorder = Recorder::new(self.clone(), reporter.clone());
         Ok(recorder.publish(event, reference).await?)
     }
@@ -215,7 +215,7 @@ async fn merge<K: Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str, pa
     Ok(api.patch(name, &PatchParams::default(), &patch).await?)
 }
 
-/// There is no need to send the spec: the API server takes nothing but the status from such a request.
+/// The spec is not sent: the API server takes only the status from such a request.
 async fn put_status<K, S>(api: &Api<K>, observed: &ObjectMeta, status: &S) -> Answer<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,

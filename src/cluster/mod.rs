@@ -1,5 +1,5 @@
-//! How the API server is spoken to: `requests` is the trait, `kubernetes` and `deployer` send them, `term` and `pulse` stand between (no effect
-//! without leadership, no answer that never comes), `sent` reads objects that may be wrong, and `trouble` is the one way to say what went wrong.
+//! Requests to the API server: `requests` is the trait, `kubernetes` and `deployer` send them, `term` and `pulse` wrap the client (no write
+//! without leadership, a timeout for every answer), `sent` reads objects that may not match their schema, and `trouble` is the one error type.
 //! `observe` reads through it and `apply` writes; nothing here decides.
 
 pub mod deployer;

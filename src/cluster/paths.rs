@@ -1,6 +1,6 @@
 //! Paths of kinds in the API.
 
-/// The path segment of a kind that Signalbox changes; readiness says which those are.
+/// The path segment of a target kind; these are the kinds that have a readiness check.
 #[must_use]
 pub fn plural(api_version: &str, kind: &str) -> Option<&'static str> {
     Some(match (api_version, kind) {
@@ -34,7 +34,7 @@ pub fn collection(api_version: &str, plural: &str, namespace: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The deployer's ServiceAccount and the Namespace say whom the namespace accepts: no Release may write that.
+    /// Annotations of the Namespace and of the deployer's ServiceAccount say which Releases are admitted: no Release may write them.
     #[test]
     fn what_says_whom_a_namespace_accepts_is_never_a_target() {
         for kind in ["Namespace", "ServiceAccount"] {

@@ -1,7 +1,7 @@
-//! Silence has an end: an answer that does not come is given up, and every watch is known by when it was last heard.
+//! Timeouts: a request without an answer fails, and the time of the last data is recorded for every watch.
 //!
 //! A network that drops packets without closing a connection looks like a cluster in which nothing happens. The client
-//! alone would wait for such an answer for ever, and 295 seconds for such a watch.
+//! alone would wait for such an answer forever, and 295 seconds for such a watch.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -20,19 +20,19 @@ use kube::client::{Body, ClientBuilder};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tower::{BoxError, Layer, Service, service_fn};
 
-/// How long the API server leaves a watch open, in seconds: it then ends it, and that is heard. The client gives up five
-/// seconds later what has not ended.
+/// How long the API server leaves a watch open, in seconds. It then ends the watch, which counts as data. Five seconds later
+/// the client gives up a watch that has not ended.
 pub const WATCH_SECONDS: u32 = 30;
-/// A watch that has not been heard for so long does not work: longer than it takes to end and to begin anew.
+/// A watch without data for this long does not work: it is longer than a watch takes to end and to start again.
 pub const QUIET: Duration = Duration::from_secs(45);
 /// How long until a read's answer begins, and how long it may pause.
 const READ_WITHIN: Duration = Duration::from_secs(15);
 /// How long until a write's answer begins: admission webhooks may take thirty seconds.
 const WRITE_WITHIN: Duration = Duration::from_secs(35);
 
-/// What went wrong with a request that nobody answered.
+/// The error of a request that was not answered in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the API server has not answered {method} {path} within {} s", .within.as_secs())]
+#[error("the API server did not answer {method} {path} within {} s", .within.as_secs())]
 struct Unanswered {
     method: Method,
     path: String,
@@ -41,16 +41,16 @@ struct Unanswered {
 
 /// The API server stopped in the middle of an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the API server has stopped in the middle of its answer")]
+#[error("the API server stopped in the middle of its answer")]
 struct Stalled;
 
-/// Listens to all that a client hears.
+/// Records when a client receives data.
 #[derive(Clone)]
 pub struct Pulse(Arc<Inner>);
 
 struct Inner {
     began: Instant,
-    /// By path: milliseconds after `began` at which the watch was last heard.
+    /// By path: milliseconds after `began` at which the watch last received data.
     watches: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
 }
 
@@ -64,7 +64,7 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// The client, listened to.
+    /// The client, with timeouts and recording.
     #[must_use]
     pub fn of(&self, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
@@ -75,7 +75,7 @@ impl Pulse {
         ClientBuilder::new(service, namespace).with_layer(self).build()
     }
 
-    /// The watches that have not been heard for longer than `quiet`, by path.
+    /// The paths of the watches without data for longer than `quiet`.
     #[must_use]
     pub fn silent(&self, quiet: Duration) -> Vec<String> {
         let now = self.now();
@@ -92,7 +92,7 @@ impl Pulse {
         u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The watch that a request belongs to: a watch begins one, and a list on the same path is part of it.
+    /// The watch that a request belongs to: a watch request starts one, and a list on the same path is part of it.
     fn watch(&self, request: &Request<Body>) -> Option<Arc<AtomicU64>> {
         if request.method() != Method::GET {
             return None;
@@ -129,7 +129,7 @@ impl<S> Layer<S> for Pulse {
     }
 }
 
-/// A service that is listened to.
+/// A service whose answers are recorded.
 pub struct Listening<S> {
     inner: S,
     pulse: Pulse,
@@ -162,7 +162,7 @@ where
             path: request.uri().path().to_owned(),
             within,
         };
-        // How long a watch may be silent is the watcher's to say.
+        // The watcher decides how long a watch may be silent.
         let pause = (!is_watch(&request)).then_some(READ_WITHIN);
         let watch = self.pulse.watch(&request);
         let pulse = self.pulse.clone();
@@ -172,7 +172,7 @@ where
                 return Err(unanswered.into());
             };
             let answer = answer.map_err(Into::into)?;
-            // What is refused is not heard: a watch that may not be is as good as silent.
+            // A refused request does not count as data: a forbidden watch is as good as silent.
             let heard = watch
                 .filter(|_| answer.status().is_success())
                 .map(|at| (pulse, at));
@@ -182,11 +182,11 @@ where
     }
 }
 
-/// An answer's body that is listened to.
+/// An answer's body whose data is recorded.
 pub struct Heard<B> {
     inner: B,
     heard: Option<(Pulse, Arc<AtomicU64>)>,
-    /// How long it may pause, since when it does, and what wakes it then.
+    /// How long it may pause, since when it has paused, and the timer.
     pause: Option<(Duration, Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -231,7 +231,7 @@ where
         let Some((pause, since, alarm)) = &mut self.pause else {
             return Poll::Pending;
         };
-        // The alarm is set again only when it rings: most bodies are there at once.
+        // The timer is reset only when it fires: most bodies arrive immediately.
         loop {
             ready!(alarm.as_mut().poll(context));
             let due = *since + *pause;
@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
 
-    /// An API server that answers what is asked of ConfigMaps in `answering`, and nothing else.
+    /// An API server that answers requests for ConfigMaps in `answering`, and no others.
     fn client(pulse: &Pulse) -> Client {
         let service = service_fn(|request: Request<Body>| async move {
             if !request.uri().path().contains("/answering/") {
@@ -291,14 +291,14 @@ mod tests {
         let read = config_maps
             .list(&ListParams::default())
             .await
-            .expect_err("nobody answers");
+            .expect_err("no answer");
         assert_eq!(began.elapsed().as_secs(), 15);
         assert!(format!("{read:?}").contains("Unanswered"), "{read:?}");
         let began = Instant::now();
         let wrote = config_maps
             .create(&PostParams::default(), &ConfigMap::default())
             .await;
-        wrote.expect_err("nobody answers");
+        wrote.expect_err("no answer");
         assert_eq!(began.elapsed().as_secs(), 35);
     }
 
@@ -310,7 +310,7 @@ mod tests {
         let events = answering.watch(&watch, "7").await.expect("it is answered");
         assert_eq!(events.count().await, 1);
         let mute = config_maps(&pulse, "mute");
-        assert!(mute.watch(&watch, "7").await.is_err(), "nobody answers");
+        assert!(mute.watch(&watch, "7").await.is_err(), "no answer");
         tokio::time::advance(QUIET - READ_WITHIN).await;
         let both = ["answering", "mute"].map(|n| format!("/api/v1/namespaces/{n}/configmaps"));
         assert_eq!(pulse.silent(QUIET), Vec::<String>::new(), "45 s, and no longer");
@@ -349,7 +349,7 @@ mod tests {
         assert!(timeout(Duration::from_secs(3600), two).await.is_err());
     }
 
-    /// Says one thing, and then nothing.
+    /// Sends one chunk, and then nothing.
     struct Stopping(Option<Bytes>);
 
     impl HttpBody for Stopping {

@@ -1,5 +1,5 @@
-//! Every request of the operator's own, one method each: what is read, and what is written with which precondition.
-//! Kubernetes answers them, and so does `world::World`, in memory and virtual time: `observe` and `apply` cannot tell.
+//! Every request that the operator makes with its own rights, one method each: what is read, and what is written with which precondition.
+//! Kubernetes answers them, and so does `world::World`, in memory and virtual time. `observe` and `apply` do not see the difference.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::api::{Decision, Environment, EnvironmentStatus, Release, ReleaseStatu
 use crate::cluster::trouble::Trouble;
 use crate::domain::cel::{Expression, Unanswered};
 
-/// What a request comes to.
+/// The result of a request.
 pub type Answer<T> = Result<T, Trouble>;
 
 /// An object in the target namespace.
@@ -31,7 +31,7 @@ pub struct Object<'a> {
     pub name: &'a str,
 }
 
-/// Whether a request is carried out or only tried.
+/// Whether a request is carried out or is a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// It is carried out.
@@ -40,16 +40,16 @@ pub enum Mode {
     DryRun,
 }
 
-/// How a patch is to be understood.
+/// The format of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A part of the object; lists of a known key are merged by it.
+    /// A part of the object; lists with a merge key are merged by it.
     StrategicMerge,
     /// Operations one after another (RFC 6902).
     JsonPatch,
 }
 
-/// Which Decisions are asked for: the API server looks for them by fields.
+/// Which Decisions are requested: the API server selects them by fields.
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
     /// Those that name this Release.
@@ -67,7 +67,7 @@ impl Of<'_> {
         }
     }
 
-    /// Whether that Decision is among those that are asked for.
+    /// Whether that Decision is among the requested ones.
     #[must_use]
     pub fn selects(self, decision: &Decision) -> bool {
         match self {
@@ -77,14 +77,14 @@ impl Of<'_> {
     }
 }
 
-/// Whoever answers the operator's requests. `home` is the operator's own namespace.
+/// The cluster that answers the operator's requests. `home` is the operator's own namespace.
 pub trait Requests: Clone + Send + Sync + 'static {
-    /// Speaks as the deployer of one target namespace.
+    /// Sends requests as the deployer of one target namespace.
     type Deployer: Targets;
     /// Writes Events.
     type Reporter: Sync;
 
-    /// Something random, for names that nobody is to foresee.
+    /// Random text, for names that must not be predictable.
     ///
     /// # Errors
     /// [`Trouble::Passing`] where the system has none.
@@ -135,7 +135,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
         patch: &Value,
     ) -> impl Future<Output = Answer<Environment>> + Send;
 
-    /// The Decisions of a namespace that are asked for.
+    /// The requested Decisions of a namespace.
     fn decisions(&self, namespace: &str, of: Of<'_>) -> impl Future<Output = Answer<Vec<Decision>>> + Send;
 
     /// As [`Self::patch_release`].
@@ -149,7 +149,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
     /// The Lease in the operator's own namespace, if there is one.
     fn lease(&self, home: &str, name: &str) -> impl Future<Output = Answer<Option<Lease>>> + Send;
 
-    /// Creates it, and nothing where one of that name is there: [`Trouble::AlreadyExists`].
+    /// Creates it; [`Trouble::AlreadyExists`] if one of that name exists.
     fn create_lease(&self, home: &str, lease: &Lease) -> impl Future<Output = Answer<Lease>> + Send;
 
     /// Replaces it, with the uid and resourceVersion in it as precondition.
@@ -160,7 +160,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
         lease: &Lease,
     ) -> impl Future<Output = Answer<Lease>> + Send;
 
-    /// Deletes that very version of it.
+    /// Deletes exactly that version of it.
     fn delete_lease(
         &self,
         home: &str,
@@ -183,7 +183,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Answer<Option<ObjectMeta>>> + Send;
 
-    /// As [`Self::create_lease`]; what is answered is the metadata.
+    /// As [`Self::create_lease`]; the answer is the metadata.
     fn create_revision(
         &self,
         home: &str,
@@ -211,7 +211,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
         reference: &ObjectReference,
     ) -> impl Future<Output = Answer<()>> + Send;
 
-    /// What an environment owner's expression says, or a sentence that says why it says nothing; and how much work that was.
+    /// The result of an environment owner's expression, or the reason why it has none; and how long the evaluation took.
     fn evaluate(
         &self,
         expression: Expression,
@@ -231,7 +231,7 @@ pub trait Targets: Clone + Send + Sync {
     /// The object, with the fields that each writer owns, or [`Trouble::NotFound`].
     fn get(&self, object: Object<'_>) -> impl Future<Output = Answer<Value>> + Send;
 
-    /// Changes the object; what is answered is the object as it is then, or would be.
+    /// Changes the object; the answer is the object after the change, or as it would be.
     fn patch(
         &self,
         object: Object<'_>,
@@ -240,7 +240,7 @@ pub trait Targets: Clone + Send + Sync {
         mode: Mode,
     ) -> impl Future<Output = Answer<Value>> + Send;
 
-    /// Creates the object; answered as [`Self::patch`].
+    /// Creates the object; the answer is as for [`Self::patch`].
     fn create(
         &self,
         object: Object<'_>,
@@ -248,7 +248,7 @@ pub trait Targets: Clone + Send + Sync {
         mode: Mode,
     ) -> impl Future<Output = Answer<Value>> + Send;
 
-    /// Deletes by uid; its dependents go with it in the background.
+    /// Deletes by uid; its dependents are deleted in the background.
     fn delete(&self, object: Object<'_>, uid: &str) -> impl Future<Output = Answer<()>> + Send;
 
     /// Whether the deployer may do `verb` on the kind.

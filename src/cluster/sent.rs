@@ -1,6 +1,6 @@
-//! Objects as a watch sends them. Most events repeat what our own write has just returned, and most of a pod is read by
-//! nobody: who an object is, is parsed at once; the rest stays text until somebody wants it, and what nobody reads is
-//! skipped rather than parsed and thrown away.
+//! Objects as a watch sends them. Most events repeat what our own write has just returned, and most of a pod is never read.
+//! So the identity of an object is parsed immediately, the rest stays text until it is needed, and parts that are never read
+//! are skipped instead of parsed and dropped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use serde_path_to_error::Segment;
 use crate::api::environment::EnvironmentStatus;
 use crate::api::{Environment, EnvironmentSpec, Release, ReleaseSpec, ReleaseStatus};
 
-/// What `kubectl apply` keeps of its own on an object.
+/// The annotation that `kubectl apply` stores on an object.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// An object of kind `K`, not parsed yet. One that does not fit `K` is an error of nobody but itself.
+/// An object of kind `K`, not parsed yet. If one does not match `K`, no other object is affected.
 pub struct Sent<K> {
     identity: ObjectMeta,
     text: Box<RawValue>,
@@ -32,7 +32,7 @@ impl<K> Sent<K> {
     /// The whole object.
     ///
     /// # Errors
-    /// It does not fit `K`: the field, and what is wrong with it.
+    /// It does not match `K`: the field, and what is wrong with it.
     pub fn parse(&self) -> Result<K, String>
     where
         K: DeserializeOwned,
@@ -42,7 +42,7 @@ impl<K> Sent<K> {
 
     fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_json::from_str(self.text.get()).map_err(|_| {
-            // Once more, for the field. The place in the text is left out: nobody sees that text, and it moves.
+            // Once more, for the field. The position in the text is left out: users never see that text, and it moves.
             let mut reader = serde_json::Deserializer::from_str(self.text.get());
             let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
             error.map(|error| misfit(&error)).unwrap_or_default()
@@ -53,7 +53,7 @@ impl<K> Sent<K> {
     #[must_use]
     pub fn shaped(&self, shape: &'static Shape) -> Value {
         let mut reader = serde_json::Deserializer::from_str(self.text.get());
-        // It was JSON when it came in, so that this cannot fail.
+        // It was JSON when it was received, so this cannot fail.
         shape.deserialize(&mut reader).unwrap_or_default()
     }
 
@@ -66,10 +66,10 @@ impl<K> Sent<K> {
     }
 }
 
-/// The field that does not fit, and what is wrong with it.
+/// The field that does not match, and what is wrong with it.
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let inner = error.inner();
-    // It was JSON when it came in, so that nothing but its depth can be wrong with its syntax.
+    // It was JSON when it was received, so only its depth can be wrong with its syntax.
     if inner.is_syntax() {
         return format!("{}: nested too deeply to be read", beginning(error.path()));
     }
@@ -78,7 +78,7 @@ fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     said.strip_suffix(&place).unwrap_or(&said).to_owned()
 }
 
-/// Three names of a path, with the indices after them: what is too deep has a path as long as it is deep.
+/// The first three names of a path, with the indices after them: a value that is nested too deeply has a very long path.
 fn beginning(path: &serde_path_to_error::Path) -> String {
     const NAMES: usize = 3;
     let mut names = 0;
@@ -99,10 +99,10 @@ fn beginning(path: &serde_path_to_error::Path) -> String {
 }
 
 impl Sent<Release> {
-    /// The Release without what the API server and `kubectl` keep of their own on it.
+    /// The Release without the data that the API server and `kubectl` store on it for themselves.
     ///
     /// # Errors
-    /// It does not fit its type: the field, and what is wrong with it.
+    /// It does not match its type: the field, and what is wrong with it.
     pub fn release(&self) -> Result<Release, String> {
         let it: Custom<ReleaseSpec, ReleaseStatus> = self.read()?;
         Ok(Release {
@@ -114,10 +114,10 @@ impl Sent<Release> {
 }
 
 impl Sent<Environment> {
-    /// The Environment without what the API server and `kubectl` keep of their own on it.
+    /// The Environment without the data that the API server and `kubectl` store on it for themselves.
     ///
     /// # Errors
-    /// It does not fit its type: the field, and what is wrong with it.
+    /// It does not match its type: the field, and what is wrong with it.
     pub fn environment(&self) -> Result<Environment, String> {
         let it: Custom<EnvironmentSpec, EnvironmentStatus> = self.read()?;
         Ok(Environment {
@@ -271,7 +271,7 @@ impl Shape {
         inside: &[],
     };
 
-    /// Copies what is left of `text`, which is JSON, to `out`; members that are kept whole are not looked into.
+    /// Copies the kept part of `text`, which is JSON, to `out`; members that are kept whole are not parsed.
     fn copy(&'static self, text: &str, members: &[(&str, &str)], out: &mut String) {
         match text.as_bytes().first() {
             Some(b'{') => {
@@ -497,7 +497,7 @@ mod tests {
             release(1)
         );
         let list: kube::core::ObjectList<Sent<Release>> = serde_json::from_str(&list).expect("a list");
-        let error = list.items[0].release().expect_err("nobody reads that");
+        let error = list.items[0].release().expect_err("too deep");
         assert_eq!(error, "spec.components[0].patch: nested too deeply to be read");
         static STATUS: Shape = Shape {
             keep: |key| key == "status",

@@ -1,7 +1,7 @@
-//! How long this process may act as the leader, by its own clocks: the election's requests are listened to, and whatever
-//! answer shows the leader's Lease says until when it is ours.
+//! How long this process may act as the leader, by its own clocks. The answers to the election's requests are read, and every
+//! answer that shows the leader's Lease says until when it is ours.
 //!
-//! Whoever was stopped for a while wakes up believing that it leads. The Lease's times are what it has to ask itself by.
+//! A process that was paused for a while still assumes that it leads. The times in the Lease show whether it does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ pub struct Term(Option<Arc<Inner>>);
 
 struct Inner {
     identity: String,
-    /// How long a renewal stands.
+    /// How long a renewal is valid.
     stands: SignedDuration,
     until: Mutex<Option<Until>>,
 }
 
-/// By both clocks: one may be set, and the other need not go on while the machine sleeps.
+/// By both clocks: one may be set, and the other may stop while the machine sleeps.
 #[derive(Clone, Copy)]
 struct Until {
     wall: Timestamp,
@@ -35,7 +35,7 @@ struct Until {
 }
 
 impl Term {
-    /// The one of `identity`, which ends `stands` after each renewal.
+    /// The term of `identity`, which ends `stands` after each renewal.
     #[must_use]
     pub fn new(identity: &str, stands: SignedDuration) -> Self {
         Self(Some(Arc::new(Inner {
@@ -45,13 +45,13 @@ impl Term {
         })))
     }
 
-    /// One that nobody else can take.
+    /// A term that never ends.
     #[must_use]
     pub fn for_good() -> Self {
         Self(None)
     }
 
-    /// The client for the election, listened to.
+    /// The client for the election, whose answers are read.
     #[must_use]
     pub fn of(&self, client: Client) -> Client {
         let (term, namespace) = (self.clone(), client.default_namespace().to_owned());
@@ -69,8 +69,8 @@ impl Term {
         ClientBuilder::new(service, namespace).build()
     }
 
-    /// The client for everything but the election. What throttled or could not serve is asked again, and before each try,
-    /// not only before the first, a request that may change something asks whether this process still leads.
+    /// The client for everything but the election. A request that was throttled or failed on the server is retried. Before each
+    /// try, not only before the first, a request that may change something checks whether this process still leads.
     #[must_use]
     pub fn guard(&self, client: Client) -> Client {
         let (term, namespace) = (self.clone(), client.default_namespace().to_owned());
@@ -91,13 +91,13 @@ impl Term {
     /// Whether this process still leads.
     ///
     /// # Errors
-    /// [`Trouble::Passing`], which says why nothing is done, until the Lease is renewed.
+    /// [`Trouble::Passing`], with the reason, until the Lease is renewed.
     pub fn holds(&self) -> Result<(), Trouble> {
         if self.holds_at(Timestamp::now(), Instant::now()) {
             return Ok(());
         }
         Err(Trouble::Passing(
-            "the leader's Lease has not been renewed in time, and another operator may lead by now: nothing is changed".to_owned(),
+            "the leader's Lease was not renewed in time, so nothing is changed because another operator may lead now".to_owned(),
         ))
     }
 
@@ -108,7 +108,7 @@ impl Term {
         };
         let spec = lease.spec.unwrap_or_default();
         let ours = spec.holder_identity.as_ref() == Some(&inner.identity);
-        // The Lease says when its holder asked for it, not when it was answered.
+        // The Lease says when its holder sent the request, not when the answer came.
         let until = spec.renew_time.filter(|_| ours).map(|renewed| {
             let left = (inner.stands - wall.duration_since(renewed.0)).min(inner.stands);
             Until {
@@ -157,12 +157,12 @@ mod tests {
             let request = http::Request::patch("/api/v1/namespaces/a/configmaps/b");
             client.send(request.body(Body::empty()).expect("a request"))
         };
-        patch().await.expect_err("nobody leads yet");
+        patch().await.expect_err("no leader yet");
         assert_eq!(*sent.lock().expect("a count"), 0);
         let now = Timestamp::now();
         term.heard(&lease(Some("a"), now), now, Instant::now());
         let refused = patch().await.expect_err("over by the second try").to_string();
-        assert!(refused.contains("has not been renewed in time"), "{refused}");
+        assert!(refused.contains("was not renewed in time"), "{refused}");
         assert_eq!(*sent.lock().expect("a count"), 1);
     }
 
@@ -192,13 +192,13 @@ mod tests {
     #[test]
     fn it_ends_some_time_after_the_renewal_was_asked_for_by_either_clock() {
         let (term, clocks) = term();
-        assert!(!holds(&term, clocks.after(0, 0)), "nothing was heard yet");
+        assert!(!holds(&term, clocks.after(0, 0)), "no answer yet");
         let (wall, monotonic) = clocks.after(2, 2);
         term.heard(&lease(Some("one"), clocks.0), wall, monotonic);
         assert!(holds(&term, clocks.after(11, 11)));
         assert!(!holds(&term, clocks.after(12, 12)));
         assert!(!holds(&term, clocks.after(12, 3)), "the machine slept");
-        assert!(!holds(&term, clocks.after(-3600, 12)), "the clock was put back");
+        assert!(!holds(&term, clocks.after(-3600, 12)), "the clock was set back");
         let (wall, monotonic) = clocks.after(10, 10);
         term.heard(&lease(Some("one"), wall), wall, monotonic);
         assert!(holds(&term, clocks.after(21, 21)));

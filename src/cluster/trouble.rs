@@ -1,10 +1,10 @@
-//! One way to say what went wrong with a request, whichever library says it.
+//! One error type for requests, whichever library reports the error.
 
 use kube::core::Status;
 
 use crate::api::reasons;
 
-/// What went wrong with a request, as far as anybody has to tell it apart.
+/// What went wrong with a request, as far as callers have to distinguish it.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// 404.
@@ -19,17 +19,17 @@ pub enum Trouble {
     /// 403 of an authorizer, which RBAC is: the user lacks the right.
     #[error("{0}")]
     Forbidden(String),
-    /// 403 of admission: a policy, a webhook or a quota says no to this very object, in its own words.
+    /// 403 of admission: a policy, a webhook or a quota refuses this object, in its own words.
     #[error("{0}")]
     Denied(String),
     /// 400 and 422: the object is not valid.
     #[error("{0}")]
     Invalid(String),
-    /// Everything that may pass: time-outs, 429, 5xx, a broken connection.
+    /// Every temporary error: timeouts, 429, 5xx, a broken connection.
     #[error("{0}")]
     Passing(String),
-    /// The pass that sent requests panicked: of no request, and tried again like [`Self::Passing`].
-    #[error("the pass panicked: {0}")]
+    /// The reconcile panicked: not the error of a request, and retried like [`Self::Passing`].
+    #[error("the reconcile panicked: {0}")]
     Panicked(String),
 }
 
@@ -57,39 +57,38 @@ impl From<Box<Status>> for Trouble {
     }
 }
 
-/// Whether a 403 is the authorizer's. The one sentence of the API server that is read, because its `Status` has the fact in no
-/// field: authorizers and admission plugins make it by the same `NewForbidden`, with code, `reason: Forbidden` and `details`
-/// (group, resource, name) alike; `details.causes` has something where a ValidatingAdmissionPolicy refused, and nothing where
-/// a quota or a webhook did. The authorizer's sentence has one form, `… is forbidden: User "…" cannot …`, where admission names
-/// a policy, a quota or a webhook first. Asking for the right instead would cost a request, and be answered by what holds
-/// then.
+/// Whether a 403 is from the authorizer. This is the only sentence of the API server that is parsed, because no field of its `Status`
+/// has the fact: authorizers and admission plugins create it with the same `NewForbidden`, with the same code, `reason: Forbidden` and
+/// `details` (group, resource, name). `details.causes` is set if a ValidatingAdmissionPolicy refused, and empty if a quota or a
+/// webhook did. The authorizer's sentence has one form, `… is forbidden: User "…" cannot …`; admission names a policy, a quota or a
+/// webhook first. A check of the right instead would cost a request, and would show the rights at that later time.
 fn lacks_a_right(message: &str) -> bool {
     let said = match message.split_once("forbidden: ") {
         Some((_, said)) => said,
         None => message,
     };
-    // A front proxy that answers by itself has no form at all.
+    // A front proxy that answers itself uses no fixed form.
     let bare = message.is_empty() || message.eq_ignore_ascii_case("forbidden");
     bare || said
         .strip_prefix("User \"")
         .is_some_and(|rest| rest.contains("\" cannot "))
 }
 
-/// What went wrong with `verb` of `target`: a reason of [`reasons`], and a sentence that quotes the API server.
+/// What went wrong with `verb` of `target`: a reason of [`reasons`], and a clause, without a full stop, that ends with the API server's text.
 #[must_use]
 pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (&'static str, String) {
     match trouble {
         Trouble::Forbidden(why) => (
             reasons::NOT_PERMITTED,
-            format!("the deployer may not {verb} {target}: {why}"),
+            format!("{target}: the deployer may not {verb} it: {why}"),
         ),
         Trouble::Denied(why) | Trouble::Invalid(why) => (
             reasons::PATCH_REFUSED,
-            format!("{why} (the answer to {verb} of {target})"),
+            format!("{target}: the API server refused to {verb} it: {why}"),
         ),
         other => (
             reasons::UNREADABLE,
-            format!("{verb} of {target} did not succeed: {other}"),
+            format!("{target}: the request to {verb} it failed: {other}"),
         ),
     }
 }

@@ -1,8 +1,8 @@
-//! The house as a test: who imports whom, by file and by room, read from the sources.
+//! Tests of the imports between files and between the folders of `src` ("rooms"), read from the sources.
 //!
-//! A name that a `mod.rs` passes on with `pub use` counts as an import of the file that defines it.
+//! A name that a `mod.rs` re-exports with `pub use` counts as an import of the file that defines it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use syn::{Attribute, Item, UseTree, Visibility};
 /// A module path from the crate on, or the path of an item in one.
 type Names = Vec<String>;
 
-/// What a source imports and passes on.
+/// What a source imports and re-exports.
 #[derive(Default)]
 struct Source {
     module: Names,
@@ -21,7 +21,7 @@ struct Source {
     children: BTreeSet<String>,
     /// By the name that it has here.
     imports: BTreeMap<String, Names>,
-    /// Names that are passed on.
+    /// Names that are re-exported.
     passed_on: BTreeSet<String>,
     /// Paths in its code.
     mentioned: Vec<Names>,
@@ -54,7 +54,7 @@ impl House {
         house
     }
 
-    /// Reads the module `module` in `path`, whose children lie in `folder`.
+    /// Reads the module `module` in `path`, whose children are in `folder`.
     fn enter(&mut self, path: &Path, folder: &Path, module: Names) {
         let file = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut source = Source {
@@ -134,7 +134,7 @@ impl Source {
         }
     }
 
-    /// From the crate on; `None` for what is not of this crate.
+    /// The path from the crate root; `None` for a name that is not of this crate.
     fn absolute(&self, names: Names) -> Option<Names> {
         let first = names.first()?.as_str();
         let own = |up: usize| self.module[..self.module.len().saturating_sub(up)].to_vec();

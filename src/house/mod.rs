@@ -1,4 +1,5 @@
-//! What holds of all sources, read from them: who imports whom, that no sentence is read back, and that people read plain English.
+//! What holds for all sources, read from them: which file imports which, that no sentence is parsed back, and that people read plain
+//! English.
 
 mod imports;
 mod language;

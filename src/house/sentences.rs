@@ -1,28 +1,28 @@
-//! No sentence is read back.
+//! No message is parsed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use regex::Regex;
 
-/// What has a sentence by its name, read by what reads texts; other methods that hand the text on may stand between.
+/// A name that suggests a message, followed by a method that reads text; other methods may come between.
 const READS: &str = concat!(
     r"\b(?:\w+_)?(?:messages?|reasons?|notes?|sentences?|says|said|told|why|because|blocks?|troubles?|drift|not_counted|causes?|errors?)",
     r"(?:\(\))?(?:\s*\??\s*\.\s*\w+\([^()]*\))*\??\s*\.\s*",
     r"(?:starts_with|ends_with|r?split\w*|contains|strip_\w+|trim_\w+|r?matches|r?find)\s*\(",
 );
 
-/// Where a sentence is looked into all the same: the file, what is looked into, and why.
+/// The exceptions: the file, the names whose text is parsed, and why.
 const FOREIGN: [(&str, &str, &str); 5] = [
     (
         "src/cluster/trouble.rs",
         "message said",
-        "the API server's: its Status has in no field whether an authorizer or admission refused",
+        "the API server's: no field of its Status says whether an authorizer or admission refused",
     ),
     (
         "src/cluster/sent.rs",
         "said",
-        "serde_json's: the place, which its error has as numbers, is taken off the end",
+        "serde_json's: the position, which its error has as numbers, is removed from the end",
     ),
     (
         "src/domain/cel/parse.rs",
@@ -32,12 +32,12 @@ const FOREIGN: [(&str, &str, &str); 5] = [
     (
         "src/domain/text.rs",
         "said",
-        "anybody's: a full stop is taken off where our own sentence goes on, and nothing is learnt from it",
+        "any text: a full stop is removed where our own sentence continues, and nothing is decided by it",
     ),
     (
         "src/view/timeline/text.rs",
         "sentence",
-        "anybody's: lines are wrapped and digests shortened, and nothing is learnt from it",
+        "any text: lines are wrapped and digests shortened, and nothing is decided by it",
     ),
 ];
 
@@ -72,7 +72,7 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// A source up to the tests that stand in it, without its comments.
+/// A source up to the tests in it, without its comments.
 fn production(text: &str) -> String {
     let tests =
         Regex::new(r"(?m)^#\[cfg\(test\)\]\n(?:#\[.*\]\n)*(?:pub\(crate\) )?mod \w+ \{").expect("a pattern");
@@ -84,7 +84,7 @@ fn production(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// File and line, and what is looked into.
+/// File and line, and the name whose text is parsed.
 fn read_back(sources: &[(String, String)]) -> Vec<(String, usize, String)> {
     let reads = Regex::new(READS).expect("a pattern");
     let mut found = Vec::new();

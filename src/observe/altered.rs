@@ -1,4 +1,4 @@
-//! Workloads that run other images than a promotion has applied, as far as the watches have shown.
+//! Workloads that run other images than a promotion applied, according to the watch caches.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::cache::index::Index;
 use crate::decide::facts::Altered;
 use crate::decide::{rules, standing};
 
-/// Environments in which this Release Succeeded, and where other images than it stated run now: what the watch shows of the
-/// workloads. One that a newer release has overtaken is that one's to say.
+/// Environments in which this Release Succeeded and where other images than the stated ones run now, according to the watch
+/// of the workloads. Where a newer release has changed the targets since, that release reports it.
 pub(crate) fn altered(index: &Index, release: &Release) -> BTreeMap<String, Altered> {
     let promotions = release.status.iter().flat_map(|s| &s.environments);
-    // Nothing to compare with: hardly a pass of many.
+    // Nothing to compare with: this is so in most reconciles.
     if promotions.clone().all(|p| p.state != State::Succeeded) {
         return BTreeMap::new();
     }
@@ -38,7 +38,7 @@ fn altered_in(index: &Index, release: &Release, p: &Promotion) -> Option<Altered
     altered.next()
 }
 
-/// What runs of one component otherwise than it was applied.
+/// The component, if it runs other images than were applied.
 pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Component) -> Option<Altered> {
     let namespace = &p.entered.as_ref()?.target_namespace;
     let target = &component.target;
@@ -51,7 +51,7 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     let Some(live) = index.workload(&target.kind, namespace, &target.name) else {
         return index.is_gone(&target.kind, namespace).then(|| Altered {
             component: component.name.clone(),
-            says: format!("in {}, {target} has been deleted", p.name),
+            says: format!("in {}, {target} was deleted", p.name),
             by: None,
         });
     };
@@ -65,9 +65,9 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     Some(Altered {
         component: component.name.clone(),
         says: format!(
-            "in {}, {target} runs {} and not {to}{}",
+            "in {}, {target} runs {} instead of {to}{}",
             p.name,
-            runs.as_deref().unwrap_or("nothing"),
+            runs.as_deref().unwrap_or("no image"),
             standing::last_writer(&object)
         ),
         by,

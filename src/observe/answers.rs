@@ -1,4 +1,4 @@
-//! Answers, one for each sort of question.
+//! Answers, one for each kind of question.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ impl<C: Requests> Observer<C> {
     /// Answers one question about `p`, whose target namespace is `namespace`.
     ///
     /// # Errors
-    /// A read that could not be made and without which nothing can be decided; [`Trouble::Conflict`] where what was observed is
-    /// out of date, and the pass has to begin again.
+    /// A read that failed and that the decision needs; [`Trouble::Conflict`] where what was observed is stale and the reconcile
+    /// has to start again.
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn answer(
         &self,
@@ -42,7 +42,7 @@ impl<C: Requests> Observer<C> {
             Ask::OwnClaim => {
                 let mine = o.holder(&p.name, p.attempt);
                 if place.claim.as_ref().and_then(|c| c.holder.as_ref()) != Some(&mine) {
-                    // A claim that the watch does not show as ours is looked at before anybody concludes that it is lost.
+                    // A claim that the watch does not show as ours is read live before it counts as lost.
                     place.claim = self.live_claim(namespace).await?;
                 }
             }
@@ -54,7 +54,7 @@ impl<C: Requests> Observer<C> {
             Ask::Decisions => self.live_decisions(o, p).await?,
             Ask::LivePreState { name } => {
                 place.pre_state = self.live_pre_state(name).await?;
-                // Its content never changes: after the entry it need not be read a third time.
+                // Its content never changes: after the entry it is not read a third time.
                 match &place.pre_state {
                     Some(found) => memory.pre_states.insert(name.clone(), found.clone()),
                     None => memory.pre_states.remove(name),
@@ -87,8 +87,8 @@ impl<C: Requests> Observer<C> {
         Ok(())
     }
 
-    /// The Environment as it is now. Where it leads elsewhere, the claim is of another namespace than the Environment now names:
-    /// the next pass begins with what is live.
+    /// The Environment as it is now. If it names another target namespace, the claim is for the wrong one: the next reconcile
+    /// starts with the live Environment.
     async fn look_at_environment(
         &self,
         o: &mut Observed,
@@ -106,12 +106,12 @@ impl<C: Requests> Observer<C> {
         self.knowledge()
             .see(|index| index.put_environment(Arc::new(live)));
         Err(Trouble::Conflict(format!(
-            "Environment {} was redirected",
+            "Environment {} now names another target namespace",
             p.name
         )))
     }
 
-    /// Each target that was captured, as it stands.
+    /// Each captured target in its current state.
     async fn targets(
         &self,
         o: &Observed,

@@ -1,4 +1,4 @@
-//! What the expressions of environment owners say, evaluated no more often than they cost.
+//! Results of the expressions of environment owners. The slower they are, the less often they are evaluated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::decide::facts::Observed;
 use crate::domain::digest;
 use crate::observe::observer::Observer;
 
-/// What takes longer is followed by rests, so that all expressions over one Release have a twentieth of a processor at most,
-/// whatever changes how often.
+/// Evaluations that take longer are followed by pauses, so that all expressions for one Release use at most a twentieth of a
+/// processor, however often something changes.
 const SLOW_EXPRESSION: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 2 });
 const SHARE_OF_EXPRESSIONS: u32 = 20;
 const ROW_OF_EXPRESSIONS: Duration = Duration::from_millis(500);
 const LONGEST_REST: SignedDuration = SignedDuration::from_mins(1);
 
 impl<C: Requests> Observer<C> {
-    /// What `text` says of this Release and the environment of `p`, remembered under `check` until either changes; where it says
-    /// nothing, a sentence that says why.
+    /// The result of `text` for this Release and the environment of `p`, cached under `check` until either changes; where there
+    /// is none, a sentence that says why.
     pub(crate) async fn expression(
         &self,
         o: &Observed,
@@ -37,7 +37,7 @@ impl<C: Requests> Observer<C> {
         let Some(environment) = o.environment(&p.name) else {
             return Err(NoAnswer::NoEnvironment(p.name.clone()));
         };
-        // What they are made of may be as large as the API server takes, and every pass asks: that it is the same is told by less.
+        // The inputs may be as large as the API server allows and every reconcile asks, so a digest of less identifies them.
         let asked = digest::hex(
             &format!(
                 "{text}\n{:?}\n{:?}",
@@ -56,7 +56,7 @@ impl<C: Requests> Observer<C> {
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             let key = Key::release(o.namespace(), o.name());
             self.knowledge().queue().wake_after(key, left);
-            // What failed before is still no yes, and saying so again writes nothing.
+            // What failed before still does not hold, and reporting the same again writes nothing.
             let failed = memory
                 .expressions
                 .get(&key_of_check)
@@ -75,7 +75,7 @@ impl<C: Requests> Observer<C> {
         if took > SLOW_EXPRESSION {
             memory.expressions_work += took;
         }
-        // Several in a row, then a long rest: each row is one write of what may be a large status.
+        // Several in a row, then a long pause: each row is one write of a status that may be large.
         if memory.expressions_work > ROW_OF_EXPRESSIONS {
             let work = std::mem::take(&mut memory.expressions_work);
             let rest = SignedDuration::try_from(work * SHARE_OF_EXPRESSIONS).unwrap_or(LONGEST_REST);
@@ -98,7 +98,7 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// What tells one object that expressions look at from another: the generation stands for its spec.
+/// What identifies the state of an object for expressions: the generation identifies its spec.
 fn given(metadata: &ObjectMeta) -> impl std::fmt::Debug + '_ {
     let ObjectMeta {
         name,

@@ -19,17 +19,18 @@ use crate::decide::owned;
 use crate::decide::prestate::Captured;
 use crate::decide::states::{before_entry, deploying};
 use crate::domain::readiness::{self, Was};
+use crate::domain::text::clause;
 use crate::domain::{digest, patches, paths};
 use crate::observe::observer::Observer;
 
-/// How often a target is read where others write to it between the read and the dry run, as controllers do while a rollout is in progress.
+/// How often a target is read if others write to it between the read and the dry run, as controllers do during a rollout.
 const MOST_READS: u32 = 5;
-/// How long an inspection made with the claim in hand stands, until the entry.
+/// How long an inspection made under the claim is valid, until the entry.
 const CAPTURED_STANDS: SignedDuration = SignedDuration::from_secs(2);
 
 impl<C: Requests> Observer<C> {
-    /// The inspection of a promotion that has not entered. Until the claim is taken it is remembered until the plan, the
-    /// Environment or a watched target changes, or, where it refuses, until it is time to look again.
+    /// The inspection of a promotion that has not entered. Before the claim is taken it is cached until the plan, the
+    /// Environment or a watched target changes or, if it refuses, until it is due to be repeated.
     pub(crate) async fn inspection(
         &self,
         o: &Observed,
@@ -51,8 +52,8 @@ impl<C: Requests> Observer<C> {
         if let Some(known) = known.filter(|k| !live && k.inspection.again_at.is_none_or(|at| now < at)) {
             return Some(Arc::clone(&known.inspection));
         }
-        // What was captured a moment ago, under this very claim, is what enters. Whoever writes to a target in between is
-        // found out like one who writes between the entry and the change: what stands there is compared with the pre-state.
+        // What was captured a moment ago, under this very claim, is what enters. A write to a target in between is detected
+        // like a write between the entry and the change: the target is compared with the pre-state.
         if let (Moment::Entering, Some(captured)) = (moment, captured)
             && captured.fingerprint == fingerprint
             && captured.claim == claim
@@ -77,7 +78,7 @@ impl<C: Requests> Observer<C> {
             inspection.refusal.is_some() || inspection.components.iter().any(|c| c.refusal.is_some());
         inspection.again_at = refused.then(|| now + backoff(before));
         let inspection = Arc::new(inspection);
-        // A Retry is looked at once more: what it finds changed is for people to decide.
+        // A Retry is inspected once more: if it finds a change, a Decision is required.
         if let (Moment::Capturing, false, 1) = (moment, refused, p.attempt) {
             let captured = Kept {
                 at: now,
@@ -87,8 +88,8 @@ impl<C: Requests> Observer<C> {
             };
             memory.captured.insert(p.name.clone(), captured);
         }
-        // A refusal counts however it was come by, else a claim would be taken and given back without end; and one that
-        // comes back after a success is not the first.
+        // A refusal is cached in either case, or a claim would be taken and released without end; and a refusal that
+        // returns after a success is not the first one.
         if !live || refused {
             let remembered = Remembered {
                 fingerprint,
@@ -122,8 +123,8 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// What those who wait look at. Whoever is about to enter reads all of it anew, so that what stands on the targets, which may be
-/// much, is not held for as long as something waits.
+/// What is kept for promotions that wait. A promotion that is about to enter reads everything again, so the content of the
+/// targets, which may be large, is not held in memory during the wait.
 fn without_content(inspection: &Inspection) -> Arc<Inspection> {
     let components = inspection.components.iter();
     Arc::new(Inspection {
@@ -149,7 +150,7 @@ struct Inspector<'a, C: Requests> {
     deployer: C::Deployer,
     namespace: &'a str,
     live: bool,
-    /// Of the target namespace, once looked for; nothing inside where the deployer may not.
+    /// Those of the target namespace, once listed; `None` inside where the operator may not list them.
     autoscalers: Option<Option<Vec<Value>>>,
 }
 
@@ -174,7 +175,13 @@ impl<C: Requests> Inspector<'_, C> {
             {
                 components.push(Inspected::refused(
                     component,
-                    refusal(reasons::KIND_NOT_ALLOWED, "its kind is not allowed here".into()),
+                    refusal(
+                        reasons::KIND_NOT_ALLOWED,
+                        format!(
+                            "Component {} targets a kind that Environment {} does not list in allowedKinds.",
+                            component.name, self.p.name
+                        ),
+                    ),
                 ));
                 continue;
             }
@@ -209,8 +216,8 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// What a dry run of the component shows. Where somebody writes meanwhile, it is read again at once: a Release that is queued
-    /// would lose its place to a younger one while it waits to look again.
+    /// What a dry run of the component shows. If another writer changes the target during that time, it is read again immediately:
+    /// a queued Release would lose its place to a younger one while it waits for the next read.
     async fn component(
         &mut self,
         component: &Component,
@@ -252,10 +259,14 @@ impl<C: Requests> Inspector<'_, C> {
         };
         let known = live.clone().map_or(Live::Absent, |l| Live::Present(Arc::new(l)));
         let change = deploying::forward(self.o, &self.p.name, self.p.attempt, component, &captured, &known)
-            .map_err(|sentence| {
+            .map_err(|why| {
             refusal(
                 reasons::CONTAINER_MISSING,
-                format!("component {}: {sentence}; correct its images", component.name),
+                format!(
+                    "Component {}: {}. Correct its images.",
+                    component.name,
+                    clause(&why.to_string())
+                ),
             )
         })?;
         let result = self.dry_run(component, object, &change, live.is_some()).await?;
@@ -267,7 +278,7 @@ impl<C: Requests> Inspector<'_, C> {
                 .map(str::to_owned)
         };
         let images_after = patches::images(&result);
-        // What admission or the API server adds besides is not ours: it is neither compared nor put back.
+        // What admission or the API server adds is not ours: it is neither compared nor restored.
         let result = match (&live, &change) {
             (Some(live), Change::Patch { patch, .. }) => paths::stated(live, patch, &result),
             _ => result,
@@ -296,7 +307,7 @@ impl<C: Requests> Inspector<'_, C> {
         Ok((inspected, Some(result)))
     }
 
-    /// The target as it is, and a note about autoscalers; nothing where it is to be created.
+    /// The target as it is, and a note about autoscalers; no target where it is to be created.
     async fn found(
         &mut self,
         component: &Component,
@@ -317,7 +328,7 @@ impl<C: Requests> Inspector<'_, C> {
             .is_some_and(|s| patches::names_in_full(&target.api_version, &target.kind, &target.name, s))
         {
             let sentence = format!(
-                "{target} does not exist in {}: correct the name, or, to create it, state apiVersion, kind and metadata.name in component {}'s patch",
+                "{target} does not exist in {}. Correct the name, or, to create it, set apiVersion, kind and metadata.name in the patch of component {}.",
                 self.namespace, component.name
             );
             return Err(refusal(reasons::TARGET_MISSING, sentence));
@@ -325,7 +336,7 @@ impl<C: Requests> Inspector<'_, C> {
         Ok((live, note))
     }
 
-    /// What the API server would make of `change`.
+    /// The result of `change`, by a dry run.
     async fn dry_run(
         &self,
         component: &Component,
@@ -342,14 +353,17 @@ impl<C: Requests> Inspector<'_, C> {
             }
             Change::Create { object: body } => self.deployer.create(object, body, Mode::DryRun).await,
             Change::Restore { .. } | Change::Delete { .. } | Change::GiveBack { .. } => {
-                return Err(refusal(reasons::CONFLICT, "not a forward change".into()));
+                return Err(refusal(
+                    reasons::CONFLICT,
+                    "This change does not go forward.".into(),
+                ));
             }
         };
         match result {
             Ok(result) => Ok(result),
-            // Somebody wrote between the read and the dry run.
+            // Another writer changed it between the read and the dry run.
             Err(Trouble::Conflict(_)) => {
-                let sentence = format!("{target} changed while it was read");
+                let sentence = format!("{target} changed while it was read. It is read again automatically.");
                 Err(Refusal {
                     reason: reasons::CONFLICT,
                     message: sentence,
@@ -363,20 +377,20 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// Refuses what could not be backed out, and pods that would have the deployer's rights.
+    /// Refuses changes that could not be backed out, and pods that would have the deployer's rights.
     fn accepts(&self, component: &Component, live: Option<&Value>, result: &Value) -> Result<(), Refusal> {
         let target = &component.target;
         let stated_target = patches::Target::from(target);
         let sticks = live.and_then(|l| patches::irreversible(&stated_target, l, result));
         if let Some(sentence) = sticks {
-            let sentence = format!("component {}: {sentence}", component.name);
+            let sentence = format!("Component {}: {}.", component.name, clause(&sentence));
             return Err(refusal(reasons::CHANGE_IRREVERSIBLE, sentence));
         }
         let deployer = &self.observer.settings().deployer;
         if patches::runs_as(&target.kind, result, deployer) {
             let sentence = format!(
-                "component {}: pods of {target} would run as {deployer}, so that whoever writes Releases could write in {} whatever \
-                 Signalbox may: give them another ServiceAccount",
+                "Component {}: pods of {target} would run as {deployer}, so every user who can write Releases would have the deployer's \
+                 rights in {}. Set another ServiceAccount.",
                 component.name, self.namespace
             );
             return Err(refusal(reasons::RUNS_AS_DEPLOYER, sentence));
@@ -387,18 +401,18 @@ impl<C: Requests> Inspector<'_, C> {
     /// What is wrong with the component, given the live object.
     fn lint(&self, component: &Component, live: &Value) -> Result<(), Refusal> {
         for pointer in &component.remove {
-            patches::by_key(pointer, live).map_err(|sentence| {
+            patches::by_key(pointer, live).map_err(|why| {
                 refusal(
                     reasons::PATCH_NOT_ALLOWED,
-                    format!("component {}: {sentence}", component.name),
+                    format!("Component {}: {}.", component.name, clause(&why.to_string())),
                 )
             })?;
         }
         Ok(())
     }
 
-    /// Where the component states how many replicas there are to be: whether an autoscaler says so too. What it could not
-    /// find out is a note, and no reason to refuse: most workloads have none, and a Role that may not look is no proof of one.
+    /// If the component states the number of replicas: whether an autoscaler sets it too. An unknown answer is a note and not a
+    /// refusal: most workloads have no autoscaler, and a missing right is no proof of one.
     async fn autoscaled(
         &mut self,
         component: &Component,
@@ -412,7 +426,7 @@ impl<C: Requests> Inspector<'_, C> {
         }
         let autoscaled = |by: &str| {
             let sentence = format!(
-                "component {} {} spec.replicas, but {by} scales {}: take replicas out of the {}",
+                "Component {} {} spec.replicas, but {by} scales {}. Take replicas out of the {}.",
                 component.name,
                 if removed { "removes" } else { "states" },
                 component.target,
@@ -430,8 +444,8 @@ impl<C: Requests> Inspector<'_, C> {
                 return autoscaled("a HorizontalPodAutoscaler");
             }
             return Ok(Some(format!(
-                "whether an autoscaler scales {} is not known, because the operator may not list horizontalpodautoscalers in {}: \
-                 bring the chart's ClusterRole up to date",
+                "It is unknown whether an autoscaler scales {}, because the operator may not list horizontalpodautoscalers in {}. \
+                 Update the chart's ClusterRole.",
                 component.target, self.namespace
             )));
         };
@@ -444,7 +458,7 @@ impl<C: Requests> Inspector<'_, C> {
         }
     }
 
-    /// `None` where the operator may not look: its own right, so that no team's Role has to change.
+    /// `None` where the operator may not list them. It uses its own right, so that no team's Role has to change.
     async fn look_for_autoscalers(&self, component: &Component) -> Result<Option<Vec<Value>>, Refusal> {
         match self.observer.client().autoscalers(self.namespace).await {
             Ok(found) => Ok(Some(found)),
@@ -454,16 +468,18 @@ impl<C: Requests> Inspector<'_, C> {
             Err(trouble) => Err(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
-                    "the autoscalers in {} could not be read, so that it is not known who sets the replicas of {}: {trouble}",
-                    self.namespace, component.target
+                    "HorizontalPodAutoscalers in {} could not be read, so it is unknown whether one scales {}: {}.",
+                    self.namespace,
+                    component.target,
+                    clause(&trouble.to_string())
                 ),
                 unknown: true,
             }),
         }
     }
 
-    /// Asks the API server, as the deployer, for the rights that going forward and back needs besides those that the dry
-    /// run shows itself: to patch what is there, and to create what is not.
+    /// Checks, as the deployer, the rights that a target to be created needs later: patch and delete. The dry run itself
+    /// shows the right to create it or to patch an existing one.
     async fn may(&self, component: &Component, create: bool) -> Result<(), Refusal> {
         if self.live || !create {
             return Ok(());
@@ -491,22 +507,30 @@ impl<C: Requests> Inspector<'_, C> {
             Trouble::Denied(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "{why} (the answer to {verb} of {target} in {}: change what component {} states, or ask those who own that rule)",
-                    self.namespace, component.name
+                    "The API server refused to {verb} {target} in {}. Change component {}, or ask the owner of that policy or quota. \
+                     Its answer: {}.",
+                    self.namespace,
+                    component.name,
+                    clause(&why)
                 ),
             ),
             Trouble::Invalid(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "{why}{} (the answer to {verb} of {target} in {}: correct what component {} states)",
-                    patches::hint(&why),
+                    "The API server refused to {verb} {target} in {}, because it would be invalid. Correct component {}{}. Its answer: {}.",
                     self.namespace,
-                    component.name
+                    component.name,
+                    clause(patches::hint(&why)),
+                    clause(&why)
                 ),
             ),
             other => Refusal {
                 reason: reasons::UNREADABLE,
-                message: format!("{target} in {} could not be read: {other}", self.namespace),
+                message: format!(
+                    "{target} in {} could not be read: {}.",
+                    self.namespace,
+                    clause(&other.to_string())
+                ),
                 unknown: true,
             },
         }
@@ -517,23 +541,23 @@ impl<C: Requests> Inspector<'_, C> {
         let why = if why.is_empty() {
             String::new()
         } else {
-            format!(" ({why})")
+            format!(" The API server answered: {}.", clause(why))
         };
         refusal(
             reasons::NOT_PERMITTED,
             format!(
-                "the deployer {} may not {verb} {target} in {}: bind its Role there{why}",
+                "The API server does not allow the deployer {} to {verb} {target} in {}. Bind its Role there.{why}",
                 self.observer.settings().deployer,
                 self.namespace
             ),
         )
     }
 
-    /// Why nothing is to be asked there: there is no deployer, or the namespace does not let this Release in.
+    /// Why the namespace is not prepared: there is no deployer, or the namespace does not admit this Release.
     ///
-    /// A missing deployer answers with the same 403 as missing rights, and the message has to name the cause; a binding may outlive its
-    /// ServiceAccount, and impersonating one that is not there still works. With the claim in hand consent is looked at once more, because the
-    /// ServiceAccount is not watched and may have stopped consenting since.
+    /// A missing deployer gives the same 403 as missing rights, and the message has to name the cause; a binding may outlive its
+    /// ServiceAccount, and impersonating a ServiceAccount that does not exist still works. Under the claim, consent is checked once more, because
+    /// the ServiceAccount is not watched and its annotation may have been removed since.
     async fn unprepared(&self) -> Option<Refusal> {
         let settings = self.observer.settings();
         let (name, namespace) = (&settings.deployer, self.namespace);
@@ -568,18 +592,19 @@ impl<C: Requests> Inspector<'_, C> {
             }
             Ok(None) => {
                 let sentence = format!(
-                    "there is no ServiceAccount {name} in {namespace}: create it with its Role and RoleBinding, or list {namespace} in the chart's deployer.namespaces"
+                    "ServiceAccount {name} does not exist in {namespace}. Create it with its Role and RoleBinding, or add {namespace} to the chart's deployer.namespaces."
                 );
                 Some(refusal(reasons::DEPLOYER_MISSING, sentence))
             }
             Err(error) if admitted => {
-                tracing::warn!(namespace, %error, "the deployer's ServiceAccount could not be read");
+                tracing::warn!(namespace, %error, "The deployer's ServiceAccount could not be read.");
                 None
             }
             Err(error) => Some(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
-                    "the ServiceAccount {name} in {namespace} could not be read, so that it is not known whom that namespace accepts: {error}"
+                    "ServiceAccount {name} in {namespace} could not be read, so it is unknown which Releases that namespace admits: {}.",
+                    clause(&error.to_string())
                 ),
                 unknown: true,
             }),
@@ -587,7 +612,7 @@ impl<C: Requests> Inspector<'_, C> {
     }
 }
 
-/// Whether an autoscaler is of this very workload.
+/// Whether an autoscaler scales this workload.
 fn scales(autoscaler: &Value, target: &Target) -> bool {
     let of = |field: &str| {
         autoscaler
@@ -600,7 +625,7 @@ fn scales(autoscaler: &Value, target: &Target) -> bool {
         && group(of("apiVersion")) == group(&target.api_version)
 }
 
-/// Whether the control plane, and not a person, has written through the subresource `scale`: only its autoscalers do.
+/// Whether the control plane, and not a user, has written through the subresource `scale`: only its autoscalers do.
 fn scaled_by_the_control_plane(live: &Value) -> bool {
     let writes = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     writes

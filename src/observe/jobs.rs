@@ -1,4 +1,4 @@
-//! Jobs of gates and verification: which of those that are there the operator has made, and what they say.
+//! Jobs of gates and verification: which of the existing ones the operator created, and their results.
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::decide::{jobs, plan};
 use crate::domain::text::clause;
 use crate::observe::observer::Observer;
 
-/// Who made a Job.
+/// Who created a Job.
 enum Maker {
     /// The operator, from the template of this digest.
     Signalbox(String),
-    /// Somebody else, as far as can be told.
+    /// Another user, as far as can be verified.
     Other(Forgery),
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
 }
 
 impl<C: Requests> Observer<C> {
-    /// Jobs of this promotion that run, for the plan as it stands and for others.
+    /// Jobs of this promotion that run, for the current plan and for earlier ones.
     pub(crate) fn jobs_running(
         &self,
         o: &Observed,
@@ -66,7 +66,7 @@ impl<C: Requests> Observer<C> {
         running
     }
 
-    /// What the Job of `check` says, and which it is.
+    /// The result of the Job of `check`, and which Job it is.
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn job(
         &self,
@@ -144,8 +144,8 @@ impl<C: Requests> Observer<C> {
         place.own_jobs.insert(check.to_owned(), own);
     }
 
-    /// The digest of the template that the Job `uid` was made from, which is remembered; or, where the operator cannot be shown
-    /// to have made it, what that Job counts as.
+    /// The digest of the template that the Job `uid` was created from, which is cached; or, if it cannot be verified that the
+    /// operator created it, the state that this Job counts as.
     async fn proved(
         &self,
         o: &Observed,
@@ -176,8 +176,8 @@ impl<C: Requests> Observer<C> {
         }
     }
 
-    /// Who made the Job of this name that is there: it is compared with what the API server makes, under another name, of what
-    /// would be sent now. Asked after a crash between making it and writing its uid down, or where somebody else was first.
+    /// Who created the existing Job of this name. It is compared with a dry run, under another name, of the Job that would be
+    /// created now. Needed after a crash between the creation and the write of its uid to status, or if another user created it first.
     async fn maker(&self, o: &Observed, start: &Start) -> Result<Maker, String> {
         let deployer = self.deployer(
             &start.namespace,
@@ -192,19 +192,21 @@ impl<C: Requests> Observer<C> {
         };
         let unread = |what: &str, name: &str, trouble: Trouble| {
             format!(
-                "who made Job {} in {} cannot be found out: {what} {name}: {trouble}",
-                start.name, start.namespace
+                "Job {} in {} exists, but its creator cannot be verified: {what} {name} failed: {}.",
+                start.name,
+                start.namespace,
+                clause(&trouble.to_string())
             )
         };
         let found = match deployer.get(object("Job", &start.name)).await {
             Ok(found) => found,
             Err(Trouble::NotFound) => return Ok(Maker::Gone),
-            Err(trouble) => return Err(unread("Job", &start.name, trouble)),
+            Err(trouble) => return Err(unread("reading Job", &start.name, trouble)),
         };
         let cron_job = deployer
             .get(object("CronJob", &start.template))
             .await
-            .map_err(|trouble| unread("CronJob", &start.template, trouble))?;
+            .map_err(|trouble| unread("reading CronJob", &start.template, trouble))?;
         let tried = Start {
             name: format!("{}-tried", start.name),
             ..start.clone()
@@ -220,7 +222,7 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// Whether its verdict is latched: nothing that is there any more changes it.
+/// Whether its verdict is latched: no existing Job changes it any more.
 fn has_said(p: &Promotion, check: &str) -> bool {
     match check.strip_prefix("verification/") {
         Some(item) => p.verification.iter().any(|c| c.name == item),
@@ -231,8 +233,8 @@ fn has_said(p: &Promotion, check: &str) -> bool {
     }
 }
 
-/// Jobs that v0.1.0 may have left running: the check, the name, and whether it was for another plan. What it began counts only while
-/// it is waited for ([`is_of_before`]), but is stopped in every state: it wrote down no names, and what today's operator begins has one.
+/// Jobs that v0.1.0 may have left running: the check, the name, and whether it was for another plan. Such a Job counts only while the
+/// promotion waits for it ([`is_of_before`]), but it is stopped in every state. v0.1.0 wrote no names to status; the current operator does.
 fn left_before(o: &Observed, p: &Promotion) -> Vec<(String, String, bool)> {
     let begun = p.checks.iter().filter(|c| jobs::is_said(c));
     let begun = begun.map(|c| c.name.clone());
@@ -251,7 +253,7 @@ fn left_before(o: &Observed, p: &Promotion) -> Vec<(String, String, bool)> {
         && o.release.spec.source.is_some()
         && let Some(environment) = o.environment(&p.name)
     {
-        // Its plan did not cover `source`. What its gates said went with that plan, so that nothing on status tells of their Jobs.
+        // Its plan hash did not cover `source`. The results of its gates were dropped with that plan, so status does not mention their Jobs.
         let gates = environment.spec.gates.iter().filter(|g| g.job.is_some());
         let namespace = environment.spec.target_namespace(o.namespace());
         let plan =
@@ -264,7 +266,7 @@ fn left_before(o: &Observed, p: &Promotion) -> Vec<(String, String, bool)> {
     left
 }
 
-/// Whether v0.1.0 may have started the Job of `check`: it wrote down that it runs, or that it verifies, and no name.
+/// Whether v0.1.0 may have started the Job of `check`: status says that it runs or that the promotion verifies, and has no name of it.
 fn is_of_before(p: &Promotion, check: &str) -> bool {
     let waits = match check.strip_prefix("verification/") {
         Some(_) => p.state == State::Verifying,
@@ -280,7 +282,7 @@ fn name_before(o: &Observed, p: &Promotion, check: &str) -> String {
     plan::job_name_before(o.uid(), &p.name, p.attempt, check, &p.plan_hash)
 }
 
-/// What a Job's status says.
+/// The state of a Job, from its status.
 fn said(job: &Arc<Value>) -> JobState {
     let conditions = job.pointer("/status/conditions").and_then(Value::as_array);
     let holds = |kind: &str| {
@@ -345,7 +347,7 @@ mod tests {
         ] {
             let mut p = entered(state, true);
             assert_eq!(items(&p), both, "{state:?}");
-            // Today's operator names them in the write that begins them.
+            // The current operator names them in the write that starts them.
             p.jobs = vec![jobs::named(&o, &p, both[0], "t")];
             assert_eq!(items(&p), both[1..], "{state:?}");
             p.jobs.push(jobs::named(&o, &p, both[1], "t"));
@@ -382,7 +384,7 @@ mod tests {
         named.jobs = vec![jobs::named(&o, &named, "smoke", "t")];
         assert_eq!(left_before(&o, &named), [], "today's");
 
-        // The plan has another hash now, and what the Job said is gone with the old one.
+        // The plan has another hash now, and the result of the Job was dropped with the old one.
         let source = json!({ "source": { "revision": "4f2a" } });
         let o = observed_of(release_of(&source)).with_environment(with_gates(sit(), gates), &[]);
         let hash = plan::hash_without_source(&o.release, "sit", Some("payments-sit"), 1);
@@ -414,7 +416,7 @@ mod tests {
             &promotion("sit", State::Deploying),
             "verification/smoke"
         ));
-        // Today's operator names the Job in the very write that says that it runs.
+        // The current operator names the Job in the same write that says that it runs.
         let run = json!({ "name": "signalbox-1", "check": "smoke", "template": "t", "plan": crate::domain::digest::hex("", 16) });
         let today = Promotion {
             jobs: vec![serde_json::from_value(run).expect("a run")],

@@ -1,4 +1,4 @@
-//! What a stale read could get wrong, read from the API server.
+//! Live reads of everything that a stale cache could get wrong.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::observe::observer::Observer;
 use crate::stored::claims;
 
 impl<C: Requests> Observer<C> {
-    /// Before the first effect of a term that rests on the status alone. What this process has not written another one may have, which led
-    /// until a moment ago, and a watch may not have shown it yet: the Release is read live, once. From then on nobody else
-    /// moves it, and what this process writes it knows.
+    /// Before the first effect of a term that depends on the status alone. Another process, which led until a moment ago, may have
+    /// written a status that the watch has not shown yet, so the Release is read live, once. From then on no other process changes
+    /// its status, and this process caches its own writes.
     ///
     /// # Errors
     /// [`Trouble::Conflict`] where the Release is not as it was observed.
@@ -30,7 +30,7 @@ impl<C: Requests> Observer<C> {
         Ok(())
     }
 
-    /// A holder that the index does not know may be gone: a live read proves it.
+    /// A holder that is not in the index may be deleted: a live read confirms it.
     pub(crate) async fn prove_absent(&self, claim: &mut Claim) -> Result<(), Trouble> {
         let Some((namespace, name)) = claim.release.split_once('/') else {
             claim.holder_absent = true;
@@ -56,11 +56,11 @@ impl<C: Requests> Observer<C> {
         Ok(lease.as_ref().and_then(claims::read))
     }
 
-    /// That the Release is still as it was observed. Another process, which led until a moment ago, may have let a promotion enter: what it
-    /// kept then would differ from what stands on the targets now, and must not be taken for something to keep again.
+    /// Confirms that the Release has not changed since it was observed. Another process, which led until a moment ago, may have entered a
+    /// promotion: its pre-state would differ from the current targets, which must not be captured a second time.
     ///
     /// # Errors
-    /// [`Trouble::Conflict`] where the Release has been changed, [`Trouble::NotFound`] where it is gone.
+    /// [`Trouble::Conflict`] where the Release has been changed, [`Trouble::NotFound`] where it was deleted.
     pub(crate) async fn live_release(&self, o: &Observed) -> Result<(), Trouble> {
         let Some(live) = self.client().release(o.namespace(), o.name()).await? else {
             return Err(Trouble::NotFound);
@@ -70,12 +70,12 @@ impl<C: Requests> Observer<C> {
         }
         self.knowledge().see(|index| index.put_release(Arc::new(live)));
         Err(Trouble::Conflict(format!(
-            "{} has been changed since it was observed",
+            "{} changed after it was observed",
             o.release_path()
         )))
     }
 
-    /// The Environment as it is now; `known` where nothing that decides has changed.
+    /// The live Environment; `known` where nothing that matters for decisions has changed.
     pub(crate) async fn live_environment(
         &self,
         o: &mut Observed,
@@ -109,7 +109,7 @@ impl<C: Requests> Observer<C> {
             .decisions(o.namespace(), Of::Plan(&p.plan_hash))
             .await?;
         let rejects = of_plan.into_iter().filter(|d| d.spec.action == Action::Reject);
-        // Those of other Releases stand for other environments, too.
+        // Those of other Releases are kept, for the other environments.
         let name = o.name().to_owned();
         let mut known = std::mem::take(&mut o.decisions);
         known.retain(|d| d.spec.release != name);

@@ -1,4 +1,4 @@
-//! The only reader: what the watches have shown, and live reads where a stale one could hurt, become [`Observed`].
+//! The only reader: the watch caches, and live reads where a stale one could do harm, become [`Observed`].
 
 mod altered;
 mod answers;

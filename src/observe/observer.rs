@@ -1,4 +1,4 @@
-//! Reads the world for those who decide.
+//! Reads the cluster for `decide`.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 
@@ -11,18 +11,18 @@ use crate::cluster::requests::{Requests, promotion_name};
 use crate::decide::facts::{Settings, Trust};
 use crate::observe::trust::Expected;
 
-/// Reads the world.
+/// Reads the cluster.
 pub struct Observer<C = Client> {
     client: C,
     knowledge: Arc<Knowledge>,
     settings: Arc<Settings>,
     expected: Expected,
-    /// What follows from the policies, and how many changes of them that takes in.
+    /// The result of the check of the policies, and the number of policy changes that it covers.
     trust: Mutex<Option<(u64, Trust)>>,
 }
 
 impl<C: Requests> Observer<C> {
-    /// One that knows nothing yet; whom a change concerns is woken through `queue`.
+    /// A new observer with empty caches; changed objects are requeued through `queue`.
     #[must_use]
     pub fn new(client: C, queue: Queue, settings: Arc<Settings>, expected: Expected) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl<C: Requests> Observer<C> {
         }
     }
 
-    /// What this process knows.
+    /// What this process has cached.
     #[must_use]
     pub fn knowledge(&self) -> &Arc<Knowledge> {
         &self.knowledge
@@ -51,7 +51,7 @@ impl<C: Requests> Observer<C> {
         self.trusted(&self.index())
     }
 
-    /// [`Self::trust`], where the index is in hand already.
+    /// [`Self::trust`], for a caller that already holds the index.
     pub(crate) fn trusted(&self, index: &Index) -> Trust {
         let mut known = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
@@ -69,7 +69,7 @@ impl<C: Requests> Observer<C> {
         &self.settings
     }
 
-    /// Who answers requests with the operator's own rights.
+    /// The client that has the operator's own rights.
     #[must_use]
     pub fn client(&self) -> &C {
         &self.client

@@ -1,4 +1,4 @@
-//! What the watches show of a target namespace.
+//! What the watch caches show of a target namespace.
 
 use crate::api::environment::Environment;
 use crate::api::release::Promotion;
@@ -12,7 +12,7 @@ use crate::observe::observer::Observer;
 use crate::observe::targets::pods_of;
 
 impl<C: Requests> Observer<C> {
-    /// Who is there, who waits for it, and how the targets that `p` names are doing.
+    /// Which Release holds the namespace, which Releases wait for it, and the health of the targets of `p`.
     pub(crate) fn indexed(&self, o: &Observed, p: &Promotion, namespace: &str) -> Place {
         let index = self.index();
         let mut rivals: Vec<Rival> = index
@@ -20,13 +20,13 @@ impl<C: Requests> Observer<C> {
             .iter()
             .filter(|(release, _)| release.metadata.uid.as_deref() != Some(o.uid()))
             .filter(|(release, environment)| {
-                // It waits for this one.
+                // An older sibling waits for this Release.
                 !(environment == &p.name && is_sibling(release, &o.release) && is_newer(&o.release, release))
             })
             .map(|(release, environment)| Rival::of(release, environment))
             .collect();
         rivals.sort();
-        // Who goes on after a failure finds what that one has left behind.
+        // A Retry finds the targets as the failed attempt left them.
         let looks = p.state.before_entry() && p.attempt == 1;
         let unhealthy = o
             .release
@@ -56,7 +56,7 @@ impl<C: Requests> Observer<C> {
             .map(|(name, _)| name.clone())
             .collect();
         let claim = index.claim(namespace);
-        // A decision is owed there first, and it may be for the older one.
+        // A Decision is required there first, and it may be for the older Release.
         let owed = claim.is_some_and(|c| c.unsettled || c.holder_absent);
         let ahead = Some(()).filter(|()| looks && !owed);
         let kept = plan::pre_state_name(o.uid(), &p.name, p.attempt);
@@ -84,7 +84,7 @@ impl<C: Requests> Observer<C> {
     }
 }
 
-/// Whether the Environment leads Releases of another namespace than `own` to `target`.
+/// Whether the Environment maps Releases of another namespace than `own` to `target`.
 fn leads_elsewhere_to(index: &Index, environment: &Environment, own: &str, target: &str) -> bool {
     let spec = &environment.spec;
     let from = spec.release_namespace_of(target).filter(|from| *from != own);

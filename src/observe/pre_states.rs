@@ -23,15 +23,15 @@ impl<C: Requests> Observer<C> {
                 uid: kept.metadata.uid.unwrap_or_default(),
                 content: Arc::new(content),
             })),
-            // What cannot be read cannot be restored: as good as missing, and said so.
+            // What cannot be read cannot be restored: it is treated as missing and logged.
             Err(error) => {
-                tracing::error!(pre_state = name, %error, "a pre-state cannot be read");
+                tracing::error!(pre_state = name, %error, "A pre-state cannot be read.");
                 Ok(None)
             }
         }
     }
 
-    /// The pre-state of the attempt before.
+    /// The pre-state of the previous attempt.
     pub(crate) async fn predecessor(
         &self,
         name: &str,
@@ -49,7 +49,7 @@ impl<C: Requests> Observer<C> {
         Ok(Some(kept.content))
     }
 
-    /// The pre-state of the attempt that is under way.
+    /// The pre-state of the attempt in progress.
     pub(crate) async fn kept(
         &self,
         name: &str,

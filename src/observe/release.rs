@@ -1,4 +1,4 @@
-//! What decides about a Release: what the watches have shown, and of each promotion the answers to what its state asks.
+//! Everything that decisions about a Release depend on: the watch caches, and for each promotion the answers to what its state asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::observe::altered::altered;
 use crate::observe::observer::Observer;
 
 impl<C: Requests> Observer<C> {
-    /// Everything that decides about a Release; `None` where it does not exist any more.
+    /// Everything that decisions about a Release depend on; `None` where it no longer exists.
     ///
     /// # Errors
-    /// A read that could not be made and without which nothing can be decided.
+    /// A read that failed and that the decision needs.
     pub async fn release(
         &self,
         namespace: &str,
@@ -98,7 +98,7 @@ impl<C: Requests> Observer<C> {
         })
     }
 
-    /// What is to be known of one promotion: what the watches show of its target namespace, and the answers to what its state asks.
+    /// The facts about one promotion: the cached state of its target namespace, and the answers to what its state asks.
     async fn place(
         &self,
         o: &mut Observed,

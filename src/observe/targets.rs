@@ -1,4 +1,4 @@
-//! Targets after entry: watched kinds from the index, others read through the deployer once and whenever asked.
+//! Targets after entry: watched kinds come from the index, others are read through the deployer, once and whenever asked.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::domain::readiness::{self, Readiness};
 use crate::observe::observer::Observer;
 
 impl<C: Requests> Observer<C> {
-    /// One target, read live where the watch does not show it or cannot be believed.
+    /// One target, read live where the watch does not show it or is stale.
     pub(crate) async fn target(
         &self,
         p: &Promotion,
@@ -32,16 +32,16 @@ impl<C: Requests> Observer<C> {
         let target = &captured.target;
         let watched = is_watched(&target.kind);
         let shown = self.shown(target, namespace, remembered);
-        // What we remember and the watch does not show has been deleted, or the watch is behind: only a read can tell.
+        // A cached target that the watch does not show was deleted, or the watch is stale: only a live read can tell.
         let vanished = watched && shown.is_none() && remembered.object.is_some();
         let known = shown.or_else(|| remembered.object.clone());
         let tried = remembered.trouble.as_ref();
-        // Whose turn to be read again has not come may still be read for another reason; what went wrong is left alone.
+        // A target that is not due may still be read for another reason; after a failure it waits until it is due.
         let due = tried.is_none_or(|t| now >= t.trouble.again_at || is_progress(t))
             || remembered.refused && remembered.read_live;
         let retry = tried.is_some_and(|t| now >= t.trouble.again_at) && !watched;
-        // What is said to be as before, or still as it was applied, is compared with what is there, not with what was
-        // remembered of it: another Release may have been there, and may have been backed out, since.
+        // Whether a target is as before, or still as applied, is decided on a live read and not on the cache: another
+        // Release may have changed it, and may have been backed out, since.
         let compared = p.state.compares_targets() && !watched;
         let unknown = known.is_none() && (!remembered.absent || watched);
         let object = if (unknown || vanished || remembered.read_live || retry || compared) && due {
@@ -77,8 +77,8 @@ impl<C: Requests> Observer<C> {
         }
     }
 
-    /// What the watch shows of a target, unless what our last read or write returned is newer; that is kept no longer than
-    /// until the watch has it too. Nothing where the watch is behind what it has shown before.
+    /// The target as the watch shows it, unless our last read or write returned a newer version. That version is cached until
+    /// the watch has it too. `None` where the watch is older than before.
     fn shown(
         &self,
         target: &Target,
@@ -90,7 +90,7 @@ impl<C: Requests> Observer<C> {
         if kept.version < remembered.version {
             return remembered.object.clone();
         }
-        // A change of ours names the version that it is made of: where there is a newer one it took place, or never will.
+        // Our change names the version that it is based on: once there is a newer version, the change was applied, or never will be.
         remembered.unsure &= kept.version == remembered.version;
         remembered.version = kept.version;
         remembered.object = None;
@@ -127,7 +127,7 @@ pub(crate) async fn read(
             let live = Arc::new(live);
             remembered.has_returned(Arc::clone(&live));
             remembered.read_live = false;
-            // That it is not ready yet is asked ever less often, and what was refused is tried ever less often.
+            // Readiness is polled with a growing interval, and a refused change is retried with a growing interval.
             let refused = remembered.refused;
             remembered.trouble = remembered.trouble.take().filter(|t| refused || is_progress(t));
             Live::Present(live)
@@ -151,8 +151,8 @@ pub(crate) async fn read(
     }
 }
 
-/// Where somebody else has written our fields, messages name the owner of each: that is read live, once for the same
-/// fields, because the watch keeps only who wrote when.
+/// Where another writer has changed our fields, messages name the owner of each. The owners are read live, once for the same
+/// fields, because the watch cache holds only who wrote when.
 async fn written_by_others(
     p: &Promotion,
     captured: &Captured,
@@ -192,7 +192,7 @@ async fn written_by_others(
             name: &target.name,
         })
         .await;
-    // Without an answer the message names nobody; whatever is wrong with the reading shows elsewhere.
+    // Without an answer the message names no owner; the read error is reported elsewhere.
     let owners = found
         .as_ref()
         .ok()
@@ -209,7 +209,7 @@ async fn written_by_others(
     }
 }
 
-/// Which fields each writer owns is as large as all the rest.
+/// The list of fields that each writer owns is as large as the rest of the object.
 fn strip_fields(object: &mut Value) {
     let entries = object
         .pointer_mut("/metadata/managedFields")
@@ -219,7 +219,7 @@ fn strip_fields(object: &mut Value) {
     }
 }
 
-/// Kinds that are not watched are read again, with backoff, while their readiness is what is waited for.
+/// Kinds that are not watched are read again, with backoff, while the promotion waits for their readiness.
 fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now: Timestamp) {
     if !remembered.patched {
         return;
@@ -242,7 +242,7 @@ fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now
     }
 }
 
-/// No trouble, but the time until it is read again.
+/// Not an error, only the time of the next read.
 fn is_progress(retried: &Retried) -> bool {
     retried.trouble.reason == reasons::PROGRESSING
 }

@@ -1,6 +1,6 @@
-//! Whether the admission policies that vouch for people are in place, exactly as the chart installs them.
+//! Whether the admission policies that verify the authors of Decisions and Releases exist exactly as the chart installs them.
 //!
-//! The texts are the chart's own files, so that there is one source of them.
+//! The texts are the chart's own files, so that there is only one source.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub const POLICY: &str = "ValidatingAdmissionPolicy";
 /// The kind under which the index keeps bindings.
 pub const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
-/// Policies that people's acts must have passed, and the chart's text of each.
+/// Policies that the requests of users must have passed, and the chart's text of each.
 const TEXTS: [(&str, &str); 11] = [
     (
         "signalbox-request",
@@ -76,10 +76,10 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Puts both names in their places in the chart's texts.
+    /// Fills both names into the chart's texts.
     ///
     /// # Errors
-    /// A text that is not YAML, which a test keeps from happening.
+    /// A text that is not YAML, which a test rules out.
     pub fn new(username: &str, deployer: &str) -> Result<Self, serde_yaml_ng::Error> {
         let mut objects = Vec::new();
         for (name, text) in TEXTS {
@@ -102,7 +102,7 @@ impl Expected {
         self.objects.iter().map(|(kind, name, spec)| (*kind, *name, spec))
     }
 
-    /// What can be trusted, from when on.
+    /// What can be trusted, and since when.
     #[must_use]
     pub fn judge(&self, index: &Index) -> Trust {
         let mut decisions_since = Timestamp::MIN;
@@ -110,12 +110,12 @@ impl Expected {
         for (kind, name, spec) in self.objects.iter() {
             let Some(live) = index.policy(kind, name) else {
                 return Trust::Broken(format!(
-                    "{kind} {name} is missing, so that nobody vouches for who wrote it: install the chart's policies again"
+                    "{kind} {name} is missing, so the author of a Decision cannot be verified and no Decision counts. Reinstall the chart's policies."
                 ));
             };
             if live.pointer("/metadata/deletionTimestamp").is_some() || live.get("spec") != Some(spec) {
                 return Trust::Broken(format!(
-                    "{kind} {name} differs from what the chart installs, so that nobody vouches for who wrote it: install the chart's policies again"
+                    "{kind} {name} differs from the chart, so the author of a Decision cannot be verified and no Decision counts. Reinstall the chart's policies."
                 ));
             }
             if *name == "signalbox-request" {
@@ -132,8 +132,8 @@ impl Expected {
     }
 }
 
-/// When its spec was last written: at creation while it is of the first generation, else at the last write that
-/// anybody made. Too late is safe, too early is not.
+/// When its spec was last written: at creation while it has the first generation, otherwise at the last write by any
+/// writer. Too late is safe, too early is not.
 fn last_changed(live: &Value) -> Timestamp {
     let created = instant(live.pointer("/metadata/creationTimestamp"));
     if live.pointer("/metadata/generation").and_then(Value::as_i64) == Some(1) {
@@ -141,12 +141,12 @@ fn last_changed(live: &Value) -> Timestamp {
     }
     let writes = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     let writes = writes.into_iter().flatten().map(|w| instant(w.get("time")));
-    // Anybody may empty the list: then nobody knows, and nothing so far is trusted.
+    // Any writer can empty the list: then the time is unknown, and nothing so far is trusted.
     writes.max().map_or(Timestamp::MAX, |last| last.max(created))
 }
 
 fn instant(value: Option<&Value>) -> Timestamp {
-    // What cannot be read counts as just now, so that nothing older is trusted.
+    // An unreadable time counts as now, so that nothing older is trusted.
     value
         .and_then(Value::as_str)
         .and_then(|t| t.parse().ok())

@@ -18,13 +18,13 @@ pub struct Config {
     pub settings: Settings,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
-    /// Who this process is for leader election. A restarted container of one pod is the same one.
+    /// The identity of this process for leader election. A restarted container of the same pod has the same identity.
     pub identity: String,
-    /// How long a leader that is gone keeps others waiting.
+    /// How long other processes wait after the leader stops renewing.
     pub lease_duration: Duration,
-    /// Passes that run at once.
+    /// Reconciles that run at the same time.
     pub concurrency: usize,
-    /// How long a pass may take.
+    /// How long a reconcile may take.
     pub reconcile_timeout: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Runs passes: each key one at a time, a bounded number at once, each with a deadline; a panic in one object never
-//! stops another's.
+//! Runs reconciles: one at a time for each key, a bounded number at the same time, each with a deadline. A panic for one object never
+//! stops the reconciles of others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,20 +22,20 @@ use crate::operator::pass::pass;
 use crate::operator::waiting::asked;
 use crate::reconcile::Next;
 
-/// How long passes that are under way may take to come to an end between two writes.
+/// How long reconciles in progress may take to stop between two writes.
 const LAST_WORDS: Duration = Duration::from_secs(8);
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// Turns in a row after which an object that has still not come to rest is given a pause.
+/// Turns in a row after which an object that is still not done has a pause.
 const TURNS_IN_A_ROW: u32 = 24;
-/// The pause, and the time until something is looked at again that has to be tried later.
+/// The pause, and the delay before a requeue of work that has to be retried.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The longest time until a failed pass is tried again.
+/// The longest time until a failed reconcile is retried.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// The longest time that is slept in one go.
+/// The longest delay of one requeue.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// What is done about a key.
+/// The reconcile of a key.
 type Pass = for<'a> fn(&'a Context, &'a Key) -> BoxFuture<'a, Result<Next, Trouble>>;
 
 /// Drains the queue until `stop`.
@@ -76,11 +76,11 @@ async fn drain(context: Arc<Context>, health: Arc<Health>, mut stop: watch::Rece
     context.stopping.store(true, Ordering::Relaxed);
     let rest = async { while dispatcher.running.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
-        tracing::warn!("passes under way did not end in time and are left to a successor");
+        tracing::warn!("Reconciles in progress did not finish in time and are left to the next leader.");
     }
 }
 
-/// The next key that is due and not being worked on.
+/// The next key that is due and not in progress.
 async fn next_free<R>(
     due: std::pin::Pin<&mut kube::runtime::scheduler::Scheduler<Key, R>>,
     busy: &HashSet<Key>,
@@ -98,7 +98,7 @@ struct Dispatcher {
     keys: HashMap<Id, Key>,
     busy: HashSet<Key>,
     failures: HashMap<Key, u32>,
-    /// Since it last came to rest.
+    /// Turns since it was last done.
     turns: HashMap<Key, u32>,
 }
 
@@ -117,7 +117,7 @@ impl Dispatcher {
             let (kind, started) = (work.kind(), Instant::now());
             let result = tokio::time::timeout(context.config.reconcile_timeout, pass(&context, &work)).await;
             let result =
-                result.unwrap_or_else(|_| Err(Trouble::Passing("the pass took too long".to_owned())));
+                result.unwrap_or_else(|_| Err(Trouble::Passing("the reconcile took too long".to_owned())));
             context.metrics.pass(kind, result.is_ok(), started.elapsed());
             result
         };
@@ -162,12 +162,12 @@ impl Dispatcher {
                 if matches!(trouble, Trouble::Panicked(_)) {
                     self.context.metrics.panicked(key.kind());
                 }
-                // A conflict is the world moving on: the watch has it in a moment.
+                // A conflict means that the object has changed: the watch shows it in a moment.
                 if matches!(trouble, Trouble::Conflict(_)) {
-                    tracing::debug!(?key, %trouble, "observed again");
+                    tracing::debug!(?key, %trouble, "Conflict: the object is read again.");
                 } else {
                     self.context.metrics.api_errors.inc();
-                    tracing::warn!(?key, %trouble, after_seconds = after.as_secs_f32(), "pass failed, tried again");
+                    tracing::warn!(?key, %trouble, after_seconds = after.as_secs_f32(), "Reconcile failed and is retried.");
                 }
                 queue.wake_after(key, after);
             }
@@ -180,7 +180,7 @@ pub(crate) fn backoff(tries: u32) -> Duration {
     (Duration::from_millis(50) * 2_u32.saturating_pow(tries.min(16))).min(LONGEST_BACKOFF)
 }
 
-/// From now to `at`, a little more than less: an edge is asked about once it has passed.
+/// From now to `at`, and a little more, so that the moment has passed when the key is due.
 fn until(at: Timestamp) -> Duration {
     let left = at.duration_since(Timestamp::now());
     Duration::try_from(left).unwrap_or_default().min(LONGEST_SLEEP) + Duration::from_millis(5)
@@ -205,7 +205,7 @@ pub(crate) mod tests {
     use crate::observe::trust::Expected;
     use crate::operator::metrics::Metrics;
 
-    /// Passes in the order in which they began.
+    /// Reconciles in the order in which they started.
     static BEGAN: Mutex<Vec<String>> = Mutex::new(vec![]);
 
     fn poisoned<'a>(_: &'a Context, key: &'a Key) -> BoxFuture<'a, Result<Next, Trouble>> {
@@ -213,13 +213,13 @@ pub(crate) mod tests {
             let Key::Environment { name } = key else {
                 return Ok(Next::Rest);
             };
-            BEGAN.lock().expect("nobody panics in here").push(name.clone());
+            BEGAN.lock().expect("no panic in here").push(name.clone());
             assert_ne!(name, "poisoned");
             Ok(Next::Rest)
         })
     }
 
-    /// Environments `poisoned` and `sound`, and an API server that answers nothing of use.
+    /// Environments `poisoned` and `sound`, and an API server with empty answers.
     pub(crate) fn context() -> Arc<Context> {
         let service = tower::service_fn(|_: http::Request<Body>| async {
             Ok::<_, Infallible>(http::Response::new(Body::empty()))
@@ -274,7 +274,7 @@ pub(crate) mod tests {
         let health = Arc::new(Health::new(ready, crate::cluster::pulse::Pulse::default()));
         let (stop, stopped) = watch::channel(false);
         let draining = tokio::spawn(drain(Arc::clone(&context), health, stopped, poisoned));
-        let began = || BEGAN.lock().expect("nobody panics in here").clone();
+        let began = || BEGAN.lock().expect("no panic in here").clone();
         let enough = async {
             while began().iter().filter(|name| *name == "poisoned").count() < 3
                 || !began().iter().any(|name| name == "sound")

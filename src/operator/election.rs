@@ -1,5 +1,5 @@
-//! Who leads, by the Lease `signalbox`. Each write of it names the version that was read, so that of two who want it at once one
-//! is refused, and nobody takes away what has been renewed meanwhile. Who stands by is woken when the Lease is given back.
+//! Leader election, by the Lease `signalbox`. Each write of it names the version that was read. So of two processes that want it at the
+//! same time one is refused, and no process takes a Lease that has been renewed since. Standby processes wake when the Lease is released.
 
 #[cfg(test)]
 mod tests;
@@ -21,15 +21,15 @@ use crate::observe::leader;
 /// The longest time until a leader whose renewal has failed tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// One process that would lead.
+/// One candidate for leadership.
 pub(crate) struct Election {
     leases: Api<Lease>,
     identity: String,
-    /// How long a renewal keeps others away.
+    /// How long a renewal is valid.
     lasts: Duration,
     /// How long before its end the Lease is renewed.
     grace: Duration,
-    /// What the watch shows: it only wakes, and what counts is then read live.
+    /// The Lease as the watch shows it: it only triggers a live read, which decides.
     shown: watch::Receiver<Option<String>>,
     /// As the Lease was last read or written.
     known: Option<LeaseSpec>,
@@ -37,7 +37,7 @@ pub(crate) struct Election {
     leads: watch::Sender<Option<u64>>,
     /// How many terms it has begun.
     terms: u64,
-    /// While it leads: when the last renewal runs out, by the clock that nobody sets.
+    /// While it leads: when the last renewal expires, by the monotonic clock.
     until: Option<Instant>,
 }
 
@@ -62,11 +62,11 @@ impl Election {
         }
     }
 
-    /// The Lease as it stands, created where there is none. One that somebody has deleted is put back with its holder, who may
-    /// still lead and does not know; with ourselves only while we lead, since afterwards it may have become another's.
+    /// The current Lease, created if there is none. A Lease that was deleted is restored with its holder, which may still lead
+    /// without knowing of the deletion; with this process only while it leads, since afterwards the Lease may have become another's.
     ///
     /// # Errors
-    /// What the API server has answered instead.
+    /// The error of the API server.
     pub(crate) async fn look(&self, now: Timestamp) -> Result<Lease, Error> {
         if let Some(lease) = self.leases.get_opt(leader::LEASE).await? {
             return Ok(lease);
@@ -85,14 +85,14 @@ impl Election {
         self.leases.create(&written(), &lease).await
     }
 
-    /// Says in which term this process leads, until nobody listens any more; then the Lease is given back.
+    /// Reports in which term this process leads until the receiver is dropped, then releases the Lease.
     pub(crate) fn run(mut self) -> (watch::Receiver<Option<u64>>, JoinHandle<Result<(), Error>>) {
         let (leads, listens) = (self.leads.clone(), self.leads.subscribe());
         let election = tokio::spawn(async move {
             while !leads.is_closed() {
-                // Whatever is shown from now on may be newer than what is read.
+                // Anything shown from now on may be newer than what is read.
                 self.shown.mark_unchanged();
-                // Never left halfway: a Lease that is being taken could not be given back.
+                // Never cancelled halfway: a Lease that is being taken could not be released.
                 let next = self.ask().await;
                 tokio::select! {
                     () = leads.closed() => {}
@@ -106,10 +106,10 @@ impl Election {
         (listens, election)
     }
 
-    /// One round, and when the next one begins. A renewal counts from before it is asked for, and so do both.
+    /// One round, and when the next one starts. A renewal counts from before its request is sent, and so does the pause.
     async fn ask(&mut self) -> Instant {
         let started = Instant::now();
-        // No answer is waited for past the moment at which we no longer lead.
+        // No request may take longer than the leadership lasts.
         let ends = |next: Instant, until: Option<Instant>| {
             let until = until.filter(|until| *until > started);
             until.map_or(next, |until| until.min(next))
@@ -123,7 +123,7 @@ impl Election {
         let pause = match answer.unwrap_or_else(|late| Err(Error::Service(Box::new(late)))) {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::warn!(%error, "the leader's Lease: asked again");
+                tracing::warn!(%error, "The leader's Lease could not be read or renewed; the request is retried.");
                 let pause = self.grace / 2;
                 self.until.map_or(pause, |_| pause.min(RETRY))
             }
@@ -131,7 +131,7 @@ impl Election {
         ends(started + pause, self.until)
     }
 
-    /// Looks at the Lease, says who leads, and how long there is nothing to do.
+    /// Reads the Lease, renews or takes it if due, and returns how long there is nothing to do.
     async fn round(&mut self, now: Timestamp) -> Result<Duration, Error> {
         let started = Instant::now();
         if self.ran_out(now, started) {
@@ -142,7 +142,7 @@ impl Election {
             self.lose();
         }
         let mut left = self.left(lease.spec.as_ref(), now);
-        // A clock that was put back a little makes the last renewal look younger than it is.
+        // A clock that was set back a little makes the last renewal look younger than it is.
         let due = self.until.is_some_and(|until| until <= started + self.grace);
         if due || left.is_zero() {
             lease.spec = Some(self.ours(lease.spec.take().unwrap_or_default(), now));
@@ -157,8 +157,8 @@ impl Election {
         Ok(left)
     }
 
-    /// An answer, if it comes in time: each request has a part of the grace, so that one that is lost leaves time for another
-    /// and an API server that is merely slow keeps its leader. Who stands by has nothing to lose by waiting.
+    /// An answer, if it comes in time. Each request has a part of the grace, so a lost one leaves time for another, and a slow
+    /// API server keeps its leader. A standby process loses nothing by waiting.
     async fn within<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let limit = self.until.map_or(self.lasts, |_| self.grace / 2);
         let answer = timeout(limit, request).await;
@@ -169,8 +169,7 @@ impl Election {
         leader::holder(spec) == Some(self.identity.as_str())
     }
 
-    /// Whether our last renewal no longer keeps others away, by either clock: one may be set, and the other need not go on
-    /// while the machine sleeps.
+    /// Whether our last renewal has expired, by either clock: one may be set, and the other may stop while the machine sleeps.
     fn ran_out(&self, now: Timestamp, started: Instant) -> bool {
         let renewed = self.known.as_ref().and_then(|spec| spec.renew_time.as_ref());
         let lasts = SignedDuration::try_from(self.lasts).unwrap_or(SignedDuration::MAX);
@@ -184,7 +183,7 @@ impl Election {
         self.leads.send_if_modified(|term| term.take().is_some());
     }
 
-    /// We lead if the Lease as it is known is ours: from its renewal on, which was `before` when it was last looked at.
+    /// We lead if the cached Lease is ours, from its renewal on; `before` is the renewal at the last read.
     fn hold(&mut self, before: Option<MicroTime>, now: Timestamp, started: Instant) {
         let Some(spec) = self.known.as_ref().filter(|spec| self.is_ours(spec)) else {
             return;
@@ -200,7 +199,7 @@ impl Election {
         }
     }
 
-    /// How long the Lease is to be left as it is: our own until it is to be renewed, another's until it has run out.
+    /// How long the Lease stays unchanged: our own until it is due for renewal, another's until it has expired.
     fn left(&self, spec: Option<&LeaseSpec>, now: Timestamp) -> Duration {
         let stands = spec.and_then(|spec| {
             leader::holder(spec)?;
@@ -209,15 +208,15 @@ impl Election {
             let left = renewed.duration_since(now).saturating_add(lasts);
             let ours = self.is_ours(spec);
             let grace = SignedDuration::try_from(if ours { self.grace } else { Duration::ZERO }).ok()?;
-            // A clock that was put back would keep us from renewing.
+            // A clock that was set back would keep us from renewing.
             (!ours || renewed <= now).then(|| left.saturating_sub(grace))
         });
         let stands = stands.and_then(|left| Duration::try_from(left).ok());
-        // Whatever somebody has written there, it is looked at again.
+        // Whatever another client has written there, it is read again in time.
         stands.unwrap_or_default().min(self.lasts)
     }
 
-    /// `spec` as it is once we hold it from `now` on.
+    /// `spec` with this process as the holder from `now` on.
     fn ours(&self, spec: LeaseSpec, now: Timestamp) -> LeaseSpec {
         let held = self.is_ours(&spec);
         let transitions = spec.lease_transitions.unwrap_or_default();
@@ -231,7 +230,7 @@ impl Election {
         }
     }
 
-    /// Once the watch shows that nobody holds the Lease, or that it was deleted.
+    /// Returns once the watch shows that the Lease has no holder or was deleted.
     async fn given_back(&mut self) {
         while self.shown.changed().await.is_ok() {
             if self.shown.borrow_and_update().is_none() {
@@ -241,7 +240,7 @@ impl Election {
         std::future::pending().await
     }
 
-    /// Our Lease becomes nobody's, so that a successor need not wait.
+    /// Releases our Lease, so that the next leader does not have to wait.
     async fn give_back(&self) -> Result<(), Error> {
         loop {
             let Some(mut lease) = self.leases.get_opt(leader::LEASE).await? else {
@@ -257,7 +256,7 @@ impl Election {
             });
             lease.metadata.managed_fields = None;
             match self.leases.replace(leader::LEASE, &written(), &lease).await {
-                // Somebody else has written it meanwhile.
+                // Another client has written it since.
                 Err(Error::Api(status)) if status.is_conflict() => {}
                 answer => return answer.map(|_| ()),
             }

@@ -1,4 +1,4 @@
-//! Whether the process does its work.
+//! Whether the process makes progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::cluster::pulse::Pulse;
 use crate::operator::synced::Ready;
 
-/// A loop that has not turned for this long hangs.
+/// A loop without a turn for this long is stuck.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// Kept by those who work, read by those who are asked.
+/// Updated by the work loop, read by the HTTP handlers.
 pub(crate) struct Health {
     started: Instant,
     /// Milliseconds after `started` at which the loop last turned; 0 before it first leads.

@@ -27,14 +27,14 @@ use crate::operator::health::Health;
 
 type Shared = (Arc<Health>, Arc<Context>);
 
-/// What a client may take. Whoever scrapes or probes sends a head of a few hundred bytes at once, and takes the answer.
+/// Limits for a client. A scraper or a probe sends a head of a few hundred bytes immediately, and reads the answer.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// How long the head of a request may take from the connection's beginning.
+    /// How long the head of a request may take from the start of the connection.
     head: Duration,
     /// How long a connection may take in all: its one request and the answer.
     connection: Duration,
-    /// How many there are at once.
+    /// How many connections are open at the same time.
     connections: usize,
 }
 
@@ -45,7 +45,7 @@ const LIMITS: Limits = Limits {
 };
 /// Bytes of a request's head. It is the least that hyper reads.
 const LONGEST_HEAD: usize = 8 * 1024;
-/// Until another connection is accepted where none could be, for want of file descriptors for instance.
+/// The pause after a connection could not be accepted, for example without free file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>, context: Arc<Context>) {
@@ -64,16 +64,16 @@ struct Open {
     asked: Arc<AtomicBool>,
 }
 
-/// Answers one request a connection. Where all places are taken, the one that has been silent for longest gives way: nobody keeps
-/// the kubelet's probes out by opening connections and saying nothing.
+/// Answers one request a connection. If all connections are in use, the one that has been silent for longest is closed: no client
+/// can block the kubelet's probes with open connections that send nothing.
 async fn answer(listener: TcpListener, router: Router, limits: Limits) {
     let mut open: VecDeque<Open> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
-                // One that was given up meanwhile costs nothing; anything else lasts.
+                tracing::debug!(%error, "A connection could not be accepted.");
+                // A connection that the client has closed costs nothing; any other error lasts.
                 if !matches!(
                     error.kind(),
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
@@ -88,7 +88,7 @@ async fn answer(listener: TcpListener, router: Router, limits: Limits) {
             let silent = open.iter().position(|o| !o.asked.load(Ordering::Relaxed));
             match silent.and_then(|place| open.remove(place)) {
                 Some(silent) => silent.task.abort(),
-                // Everybody is being answered: whoever comes is refused, by closing.
+                // All connections are being answered: a new one is refused by closing it.
                 None => continue,
             }
         }
@@ -112,13 +112,13 @@ async fn connection(stream: TcpStream, router: Router, asked: Arc<AtomicBool>, l
         .max_buf_size(LONGEST_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // How it ends is the client's business: there is nothing to be done about it.
+    // The operator does not act on how a connection ends.
     let _ = tokio::time::timeout(limits.connection, served).await;
 }
 
 async fn healthz(State((health, context)): State<Shared>) -> (StatusCode, &'static str) {
     if health.hangs(context.metrics.leader.get() == 1) {
-        (StatusCode::INTERNAL_SERVER_ERROR, "the work loop does not turn\n")
+        (StatusCode::INTERNAL_SERVER_ERROR, "The work loop is stuck.\n")
     } else {
         (StatusCode::OK, "ok\n")
     }
@@ -129,20 +129,24 @@ async fn readyz(State((health, context)): State<Shared>) -> (StatusCode, String)
     if left > 0 {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{left} watches have not listed yet\n"),
+            format!("{left} watches have not finished their first list.\n"),
         );
     }
     if health.hangs(context.metrics.leader.get() == 1) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the work loop does not turn\n".to_owned(),
+            "The work loop is stuck.\n".to_owned(),
         );
     }
     let silent = health.pulse.silent(QUIET);
     if !silent.is_empty() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not heard for {} s: {}\n", QUIET.as_secs(), silent.join(", ")),
+            format!(
+                "No answer for {} s on watches: {}.\n",
+                QUIET.as_secs(),
+                silent.join(", ")
+            ),
         );
     }
     (StatusCode::OK, "ok\n".to_owned())
@@ -195,7 +199,7 @@ mod tests {
         stream
     }
 
-    /// All that is answered until the connection is closed.
+    /// Everything received until the connection is closed.
     async fn answered(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
         // Closing what has not been read resets the connection: that is an end, too.

@@ -1,6 +1,6 @@
-//! Who leads. Were there two leaders, every write's precondition would still hold; but a target that neither has changed yet
-//! could still be changed forward by the one that does not know that the other has given up. So nobody acts on a Lease that
-//! may be another's by now ([`Term`]), and a new leader does not act on what an old one may have written since.
+//! Leadership. With two leaders, every write's precondition would still hold; but a target that neither has changed yet
+//! could be changed forward by one leader after the other has given up. So no process acts on a Lease that may have
+//! another holder by now ([`Term`]), and a new leader does not act on a status that an old one may have written since.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use crate::operator::health::Health;
 use crate::operator::synced::Ready;
 use crate::operator::waiting::{asked, patiently};
 
-/// Leads whenever the Lease is ours, until `stop`.
+/// Leads whenever this process holds the Lease, until `stop`.
 pub(crate) async fn lead(
     context: Arc<Context>,
     client: Client,
@@ -50,14 +50,14 @@ pub(crate) async fn lead(
         };
         context.stopping.store(false, Ordering::Relaxed);
         context.metrics.leader.set(1);
-        tracing::info!(identity = context.config.identity, "leading");
+        tracing::info!(identity = context.config.identity, "This process leads.");
         context.observer.knowledge().begin_term();
         let (end, ended) = watch::channel(false);
         let dispatch = dispatch::run(Arc::clone(&context), Arc::clone(&health), ended);
         tokio::pin!(dispatch);
         let stopped = tokio::select! {
             () = &mut dispatch => false,
-            lost = async { leads.wait_for(|now| *now != term).await.is_ok() } => { tracing::warn!(lost, "leadership lost"); false }
+            lost = async { leads.wait_for(|now| *now != term).await.is_ok() } => { tracing::warn!(lost, "Leadership lost."); false }
             () = asked(&mut stop) => true,
         };
         context.metrics.leader.set(0);
@@ -68,24 +68,24 @@ pub(crate) async fn lead(
         }
     }
     drop(leads);
-    // The Lease is given back, so that a successor need not wait.
+    // The Lease is released, so that the next leader does not have to wait.
     match election.await {
         Ok(Ok(())) | Err(_) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the leader's Lease could not be given back");
+            tracing::warn!(%error, "The leader's Lease could not be released.");
             Ok(())
         }
     }
 }
 
-/// How long a renewal of the Lease keeps others away, and how long before that is over it is renewed.
+/// How long a renewal of the Lease is valid, and how long before its end the Lease is renewed.
 fn times(config: &Config) -> (Duration, Duration) {
     let lease = config.lease_duration.as_secs().max(3);
     (Duration::from_secs(lease), Duration::from_secs(lease / 3))
 }
 
-/// What this process may do on the strength of its Lease ends halfway between the renewal that is due and the moment at
-/// which another process may lead: a change that has been sent by then has arrived.
+/// The term of this process ends halfway between the renewal that is due and the moment at which another process may lead:
+/// a change that was sent by then has arrived.
 pub(crate) fn term(config: &Config) -> Term {
     let (lease, grace) = times(config);
     let stands = SignedDuration::try_from(lease - grace / 2).unwrap_or(SignedDuration::MAX);

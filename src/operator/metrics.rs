@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels are kinds, states and outcomes, never names of objects: those would grow for ever.
+//! Prometheus metrics. Labels are kinds, states and outcomes, never names of objects, whose number is not bounded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -48,7 +48,7 @@ pub(crate) struct Metrics {
     promotions: Family<PromotionLabels, Counter>,
     panics: Family<KindLabels, Counter>,
     states: Family<StateLabels, Gauge>,
-    vouched: Gauge,
+    policies: Gauge,
     pub(crate) api_errors: Counter,
     pub(crate) leader: Gauge,
 }
@@ -66,31 +66,27 @@ impl Default for Metrics {
         let panics: Family<KindLabels, Counter> = Family::default();
         let states = Family::default();
         let api_errors = Counter::<u64, AtomicU64>::default();
-        let (leader, vouched) = (Gauge::default(), Gauge::default());
-        registry.register(
-            "reconciles",
-            "Passes over objects, by kind and outcome",
-            passes.clone(),
-        );
+        let (leader, policies) = (Gauge::default(), Gauge::default());
+        registry.register("reconciles", "Reconciles, by kind and outcome", passes.clone());
         registry.register_with_unit(
             "reconcile_duration",
-            "Time that a pass over an object takes",
+            "Duration of a reconcile",
             Unit::Seconds,
             durations.clone(),
         );
         registry.register(
             "promotions",
-            "Promotions that ended, by stage and outcome",
+            "Promotions that finished, by stage and outcome",
             promotions.clone(),
         );
-        // There from the start, so that an alert on anything but 0 can be written.
+        // Exported from the start, so that an alert on any value but 0 is possible.
         for kind in Key::kinds() {
             drop(panics.get_or_create(&KindLabels { kind }));
         }
-        registry.register("panics", "Passes that panicked", panics.clone());
+        registry.register("panics", "Reconciles that panicked", panics.clone());
         registry.register(
             "promotions_now",
-            "Promotions by the state that they are in",
+            "Promotions, by their current state",
             states.clone(),
         );
         registry.register(
@@ -101,8 +97,8 @@ impl Default for Metrics {
         registry.register("leader", "1 while this process leads", leader.clone());
         registry.register(
             "policies_vouched",
-            "1 while the admission policies are as the chart installs them",
-            vouched.clone(),
+            "1 while the admission policies match the chart",
+            policies.clone(),
         );
         Self {
             registry,
@@ -111,14 +107,14 @@ impl Default for Metrics {
             promotions,
             panics,
             states,
-            vouched,
+            policies,
             api_errors,
             leader,
         }
     }
 }
 
-/// As people write it.
+/// As in manifests.
 fn stage(stage: Stage) -> String {
     serde_json::to_value(stage)
         .ok()
@@ -139,7 +135,7 @@ impl Metrics {
         self.panics.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// Counts promotions that have ended.
+    /// Counts promotions that have finished.
     pub(crate) fn count(&self, ended: &[Ended]) {
         for promotion in ended {
             let labels = PromotionLabels {
@@ -150,7 +146,7 @@ impl Metrics {
         }
     }
 
-    /// The text that is scraped; what is known of the world is counted now.
+    /// The text that is scraped; cached objects are counted now.
     pub(crate) fn render(&self, observer: &Observer) -> String {
         let mut states: BTreeMap<&'static str, i64> = BTreeMap::new();
         for release in observer.index().releases() {
@@ -162,11 +158,11 @@ impl Metrics {
         for (state, count) in states {
             self.states.get_or_create(&StateLabels { state }).set(count);
         }
-        let vouched = matches!(observer.trust(), Trust::Vouched { .. });
-        self.vouched.set(i64::from(vouched));
+        let trusted = matches!(observer.trust(), Trust::Vouched { .. });
+        self.policies.set(i64::from(trusted));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
-            tracing::error!("metrics could not be written");
+            tracing::error!("Metrics could not be written.");
         }
         text
     }

@@ -1,4 +1,4 @@
-//! Ties it together: watches feed the index, a leader drains the queue, one pass is observe → decide → apply.
+//! The running operator: watches feed the index, the leader drains the queue, one reconcile is observe → decide → apply.
 
 mod context;
 pub(crate) mod dispatch;
@@ -36,17 +36,17 @@ use crate::operator::waiting::patiently;
 pub use crate::operator::context::Config;
 pub use crate::operator::error::Error;
 
-/// Runs until `stop` says so, then ends between two writes. `client` makes each request once: when one is made again is
-/// decided here.
+/// Runs until `stop` is set, then ends between two writes. `client` sends each request once: retries are decided here.
 ///
 /// # Errors
-/// What keeps it from starting; once it runs, nothing but `stop` ends it.
+/// Why it cannot start; once it runs, only `stop` ends it.
 pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let (pulse, term) = (Pulse::default(), leadership::term(&config));
     let guarded = pulse.of(term.guard(client.clone()));
     let client = pulse.of(client);
     let mut asked_to_stop = stop.clone();
-    let Some(username) = patiently(&mut asked_to_stop, "who the operator is", || whoami(&client)).await?
+    let Some(username) =
+        patiently(&mut asked_to_stop, "the operator's user name", || whoami(&client)).await?
     else {
         return Ok(());
     };
@@ -65,13 +65,13 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         term,
         config,
     });
-    tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "signalbox starts");
+    tracing::info!(username, version = env!("CARGO_PKG_VERSION"), "Signalbox starts.");
     let watched = &context.config.settings.watch_namespaces;
     if !watched.is_empty() {
         tracing::warn!(
             namespaces = watched.join(", "),
-            "only these namespaces are watched: a Release in another one gets no status, and one whose target namespace is another one \
-             does not enter"
+            "Only these namespaces are watched. A Release in another namespace gets no status, and a Release whose target namespace is \
+             not watched does not enter."
         );
     }
 
@@ -89,11 +89,11 @@ pub async fn run(client: Client, config: Config, stop: watch::Receiver<bool>) ->
         task.abort();
     }
     server.abort();
-    tracing::info!("signalbox has stopped");
+    tracing::info!("Signalbox has stopped.");
     result
 }
 
-/// The user name under which the API server knows the operator.
+/// The user name of the operator, as the API server reports it.
 async fn whoami(client: &Client) -> Result<String, Error> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = api

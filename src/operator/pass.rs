@@ -1,4 +1,4 @@
-//! One pass over one object, with what this process has.
+//! One reconcile of one object, in this process.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::operator::context::Context;
 use crate::operator::unreadable;
 use crate::reconcile::{self, Next};
 
-/// Observes, decides and applies once. An object that cannot be read is told so, and nothing else happens to it.
+/// Observes, decides and applies once. For an object that cannot be read, the reason is written to its status, and nothing else.
 pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
     let observer = &context.observer;
     if say_unreadable(observer, key).await? {
@@ -31,7 +31,7 @@ pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> 
     Ok(done.next)
 }
 
-/// Whether the object cannot be read, of which it has been told then.
+/// Whether the object cannot be read; the reason is then written to its status.
 async fn say_unreadable(observer: &Observer, key: &Key) -> Result<bool, Trouble> {
     let client = observer.client();
     match key {

@@ -7,7 +7,7 @@ pub(crate) type Synced = watch::Sender<usize>;
 /// The other end: 0 once everything has been listed.
 pub(crate) type Ready = watch::Receiver<usize>;
 
-/// Both ends, while no watch has begun.
+/// Both ends, before any watch has started.
 pub(crate) fn synced() -> (Synced, Ready) {
     watch::channel(0)
 }

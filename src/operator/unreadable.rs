@@ -1,5 +1,5 @@
-//! A Release or Environment that does not fit its type, or a Release that is too large, is told so on its own status: nothing else
-//! is known of it, and nothing that it holds is given up.
+//! A Release or Environment that does not match its schema, or a Release that is too large, gets this reason in its own status. Nothing else
+//! is known about it, and its locks are kept.
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -39,7 +39,7 @@ pub(crate) async fn say_environment(
     write(&api, name, &[("Ready", "False"), ("Stalled", "True")], unreadable).await
 }
 
-/// The only part that has to be read: the rest may be what cannot be, however it is tried.
+/// The only part that has to be read: the rest may be unreadable.
 static CONDITIONS: Shape = Shape {
     keep: |key| key == "status",
     inside: &[(
@@ -87,11 +87,11 @@ async fn write<K: Resource>(
         name,
         reason = unreadable.reason,
         message,
-        "an object cannot be read, and is left as it is"
+        "An object cannot be read and is not changed."
     );
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version() },
-        // Whoever compares generations, as kstatus does, would otherwise go on waiting for an answer.
+        // Tools that compare generations, such as kstatus, would otherwise wait forever.
         "status": { "observedGeneration": unreadable.generation, "conditions": conditions }
     });
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch))

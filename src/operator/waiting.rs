@@ -1,4 +1,4 @@
-//! Waiting for a stop, and for what is needed to begin.
+//! Waiting for a stop, and for what the start requires.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use tokio::sync::watch;
 
 use crate::operator::error::Error;
 
-/// Shortest and longest time until what is needed to begin is asked for again.
+/// Shortest and longest time until a request that the start requires is retried.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Returns once a stop is asked for, or nobody is left who could ask.
+/// Returns once a stop is requested, or the sender is dropped.
 pub(crate) async fn asked(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// What is needed to begin, asked for until there is an answer: an API server that is away comes back, and an operator that has
-/// ended meanwhile would be kept waiting by its own kubelet for longer. `None` where a stop came first.
+/// A request that the start requires, retried until there is an answer. The API server may be down for a while, and if the
+/// operator exited, the kubelet would delay its restart for longer. `None` if a stop came first.
 pub(crate) async fn patiently<T, F>(
     stop: &mut watch::Receiver<bool>,
     what: &str,
@@ -31,7 +31,7 @@ where
             Ok(answer) => return Ok(Some(answer)),
             Err(error) if error.stays() => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, after_seconds = pause.as_secs_f32(), "asked again: {what}");
+                tracing::warn!(%error, after_seconds = pause.as_secs_f32(), "A request failed and is retried: {what}.");
             }
         }
         tokio::select! {
@@ -67,7 +67,7 @@ mod tests {
             let away = asked.get() < 4;
             async move { if away { Err(answered(503)) } else { Ok("signalbox") } }
         };
-        let answer = patiently(&mut stopped, "who the operator is", ask).await;
+        let answer = patiently(&mut stopped, "the operator's user name", ask).await;
         assert!(matches!(answer, Ok(Some("signalbox"))), "{answer:?}");
         assert_eq!((asked.get(), began.elapsed().as_millis()), (4, 500 + 1000 + 2000));
     }

@@ -1,4 +1,4 @@
-//! One watch a kind feeds the index. Objects are cut down to what decisions read before they are kept.
+//! One watch for each kind feeds the index. Objects are reduced to the fields that decisions read before they are cached.
 
 #[cfg(test)]
 mod tests;
@@ -38,16 +38,16 @@ use crate::operator::context::Context;
 use crate::operator::synced::Synced;
 use crate::stored::{claims, pre_states, remembered};
 
-/// How many Releases the API server sends at once: each may have 1.5 MiB.
+/// How many Releases the API server sends in one page: each may have 1.5 MiB.
 const RELEASES_IN_A_PAGE: u32 = 50;
 
-/// A watch that ends soon, and is heard to end, is one whose silence is noticed soon.
+/// A watch with a short timeout ends often, so a silent one is noticed soon.
 fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-/// Kind to an API server that is coming back, and no longer: what has happened meanwhile is waiting. A pause is up to twice as
-/// long as said here, so that not all watches begin in the same moment.
+/// Long enough to spare an API server that is starting again, and not longer, because changes are waiting. With jitter a pause is up to
+/// twice as long, so that not all watches start at the same moment.
 fn backoff() -> ExponentialBackoff {
     let pauses = backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -167,7 +167,7 @@ impl Starter {
         self.follow(api, config(), put, remove);
     }
 
-    /// A Release may be large, and a page of them is in memory at once.
+    /// A Release may be large, and a whole page of them is in memory at the same time.
     fn releases(&mut self, put: Put<Release>, remove: Remove) {
         for api in self.watched_apis() {
             self.follow(api, config().page_size(RELEASES_IN_A_PAGE), put, remove);
@@ -231,10 +231,10 @@ impl Starter {
                 match stream.try_next().await {
                     Ok(Some(event)) => followed.event(event),
                     Ok(None) => return,
-                    // The watch starts again by itself, with backoff.
+                    // The watch restarts automatically, with backoff.
                     Err(error) => {
                         followed.context.metrics.api_errors.inc();
-                        tracing::warn!(kind = std::any::type_name::<K>(), %error, "watch interrupted");
+                        tracing::warn!(kind = std::any::type_name::<K>(), %error, "Watch interrupted; it restarts automatically.");
                     }
                 }
             }
@@ -294,7 +294,7 @@ impl<K: Resource> Followed<K> {
 }
 
 impl<K> Followed<K> {
-    /// What was deleted and created again while nobody watched is gone, whatever its name.
+    /// Removes an object that was deleted and created again under the same name while the watch was interrupted.
     fn replaced(&self, names: &(String, String), uid: &str) {
         let (namespace, name) = names;
         if let Some(before) = self.known.get(names).filter(|before| *before != uid) {
@@ -328,7 +328,7 @@ static METADATA_OF_WORKLOADS: Shape = Shape {
     ],
 };
 static WORKLOAD: Shape = Shape {
-    // An event tells these, a list does not.
+    // An event has these fields, a list does not.
     keep: |key| !matches!(key, "apiVersion" | "kind"),
     inside: &[("metadata", &METADATA_OF_WORKLOADS)],
 };
@@ -399,8 +399,8 @@ fn put_release(known: &Knowledge, sent: &Sent<Release>) {
     }
 }
 
-/// Why a Release is told that it is too large and not held at all. One that has a claim has it taken away first, and one that is being
-/// deleted goes.
+/// The reason why a Release is too large and not cached at all. A Release that holds a claim is cached until the claim is released, and one
+/// that is being deleted is cached.
 fn held_too_large(known: &Knowledge, release: &Release) -> Option<Problem> {
     let meta = &release.metadata;
     let uid = meta.uid.as_deref().unwrap_or_default();
@@ -414,8 +414,8 @@ fn put_environment(known: &Knowledge, sent: &Sent<Environment>) {
     }
     match sent.environment() {
         Ok(environment) => {
-            // A promotion may enter at any moment, and what it occupies may not go: the finalizer comes at once, and so does
-            // the answer to whoever changed it.
+            // A promotion may enter at any moment, and an occupied Environment must not be deleted: the finalizer is added
+            // immediately, and so is the status after a change.
             let unheld = environment.metadata.finalizers.iter().flatten().next().is_none();
             let answered = environment.status.as_ref().and_then(|s| s.observed_generation);
             let changed = answered != environment.metadata.generation;
@@ -430,7 +430,7 @@ fn put_environment(known: &Knowledge, sent: &Sent<Environment>) {
             tracing::error!(
                 environment = name,
                 %error,
-                "an Environment does not fit its type and counts as absent"
+                "An Environment does not match its schema and is treated as missing."
             );
             known.see(|index| index.put_unreadable_environment(&name, unreadable(sent, error)));
         }
@@ -443,7 +443,7 @@ fn unreadable<K: Resource<DynamicType = ()>>(sent: &Sent<K>, error: String) -> U
         generation: sent.meta().generation,
         reason: reasons::UNREADABLE,
         message: format!(
-            "this {} does not fit its type ({error}): correct that field; until then it is left as it is",
+            "This {} does not match its schema ({error}). Correct that field. Until then the operator does not act on this object.",
             K::kind(&())
         ),
     }
@@ -457,7 +457,7 @@ fn put_decision(known: &Knowledge, sent: &Sent<Decision>) {
         }
         Err(error) => {
             let decision = sent.name_any();
-            tracing::error!(decision, %error, "a Decision does not fit its type and does not count");
+            tracing::error!(decision, %error, "A Decision does not match its schema and does not count.");
         }
     }
 }
@@ -470,7 +470,7 @@ fn put_review(known: &Knowledge, sent: &Sent<ReleaseReview>) {
         }
         Err(error) => {
             let review = sent.name_any();
-            tracing::error!(review, %error, "a ReleaseReview does not fit its type and does not count");
+            tracing::error!(review, %error, "A ReleaseReview does not match its schema and does not count.");
         }
     }
 }
@@ -493,7 +493,7 @@ fn put_policy<K: Resource>(known: &Knowledge, kind: &'static str, sent: &Sent<K>
     known.see(|index| index.put_policy(kind, &sent.name_any(), policy));
 }
 
-/// A workload, of which a list tells neither kind nor version.
+/// A workload; a list gives neither its kind nor its version.
 fn put_workload<K: Resource<DynamicType = ()>>(known: &Knowledge, kind: &'static str, sent: &Sent<K>) {
     let ((namespace, name), _) = identity(sent);
     let typed = [("apiVersion", &*K::api_version(&())), ("kind", kind)];

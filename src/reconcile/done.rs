@@ -1,26 +1,26 @@
-//! What a pass comes to.
+//! The result of a reconcile.
 
 use jiff::Timestamp;
 
 use crate::api::environment::Stage;
 use crate::api::release::State;
 
-/// What a pass wants next.
+/// When the next reconcile is due.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Nothing until something changes.
     Rest,
     At(Timestamp),
-    /// As soon as others that are due have had their turn.
+    /// As soon as other due objects have had their turn.
     Turn,
     Soon,
 }
 
-/// What a pass over a Release has done, and what it wants next.
+/// What a reconcile has done, and when the next one is due.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) next: Next,
-    /// Promotions that have ended with it.
+    /// Promotions that finished with it.
     pub(crate) ended: Vec<Ended>,
 }
 
@@ -30,10 +30,10 @@ impl From<Next> for Done {
     }
 }
 
-/// A promotion that is over.
+/// A promotion that has finished.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Of the environment, as it was at the entry.
+    /// The stage of the environment at the entry.
     pub(crate) stage: Option<Stage>,
     pub(crate) state: State,
 }

@@ -66,7 +66,7 @@ pub(crate) async fn environment<C: Requests>(
         }
         EnvironmentStep::Write(status) => {
             applier.environment_status(&setting.environment, *status).await?;
-            // For the next edge; no sooner than anything else that happens would be written.
+            // For the next change by time; no sooner than any other change would be written.
             Ok(Next::At(now + ENVIRONMENT_DEBOUNCE))
         }
         EnvironmentStep::Wait(until) => Ok(until.map_or(Next::Rest, Next::At)),

@@ -1,5 +1,5 @@
-//! One pass over one object: observe, decide, apply. Each returns what it did and when the next one is due; who runs them,
-//! and when, is not known here.
+//! One reconcile of one object: observe, decide, apply. Each returns what it did and when the next one is due. The caller
+//! decides when to run it.
 
 mod done;
 mod environment;
@@ -17,10 +17,10 @@ use crate::observe::Observer;
 
 pub(crate) use crate::reconcile::done::{Done, Ended, Next};
 
-/// One step of what `key` names. About a Release it is `decide` that says what is to be done.
+/// One step of the object that `key` names. For a Release, `decide` says what to do.
 ///
 /// # Errors
-/// A request that did not succeed: the pass is made again later. What was written before it stays.
+/// A request that failed: the reconcile is retried later. What was written before it stays.
 pub(crate) async fn pass<C: Requests>(
     observer: &Observer<C>,
     decide: Decide,

@@ -1,4 +1,4 @@
-//! Pre-states whose Release is gone.
+//! Pre-states whose Release no longer exists.
 
 use std::sync::atomic::Ordering;
 
@@ -13,11 +13,11 @@ use crate::domain::time::earliest;
 use crate::observe::Observer;
 use crate::reconcile::done::Next;
 
-/// How long what was kept for a Release outlives it: only a Release that was deleted by force leaves it behind, and then it may be
-/// all that is known of what ran before.
+/// How long a pre-state outlives its Release. Only a Release that was deleted by force leaves one behind, and then it may be the only
+/// record of the previous state.
 const ORPHANS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// Deletes pre-states whose Release has been gone for a day, as far as this process has seen it: a restart keeps them for longer.
+/// Deletes pre-states whose Release has not existed for a day, as far as this process has seen it: a restart starts the day again.
 pub(crate) async fn orphans<C: Requests>(
     observer: &Observer<C>,
     applier: &Applier<'_, C>,
@@ -39,9 +39,9 @@ pub(crate) async fn orphans<C: Requests>(
                     observer.knowledge().not_orphaned(&orphan.uid);
                     due = now + ORPHANS_KEPT;
                 }
-                // It stands in nobody else's way.
+                // It does not block the others.
                 Err(trouble) => {
-                    tracing::warn!(%trouble, pre_state = orphan.name, "the pre-state of a Release that is gone was left");
+                    tracing::warn!(%trouble, pre_state = orphan.name, "The pre-state of a deleted Release could not be deleted.");
                     troubled = Some(trouble);
                     continue;
                 }
@@ -52,8 +52,7 @@ pub(crate) async fn orphans<C: Requests>(
     troubled.map_or(Ok(next.map_or(Next::Rest, Next::At)), Err)
 }
 
-/// Deletes `orphan`, unless its Release turns out to be there: read live, because nothing is deleted on what a watch may not have
-/// shown yet.
+/// Deletes `orphan`, unless its Release exists. The Release is read live: nothing is deleted because of a stale watch.
 async fn sweep<C: Requests>(
     observer: &Observer<C>,
     applier: &Applier<'_, C>,
@@ -63,7 +62,7 @@ async fn sweep<C: Requests>(
     let home = &observer.settings().operator_namespace;
     let kept = client.revision(home, &orphan.name).await?;
     let content = kept.and_then(|kept| PreState::read(kept.data?.0).ok());
-    // What cannot be read is left to people.
+    // An unreadable pre-state is left for a person to delete.
     let Some(content) = content else {
         return Ok(false);
     };
@@ -77,7 +76,7 @@ async fn sweep<C: Requests>(
     tracing::info!(
         pre_state = orphan.name,
         release = content.release,
-        "what was kept for a Release that has been gone for a day is deleted"
+        "Deleting the pre-state of a Release that has not existed for a day."
     );
     applier.delete_pre_state(&orphan.name, &orphan.uid).await?;
     Ok(true)

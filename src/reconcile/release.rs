@@ -38,7 +38,7 @@ pub(crate) async fn release<C: Requests>(
     turn(observer, decide, applier, key, &mut recalled.memory, now).await
 }
 
-/// What is remembered, put back however the pass ends: also when it takes too long, or panics.
+/// The cached data of a Release, stored again however the reconcile ends: also after a timeout or a panic.
 struct Recalled<'a> {
     knowledge: &'a Knowledge,
     key: (&'a str, &'a str),
@@ -50,7 +50,7 @@ impl Drop for Recalled<'_> {
     fn drop(&mut self) {
         let index = self.knowledge.index();
         let release = index.release(self.key.0, self.key.1).cloned();
-        // Another one of that name may have taken its place meanwhile.
+        // Another Release of that name may have replaced it in the meantime.
         let same = release.filter(|r| r.metadata.uid.as_deref() == Some(&self.uid));
         let asked = same.as_ref().map(|r| index.backouts_asked(r)).unwrap_or_default();
         drop(index);
@@ -69,7 +69,7 @@ fn is_settled(release: &Release) -> bool {
         .is_some_and(|s| !s.environments.is_empty() && s.environments.iter().all(|p| p.state.has_ended()))
 }
 
-/// One step. Others that are due have their turn before the next: where a window opens for many, each begins at once.
+/// One step. Other due objects have their turn before the next step: when a window opens for many, each starts immediately.
 async fn turn<C: Requests>(
     observer: &Observer<C>,
     decide: Decide,
@@ -88,13 +88,13 @@ async fn turn<C: Requests>(
     if let Some(version) = newer.filter(|version| *version > STATE_VERSION) {
         tracing::warn!(
             state_version = version,
-            "the status is of a newer operator, and is left as it is: run that version, or a newer one"
+            "The status was written by a newer operator and is not changed. Run that version or a newer one."
         );
     }
     let mut step = decide(&observed, now);
     let failing = failing(&observed, &step);
     if !failing.is_empty() {
-        // A watch may be behind, and what it shows too late is no failure: what is given up is looked at first.
+        // A watch may be stale, and stale data is no failure: targets are read live before a promotion is given up.
         for environment in &failing {
             memory.look_again(environment);
         }
@@ -105,8 +105,8 @@ async fn turn<C: Requests>(
         observed = live;
     }
     if !matches!(step, Step::Wait(_)) && applier.term.holds().is_err() {
-        // Either the Lease is renewed in a moment, or leadership ends.
-        tracing::debug!("nothing is changed until the leader's Lease is renewed");
+        // Either the Lease is renewed in a moment, or leadership is lost.
+        tracing::debug!("Nothing is changed until the leader's Lease is renewed.");
         return Ok(Next::Soon.into());
     }
     match step {
@@ -133,12 +133,12 @@ async fn turn<C: Requests>(
     Ok(Next::Turn.into())
 }
 
-/// The environments in which `step` gives up what is under way, begins it again, or hands it over to people.
+/// The environments in which `step` gives up a promotion in progress, starts it again, or requires a Decision.
 fn failing(observed: &Observed, step: &Step) -> Vec<String> {
     let Step::Transition(transition) = step else {
         return vec![];
     };
-    // Going back to Waiting throws away what was captured, because a target looks edited. BackedOut is how a backout ends well.
+    // A return to Waiting drops what was captured, because a target appears to be edited. BackedOut is the success of a backout.
     let ends = |state: State| state == State::Waiting || state.went_wrong() && !state.is_over();
     let moves = transition.status.environments.iter().filter(|next| {
         let was = observed.release.promotion(&next.name).map(|p| p.state);
@@ -147,7 +147,7 @@ fn failing(observed: &Observed, step: &Step) -> Vec<String> {
     moves.map(|next| next.name.clone()).collect()
 }
 
-/// Promotions that the status `next` ends and that had not ended before.
+/// Promotions that finish with the status `next` and had not finished before.
 fn ended(o: &Observed, next: &ReleaseStatus) -> Vec<Ended> {
     let over = next.environments.iter().filter(|p| p.state.ended_after_entry());
     over.filter(|p| o.release.promotion(&p.name).map(|was| was.state) != Some(p.state))

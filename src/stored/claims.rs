@@ -1,4 +1,4 @@
-//! Leases of target namespaces, read as claims and written as Leases.
+//! Claims, the Leases that lock target namespaces, as they are read and written.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::api::{LABEL_ATTEMPT, LABEL_ENVIRONMENT, LABEL_RELEASE, UNSETTLED};
 use crate::decide::facts::{Claim, Holder};
 use crate::decide::plan;
 
-/// Annotation: the target namespace that a claim stands for.
+/// Annotation: the target namespace that the claim locks.
 const TARGET: &str = "signalbox.dev/target-namespace";
 /// Annotation: `namespace/name` of the holding Release.
 const RELEASE: &str = "signalbox.dev/release-path";
 
-/// The claim that `lease` is, unless it is some other Lease.
+/// `lease` as a claim, unless it is some other Lease.
 #[must_use]
 pub fn read(lease: &Lease) -> Option<Claim> {
     let name = lease.metadata.name.clone()?;

@@ -1,4 +1,4 @@
-//! Objects of Kubernetes in which Signalbox keeps what it has to know, as they are read and written.
+//! Kubernetes objects in which Signalbox stores its own data, as they are read and written.
 
 pub mod claims;
 pub mod pre_states;

@@ -1,5 +1,5 @@
-//! What is known of pre-states: they are large and rarely read, so that only their metadata is watched. It says whose each is
-//! and how large.
+//! Metadata of pre-states. They are large and rarely read, so only their metadata is watched. It names the Release and the
+//! size of each.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const NAMESPACE: &str = "signalbox.dev/release-namespace";
 /// Bytes of the content as it is stored, an annotation.
 const BYTES: &str = "signalbox.dev/bytes";
 
-/// What the metadata of a pre-state says. v0.1.0 wrote neither namespace nor size.
+/// Reads the metadata of a pre-state. v0.1.0 wrote neither namespace nor size.
 #[must_use]
 pub fn read(metadata: &ObjectMeta) -> StoredPreState {
     let said = |all: &Option<BTreeMap<String, String>>, key: &str| {
@@ -31,7 +31,7 @@ pub fn read(metadata: &ObjectMeta) -> StoredPreState {
     }
 }
 
-/// What the annotations of a pre-state say.
+/// The annotations of a pre-state.
 #[must_use]
 pub fn annotations(namespace: &str, bytes: usize) -> BTreeMap<String, String> {
     BTreeMap::from([

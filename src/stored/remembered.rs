@@ -1,5 +1,5 @@
-//! What is remembered of versions whose Releases are gone: small ControllerRevisions, one for each product, line and
-//! environment, beside the pre-states. People read them with `kubectl describe`.
+//! Records of versions that Succeeded and whose Releases no longer exist: small ControllerRevisions, one for each product, line and
+//! environment, beside the pre-states. Users read them with `kubectl describe`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const PRODUCT: &str = "signalbox.dev/succeeded-product";
 const LINE: &str = "signalbox.dev/succeeded-line";
 const VERSION: &str = "signalbox.dev/succeeded-version";
 
-/// What an object in the operator's namespace remembers, unless it is a pre-state.
+/// The record in an object of the operator's namespace, unless it is a pre-state.
 #[must_use]
 pub fn read(metadata: &ObjectMeta) -> Option<Remembered> {
     let annotations = metadata.annotations.as_ref()?;
@@ -34,7 +34,7 @@ pub fn read(metadata: &ObjectMeta) -> Option<Remembered> {
     })
 }
 
-/// The object that remembers; `release_uid` is the uid of the Release that goes.
+/// The object with the record; `release_uid` is the uid of the Release that is deleted.
 #[must_use]
 pub fn write(what: &Remembered, release_uid: &str) -> ControllerRevision {
     let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -66,7 +66,7 @@ pub fn write(what: &Remembered, release_uid: &str) -> ControllerRevision {
         },
         data: Some(RawExtension(json!({
             "remembers": format!(
-                "version {} of {} on line {}, of Release {}/{}, Succeeded in {}: nothing older enters there",
+                "Version {} of {}, line {}, of Release {}/{}, Succeeded in {}. No older version enters there.",
                 what.version, what.product, what.line, what.namespace, what.release, what.environment
             ),
         }))),

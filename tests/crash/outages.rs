@@ -132,7 +132,10 @@ async fn a_network_that_goes_silent_is_noticed_within_45_s_and_readyz_says_so() 
         network.goes_silent();
         let (noticed, words) = until_ready_is(listen, false).await;
         assert!(noticed < Duration::from_secs(47), "noticed after {noticed:?}");
-        assert!(words.starts_with("not heard for 45 s: /api"), "{words}");
+        assert!(
+            words.starts_with("No answer for 45 s on watches: /api"),
+            "{words}"
+        );
         network.comes_back();
         let (back, _) = until_ready_is(listen, true).await;
         println!(

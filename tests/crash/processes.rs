@@ -241,7 +241,7 @@ async fn a_leader_that_is_paused_past_its_leadership_writes_nothing_when_it_wake
 
     leader.resumed();
     // In the middle of Deploying, as far as it knows; then it hears what has happened, and that it leads no more.
-    leader.logs("leadership lost").await;
+    leader.logs("Leadership lost").await;
     println!(
         "| leader paused for {:.1} s | the other led after {:.1} s |",
         paused.elapsed().as_secs_f32(),

@@ -106,12 +106,12 @@ async fn a_release(client: &Client, stage: &Stage) {
     let message = says(&api, "misfit-1", "Accepted", "False").await;
     replace(client, Release::crd_name(), &was).await;
     assert!(
-        message.starts_with("this Release does not fit its type ("),
+        message.starts_with("This Release does not match its schema ("),
         "{message}"
     );
     assert!(message.contains("soon"), "{message}");
     assert!(
-        message.ends_with("correct that field; until then it is left as it is"),
+        message.ends_with("Correct that field. Until then the operator does not act on this object."),
         "{message}"
     );
 
@@ -147,7 +147,7 @@ async fn an_environment(client: &Client, stage: &Stage) {
     let message = says(&api, &name, "Ready", "False").await;
     replace(client, Environment::crd_name(), &was).await;
     assert!(
-        message.starts_with("this Environment does not fit its type ("),
+        message.starts_with("This Environment does not match its schema ("),
         "{message}"
     );
     assert!(message.contains("a while"), "{message}");

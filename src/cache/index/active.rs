@@ -1,4 +1,4 @@
-//! Which Releases have something to do, or to wait for, in which target namespace.
+//! Which Releases have work to do, or wait, in which target namespace.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Index {
                 .any(|d| d.spec.environment == promotion.name && d.spec.action == Action::BackOut)
     }
 
-    /// The environments in which what is over may still be backed out, because somebody has decided so.
+    /// The environments in which a finished promotion may still be backed out, because a Decision asks for it.
     #[must_use]
     pub fn backouts_asked(&self, release: &Release) -> Vec<String> {
         let promotions = release.status.iter().flat_map(|s| &s.environments);
@@ -80,7 +80,7 @@ impl Index {
         asked.map(|p| p.name.clone()).collect()
     }
 
-    /// Releases that have something to do, or to wait for, in this target namespace.
+    /// Releases that have work to do, or wait, in this target namespace.
     #[must_use]
     pub fn active_in(&self, namespace: &str) -> Keys {
         self.active

@@ -1,4 +1,4 @@
-//! Claims of target namespaces.
+//! Claims, the Leases that lock target namespaces.
 
 use crate::api::Release;
 use crate::api::release::Promotion;
@@ -20,7 +20,7 @@ impl Index {
         self.claims.values()
     }
 
-    /// A claim as a watch or an answer shows it. An older version than the known one changes nothing.
+    /// A claim as a watch or an answer shows it. A version older than the cached one changes nothing.
     pub fn put_claim(&mut self, claim: Claim) -> Keys {
         if self
             .claims
@@ -43,7 +43,7 @@ impl Index {
         keys
     }
 
-    /// Forgets the claim of that name, unless another object has taken its place.
+    /// Removes the claim of that name, unless another object has replaced it.
     pub fn remove_claim(&mut self, name: &str, uid: &str) -> Keys {
         match self.claims.get(name) {
             Some(known) if known.uid == uid => {}
@@ -71,7 +71,7 @@ impl Index {
         self.claims_of.of(uid).filter_map(|name| self.claims.get(name))
     }
 
-    /// Another Release that is under way in `namespace`, as what was kept for it shows, while nobody holds the claim.
+    /// Another Release that is in progress in `namespace`, according to its pre-state, although the namespace has no claim.
     #[must_use]
     pub fn unclaimed(&self, namespace: &str, uid: &str) -> Option<String> {
         if self.claim(namespace).is_some() {

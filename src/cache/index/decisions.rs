@@ -1,4 +1,4 @@
-//! Decisions, by the Release that they name and, where they reject, by the plan.
+//! Decisions, by the Release that they name and, for Rejects, by the plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Index {
         self.rejects.get(&plan).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// A Decision: its Release looks again, and where it rejects a plan, so does whoever waits with that plan.
+    /// A Decision: its Release is requeued; for a Reject, also all Releases that wait with that plan.
     pub fn put_decision(&mut self, decision: Arc<Decision>) -> Keys {
         let namespace = decision.metadata.namespace.clone().unwrap_or_default();
         let name = decision.metadata.name.clone().unwrap_or_default();
@@ -52,7 +52,7 @@ impl Index {
         keys
     }
 
-    /// The Decision of that name is gone.
+    /// The Decision of that name was deleted.
     pub fn remove_decision(&mut self, namespace: &str, name: &str) -> Keys {
         let mut keys = remove_named(&mut self.decisions, namespace, name);
         let mut plans = Vec::new();
@@ -81,7 +81,7 @@ impl Index {
         self.busy_in.keys().filter(waits).cloned().collect()
     }
 
-    /// Trust has changed: whoever counts on people is asked again.
+    /// Trust has changed: unsettled Releases are requeued.
     pub(crate) fn with_decisions(&self) -> Keys {
         self.releases()
             .filter(|r| unsettled(r))

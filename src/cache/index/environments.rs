@@ -20,7 +20,7 @@ impl Index {
         Arc::clone(&self.environments)
     }
 
-    /// An Environment as a watch or an answer shows it. An older version than the known one changes nothing.
+    /// An Environment as a watch or an answer shows it. A version older than the cached one changes nothing.
     pub fn put_environment(&mut self, environment: Arc<Environment>) -> Keys {
         let name = environment.metadata.name.clone().unwrap_or_default();
         self.unreadable_environments.remove(&name);
@@ -62,14 +62,14 @@ impl Index {
         keys
     }
 
-    /// Environments that lead to the same targets, of which one says what the other lacks.
+    /// Environments with the same target namespaces: each reports settings that the other lacks.
     fn leading_where(&self, spec: &EnvironmentSpec) -> Keys {
         let others = self.environments.iter();
         let others = others.filter(|(_, s)| shared_targets::meet(spec, &s.environment.spec));
         others.map(|(name, _)| Key::environment(name)).collect()
     }
 
-    /// Whether the object of that uid and resourceVersion, or a newer one, is known already.
+    /// Whether the object of that uid and resourceVersion, or a newer one, is cached already.
     #[must_use]
     pub fn has_environment(&self, name: &str, meta: &ObjectMeta) -> bool {
         self.environments
@@ -80,7 +80,7 @@ impl Index {
             })
     }
 
-    /// It counts as absent, and is told so.
+    /// It is treated as missing, and its status says so.
     pub fn put_unreadable_environment(&mut self, name: &str, unreadable: Unreadable) -> Keys {
         let mut keys = self.remove_environment(name);
         self.unreadable_environments.insert(name.to_owned(), unreadable);
@@ -94,7 +94,7 @@ impl Index {
         self.unreadable_environments.get(name)
     }
 
-    /// The Environment of that name is gone.
+    /// The Environment of that name was deleted.
     pub fn remove_environment(&mut self, name: &str) -> Keys {
         self.unreadable_environments.remove(name);
         let gone = Arc::make_mut(&mut self.environments).remove(name);

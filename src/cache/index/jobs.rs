@@ -17,7 +17,7 @@ impl Index {
         self.active_in(namespace)
     }
 
-    /// The Job of that name is gone.
+    /// The Job of that name was deleted.
     pub fn remove_job(&mut self, namespace: &str, name: &str) -> Keys {
         self.jobs.remove(&(namespace.to_owned(), name.to_owned()));
         self.active_in(namespace)

@@ -1,11 +1,11 @@
-//! What a watch tells of any of our kinds alike.
+//! Watch events that are handled alike for all of our kinds.
 
 use crate::api::Kind;
 use crate::cache::index::Index;
 use crate::cache::index::names::Keys;
 
 impl Index {
-    /// The object of that kind and name is gone. An Environment stands in no namespace.
+    /// The object of that kind and name was deleted. An Environment has no namespace.
     pub fn remove(&mut self, kind: Kind, namespace: &str, name: &str) -> Keys {
         match kind {
             Kind::Release => self.remove_release(namespace, name),

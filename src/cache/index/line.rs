@@ -1,4 +1,4 @@
-//! The order in which Releases that want the same target namespace go.
+//! The order of Releases that wait for the same target namespace.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ impl Index {
             && !self.unreadable.contains_key(&names(release))
     }
 
-    /// Newer Releases of the same line go before older ones: the one that goes before `release` in `environment`, because it
-    /// could enter now, or because nobody has looked at it yet.
+    /// Newer Releases of the same line go before older ones. The one that goes before `release` in `environment`, because it
+    /// could enter now, or because it has not been reconciled yet.
     #[must_use]
     pub fn ahead(&self, release: &Release, environment: &str) -> Option<Ahead> {
         let siblings = self.siblings(release);
@@ -38,7 +38,7 @@ impl Index {
         })
     }
 
-    /// Whether `release` could enter `environment` now, and whether that is so because nobody has looked at it yet.
+    /// Whether `release` could enter `environment` now; `Some(true)`: only because it has not been reconciled yet.
     fn wants_in(&self, release: &Release, environment: &str) -> Option<bool> {
         if release.held_from(environment).is_some() {
             return None;
@@ -56,7 +56,7 @@ impl Index {
         (entry && unseen).then_some(true)
     }
 
-    /// What others of its line look at: whether it moves, and where it could enter.
+    /// What other Releases of its line depend on: whether it moves, its hold, and where it could enter.
     pub(crate) fn stands_in_line(&self, release: &Release) -> (bool, Option<Hold>, Vec<bool>) {
         let promotions = release.status.iter().flat_map(|s| &s.environments);
         let could_enter = promotions.map(could_enter).collect();
@@ -75,7 +75,7 @@ impl Index {
             else {
                 continue;
             };
-            // Whoever cannot move, or must not, keeps nobody else from going first.
+            // A Release that cannot or must not move does not block others.
             let Some(release) = self.release(home, name).filter(|r| self.moves(r)) else {
                 continue;
             };
@@ -88,7 +88,7 @@ impl Index {
                 }
             }
         }
-        // An older one stands behind the newer one of its line, whenever it came.
+        // An older version waits behind the newer one of its line, whenever it was queued.
         let all = queue.clone();
         queue.retain(|(release, environment)| {
             let overtakes = |(other, place): &(Arc<Release>, String)| {
@@ -100,13 +100,13 @@ impl Index {
     }
 }
 
-/// Whether nothing but the target namespace's being taken keeps this promotion from entering.
+/// Whether only a lock of the target namespace prevents this promotion from entering.
 fn could_enter(p: &Promotion) -> bool {
     let lets_in = || !p.checks.iter().any(Check::blocks);
     p.state == State::Queued || p.state == State::Waiting && !p.checks.is_empty() && lets_in()
 }
 
-/// Whether `a` is a newer version than `b`; never where one of them is no version.
+/// Whether `a` is a newer version than `b`; false if one of them is not a valid version.
 pub(crate) fn is_newer(a: &Release, b: &Release) -> bool {
     let version = |r: &Release| r.spec.version.parse::<Version>().ok();
     matches!((version(a), version(b)), (Some(a), Some(b)) if a > b)

@@ -1,4 +1,4 @@
-//! What the watches have shown, as one plain synchronous index: events go in, the keys that they concern come out.
+//! The watch caches as one plain synchronous index: events go in, the keys of the objects to reconcile come out.
 //! No client and no clock.
 
 mod active;
@@ -36,16 +36,16 @@ use crate::decide::facts::{Claim, Remembered, Setting, StoredPreState};
 pub(crate) use crate::cache::index::line::is_newer;
 pub use crate::cache::index::names::{Key, Keys};
 
-/// A custom resource that does not fit its type, or is larger than what is held in memory.
+/// A custom resource that does not match its schema, or is too large to be cached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unreadable {
-    /// Of the object that cannot be read.
+    /// The resourceVersion of the unreadable object.
     pub resource_version: Option<String>,
-    /// Of that object, too.
+    /// The generation of that object.
     pub generation: Option<i64>,
     /// One of [`crate::api::reasons`].
     pub reason: &'static str,
-    /// What is to be done about it, a sentence.
+    /// What is wrong and what to do, a complete message.
     pub message: String,
 }
 
@@ -56,7 +56,7 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// It is being deleted.
     pub terminating: bool,
-    /// Whose Releases its annotation lets in.
+    /// Which Releases its annotation admits.
     pub accepts: Option<Accepts>,
 }
 
@@ -66,12 +66,12 @@ pub struct Index {
     releases: HashMap<Names, Known>,
     unreadable: HashMap<Names, Unreadable>,
     unreadable_environments: HashMap<String, Unreadable>,
-    /// Their uids.
+    /// The uids of all Releases.
     uids: HashSet<String>,
     by_product: HashMap<(String, String, String), BTreeSet<String>>,
-    /// Releases that have something to do, or to wait for, in a target namespace.
+    /// Releases that have work to do, or wait, in a target namespace.
     active: HashMap<String, HashSet<Key>>,
-    /// The namespaces under which a Release stands in `active`.
+    /// The namespaces under which a Release is in `active`.
     busy_in: HashMap<Key, Vec<String>>,
     environments: Arc<BTreeMap<String, Setting>>,
     decisions: HashMap<Names, BTreeMap<String, Arc<Decision>>>,
@@ -82,7 +82,7 @@ pub struct Index {
     pre_states: HashMap<String, StoredPreState>,
     /// Bytes of pre-states by the namespace of their Releases.
     kept_bytes: HashMap<String, u64>,
-    /// What Succeeded and whose Release is gone, by the name of the object that says so.
+    /// Versions that Succeeded and whose Release no longer exists, by the name of the object that records them.
     remembered: HashMap<String, Remembered>,
     claims_of: ByRelease,
     pre_states_of: ByRelease,
@@ -91,7 +91,7 @@ pub struct Index {
     jobs: HashMap<Names, Kept>,
     namespaces: HashMap<String, Namespace>,
     policies: BTreeMap<(&'static str, String), Arc<Value>>,
-    /// Counts changes of policies, so that what follows from them is worked out once.
+    /// Counts changes of policies, so that the result of their check can be cached.
     policies_seen: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What things are called in the index, and which version of one is newer.
+//! Names in the index, and the comparison of versions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ pub enum Key {
     Release { namespace: String, name: String },
     /// One Environment.
     Environment { name: String },
-    /// All pre-states whose Release is gone.
+    /// All pre-states whose Release no longer exists.
     Orphans,
 }
 
 impl Key {
-    /// Of a Release, by namespace and name.
+    /// The key of a Release, by namespace and name.
     #[must_use]
     pub fn release(namespace: &str, name: &str) -> Self {
         Self::Release {
@@ -26,7 +26,7 @@ impl Key {
         }
     }
 
-    /// Of this Release.
+    /// The key of this Release.
     #[must_use]
     pub fn of(release: &Release) -> Self {
         Self::release(
@@ -35,7 +35,7 @@ impl Key {
         )
     }
 
-    /// Of an Environment, by name.
+    /// The key of an Environment, by name.
     #[must_use]
     pub fn environment(name: &str) -> Self {
         Self::Environment {
@@ -55,14 +55,14 @@ impl Key {
 
     const ORPHANS: &'static str = "Orphans";
 
-    /// Everything that [`Self::kind`] may say.
+    /// All values of [`Self::kind`].
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         let reconciled = Kind::ALL.into_iter().filter(|kind| kind.is_reconciled());
         reconciled.map(Kind::name).chain([Self::ORPHANS])
     }
 }
 
-/// Whom a change concerns.
+/// The objects that a change concerns.
 pub type Keys = Vec<Key>;
 
 /// Namespace and name.
@@ -105,7 +105,7 @@ pub(crate) fn product(release: &Release) -> (String, String, String) {
     (namespace, release.spec.product.clone(), release.spec.line.clone())
 }
 
-/// Takes what is called `name` off the Release in `namespace` that it names.
+/// Removes the object `name` from the Release in `namespace` that it names.
 pub(crate) fn remove_named<K>(
     all: &mut HashMap<Names, BTreeMap<String, Arc<K>>>,
     namespace: &str,

@@ -5,7 +5,7 @@ use crate::cache::index::settled::unsettled;
 use crate::cache::index::{Index, Namespace};
 
 impl Index {
-    /// What is known of that namespace.
+    /// The cached namespace.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.get(name)
@@ -17,7 +17,7 @@ impl Index {
         self.namespace_keys(name)
     }
 
-    /// The namespace of that name is gone.
+    /// The namespace of that name was deleted.
     pub fn remove_namespace(&mut self, name: &str) -> Keys {
         self.namespaces.remove(name);
         self.namespace_keys(name)

@@ -20,7 +20,7 @@ impl Index {
         self.looking_at_pods_in(namespace, false)
     }
 
-    /// The pod of that name is gone.
+    /// The pod of that name was deleted.
     pub fn remove_pod(&mut self, namespace: &str, name: &str) -> Keys {
         if let Some(pods) = self.pods.get_mut(namespace) {
             pods.remove(name);
@@ -31,8 +31,8 @@ impl Index {
         self.looking_at_pods_in(namespace, true)
     }
 
-    /// Those who look at pods there: for health once deployed, for readiness only where a controller may leave the
-    /// renewal of pods to others. A rollout makes many events. That a pod is `gone` is waited for at the end of each.
+    /// Releases that depend on pods there: for health once deployed, for readiness only where the controller may not replace
+    /// pods itself. A rollout causes many events. At the end of each rollout, Releases wait until a pod is `gone`.
     fn looking_at_pods_in(&self, namespace: &str, gone: bool) -> Keys {
         let looks = |release: &Release| {
             let by_hand = || {

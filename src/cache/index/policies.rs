@@ -14,14 +14,14 @@ impl Index {
         self.policies.get(&(kind, name.to_owned()))
     }
 
-    /// A policy or binding as its watch shows it: whoever has Decisions looks again.
+    /// A policy or binding as its watch shows it: unsettled Releases are requeued.
     pub fn put_policy(&mut self, kind: &'static str, name: &str, policy: Arc<Value>) -> Keys {
         self.policies_seen += 1;
         self.policies.insert((kind, name.to_owned()), policy);
         self.with_decisions()
     }
 
-    /// The policy or binding of that name is gone.
+    /// The policy or binding of that name was deleted.
     pub fn remove_policy(&mut self, kind: &'static str, name: &str) -> Keys {
         self.policies_seen += 1;
         self.policies.remove(&(kind, name.to_owned()));

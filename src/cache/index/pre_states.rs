@@ -1,4 +1,4 @@
-//! Pre-states: that they are there and how large they are, never what is in them.
+//! Pre-states: their existence and size, never their content.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::cache::index::names::{Key, Keys};
 use crate::decide::facts::{KeptInAll, StoredPreState};
 
 impl Index {
-    /// Pre-states whose Release is gone, as far as the watches have shown.
+    /// Pre-states whose Release no longer exists, according to the watch caches.
     pub fn orphans(&self) -> impl Iterator<Item = &StoredPreState> {
         let stored = self.pre_states.values();
         stored.filter(|stored| !self.uids.contains(&stored.release_uid))
     }
 
-    /// Whether a pre-state of that name is kept.
+    /// Whether a pre-state of that name is stored.
     #[must_use]
     pub fn has_pre_state(&self, name: &str) -> bool {
         self.pre_states.contains_key(name)
@@ -26,7 +26,7 @@ impl Index {
         names.filter_map(|name| self.pre_states.get(name))
     }
 
-    /// A pre-state is kept.
+    /// A pre-state is stored.
     pub fn put_pre_state(&mut self, stored: StoredPreState) -> Keys {
         let (name, uid) = (stored.name.clone(), stored.release_uid.clone());
         *self.kept_bytes.entry(stored.namespace.clone()).or_default() += stored.bytes;
@@ -39,7 +39,7 @@ impl Index {
         orphan.then_some(Key::Orphans).into_iter().collect()
     }
 
-    /// The object of that name and uid is gone: a pre-state, or what is remembered of a Release that is gone.
+    /// The object of that name and uid was deleted: a pre-state, or the record of a version that Succeeded.
     pub fn remove_pre_state(&mut self, name: &str, uid: &str) -> Keys {
         if let Some(known) = self
             .remembered
@@ -57,7 +57,7 @@ impl Index {
         self.pre_states.remove(name);
         self.pre_states_of.remove(&gone.release_uid, name);
         self.no_longer_kept(&gone);
-        // Whoever is under way puts it back, and whoever had no room looks again.
+        // Its own Release is requeued, and so are Releases that had no room.
         let owns = |r: &Release| r.metadata.uid.as_ref() == Some(&gone.release_uid);
         let woken = self.releases().filter(|r| {
             let at_home = r.metadata.namespace.as_ref() == Some(&gone.namespace);
@@ -75,7 +75,7 @@ impl Index {
         }
     }
 
-    /// What is kept for the Releases of `namespace`, if another `more` bytes are beyond `limit`.
+    /// The size of all pre-states for the Releases of `namespace`, if `more` bytes would exceed `limit`.
     #[must_use]
     pub fn kept_beyond(&self, namespace: &str, more: u64, limit: u64) -> Option<KeptInAll> {
         let bytes = self.kept_bytes.get(namespace).copied().unwrap_or(0);
@@ -92,7 +92,7 @@ impl Index {
     }
 }
 
-/// Whether it does not enter because too much is kept.
+/// Whether it cannot enter because the pre-states are too large.
 fn lacks_room(release: &Release) -> bool {
     let promotions = release.status.iter().flat_map(|s| &s.environments);
     let mut checks = promotions.flat_map(|p| &p.checks);

@@ -11,15 +11,15 @@ use crate::cache::index::settled::{Known, has_needless_patches, unsettled, witho
 use crate::cache::index::{Index, Unreadable};
 
 impl Index {
-    /// The Release, or an outline of it: [`Self::whole`] has everything.
+    /// The Release, or an outline of it: [`Self::whole`] returns everything.
     #[must_use]
     pub fn release(&self, namespace: &str, name: &str) -> Option<&Arc<Release>> {
         let known = self.releases.get(&(namespace.to_owned(), name.to_owned()))?;
         Some(&known.release)
     }
 
-    /// The Release with everything in it; [`Self::release`] has only an outline of one that is over, and not the patches of
-    /// one where they are large.
+    /// The Release with everything in it. [`Self::release`] returns only an outline of a finished Release, and leaves out
+    /// large patches.
     #[must_use]
     pub fn whole(&self, namespace: &str, name: &str) -> Option<Arc<Release>> {
         let known = self.releases.get(&(namespace.to_owned(), name.to_owned()))?;
@@ -35,7 +35,7 @@ impl Index {
         self.unreadable.get(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// Whether the object of that uid and resourceVersion, or a newer one, is known already.
+    /// Whether the object of that uid and resourceVersion, or a newer one, is cached already.
     #[must_use]
     pub fn has_release(&self, namespace: &str, name: &str, meta: &ObjectMeta) -> bool {
         self.release(namespace, name).is_some_and(|known| {
@@ -49,7 +49,7 @@ impl Index {
         self.releases.len()
     }
 
-    /// All that can be read, as [`Self::release`] gives them.
+    /// All that can be read, as [`Self::release`] returns them.
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
         self.releases.values().map(|known| &known.release)
     }
@@ -70,7 +70,7 @@ impl Index {
             .collect()
     }
 
-    /// A Release as a watch or an answer shows it. An older version than the known one changes nothing.
+    /// A Release as a watch or an answer shows it. A version older than the cached one changes nothing.
     pub fn put_release(&mut self, release: Arc<Release>) -> Keys {
         let names = names(&release);
         if self.is_overtaken(&names, &release) {
@@ -109,13 +109,13 @@ impl Index {
     fn is_overtaken(&self, names: &Names, release: &Release) -> bool {
         let version = &release.metadata.resource_version;
         let known = self.release(&names.0, &names.1);
-        // The answer to our own write may come after somebody's edit that made it unreadable.
+        // The answer to our own write may come after an edit by a user that made it unreadable.
         let unreadable = self.unreadable.get(names);
         known.is_some_and(|known| seen(&known.metadata.resource_version, version))
             || unreadable.is_some_and(|unreadable| seen(&unreadable.resource_version, version))
     }
 
-    /// Who looks again because of what has changed since `before`.
+    /// The objects to requeue after the change since `before`.
     fn concerned(&self, before: Option<&Release>, release: &Release, line_changed: bool) -> Keys {
         let changed =
             |p: &Promotion| before.and_then(|b| b.promotion(&p.name)).map(|b| b.state) != Some(p.state);
@@ -128,14 +128,14 @@ impl Index {
         if moved.is_empty() && !line_changed {
             return vec![];
         }
-        // Supersede, NoDowngrade and the queue look at what others have reached.
+        // Supersede, NoDowngrade and the queue depend on the progress of other Releases.
         let siblings = self.siblings(release);
         let mut keys: Keys = siblings
             .iter()
             .filter(|s| unsettled(s))
             .map(|s| Key::of(s))
             .collect();
-        // What was backed out stands no more in the way of whoever succeeded there before: that one is compared again.
+        // After a backout, a Release that Succeeded there before is compared with its targets again.
         let backed_out = moved.iter().filter(|p| p.state == State::BackedOut);
         let stands = |sibling: &Release| {
             let mut backed_out = backed_out.clone();
@@ -155,7 +155,7 @@ impl Index {
         keys
     }
 
-    /// Forgets that very Release: another of the same name may have taken its place already.
+    /// Removes exactly that Release: another one of the same name may have replaced it already.
     pub fn remove_release_of(&mut self, namespace: &str, name: &str, uid: &str) -> Keys {
         let known = self.release(namespace, name);
         if known.is_some_and(|r| r.metadata.uid.as_deref() == Some(uid)) {
@@ -165,7 +165,7 @@ impl Index {
         }
     }
 
-    /// The Release of that name is gone, whichever it was.
+    /// The Release of that name was deleted, whatever its uid.
     pub fn remove_release(&mut self, namespace: &str, name: &str) -> Keys {
         let names = (namespace.to_owned(), name.to_owned());
         self.unreadable.remove(&names);
@@ -189,7 +189,7 @@ impl Index {
         keys
     }
 
-    /// Whatever has been kept for it has nobody left who would want it back.
+    /// Its pre-states become orphans.
     fn forget_uid(&mut self, release: &Release) -> Option<Key> {
         let uid = release.metadata.uid.as_ref()?;
         self.uids.remove(uid);
@@ -206,11 +206,11 @@ impl Index {
         }
     }
 
-    /// A Release that does not fit its type, or is too large. What was known of it before stays, and it moves no more.
+    /// A Release that does not match its schema, or is too large. The previous version stays cached, and it no longer moves.
     pub fn put_unreadable(&mut self, namespace: &str, name: &str, unreadable: Unreadable) -> Keys {
         self.unreadable
             .insert((namespace.to_owned(), name.to_owned()), unreadable);
-        // Those who stand behind it in a queue look again.
+        // Releases behind it in a queue are requeued.
         let busy = self
             .busy_in
             .get(&Key::release(namespace, name))

@@ -1,4 +1,4 @@
-//! What Succeeded and whose Release is gone.
+//! Records of versions that Succeeded and whose Release no longer exists.
 
 use crate::api::Release;
 use crate::cache::index::Index;
@@ -7,7 +7,7 @@ use crate::cache::index::settled::unsettled;
 use crate::decide::facts::Remembered;
 
 impl Index {
-    /// What is remembered of the product and line of `release`.
+    /// The records for the product and line of `release`.
     #[must_use]
     pub fn remembered_of(&self, release: &Release) -> Vec<Remembered> {
         let key = product(release);
@@ -21,7 +21,7 @@ impl Index {
         found
     }
 
-    /// Releases of that line that have not entered look again.
+    /// Requeues unsettled Releases of that line.
     pub fn put_remembered(&mut self, remembered: Remembered) -> Keys {
         let keys = self.of_line(&remembered);
         self.remembered.insert(remembered.name.clone(), remembered);

@@ -23,7 +23,7 @@ impl Index {
         reviews
     }
 
-    /// A review: its Release looks again.
+    /// A review: its Release is requeued.
     pub fn put_review(&mut self, review: Arc<ReleaseReview>) -> Keys {
         let names = (
             review.metadata.namespace.clone().unwrap_or_default(),
@@ -37,7 +37,7 @@ impl Index {
         vec![key]
     }
 
-    /// The review of that name is gone.
+    /// The review of that name was deleted.
     pub fn remove_review(&mut self, namespace: &str, name: &str) -> Keys {
         remove_named(&mut self.reviews, namespace, name)
     }

@@ -1,5 +1,5 @@
-//! Releases of which little is asked: those that are over, which are many, and what those state that wait, which may be much.
-//! What others read of them is kept as it is, the whole is packed and comes out again when it is their turn.
+//! Compact caching of Releases: of finished ones, which are many, and of waiting ones with large patches. The fields that
+//! other objects read are cached as they are; the whole Release is compressed and unpacked for its own reconcile.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::api::{Release, ReleaseSpec, ReleaseStatus};
 use crate::decide::accepted;
 use crate::domain::patches;
 
-/// What such Releases look like: names of fields and the sentences of checks are found here instead of being kept with each.
+/// The compression dictionary, a typical Release: field names and messages of checks need not be stored with each Release.
 static ALIKE: &[u8] = include_bytes!("settled.json");
 
 /// A Release that has been seen.
 pub(crate) struct Known {
-    /// In outline where it is over, and without its patches where they are large.
+    /// An outline if it is finished, and without its patches if they are large.
     pub(crate) release: Arc<Release>,
-    /// Then this is the whole.
+    /// The whole Release in that case.
     pub(crate) packed: Option<Packed>,
 }
 
@@ -45,7 +45,7 @@ impl From<Arc<Release>> for Known {
     }
 }
 
-/// Something may still happen to it.
+/// Whether it may still change.
 pub(crate) fn unsettled(release: &Release) -> bool {
     release.status.as_ref().is_none_or(|s| {
         s.environments.len() < release.spec.environments.len()
@@ -57,7 +57,7 @@ pub(crate) fn unsettled(release: &Release) -> bool {
 pub(crate) struct Packed(Box<[u8]>);
 
 impl Packed {
-    /// `None` where it cannot be written as JSON: then it is kept as it is.
+    /// `None` where it cannot be written as JSON: then it is cached as it is.
     pub(crate) fn of(release: &Release) -> Option<Self> {
         let json = serde_json::to_vec(release).ok()?;
         Some(Self(
@@ -65,22 +65,22 @@ impl Packed {
         ))
     }
 
-    /// What went in.
+    /// The unpacked Release.
     pub(crate) fn whole(&self) -> Option<Release> {
         let json = decompress_size_prepended_with_dict(&self.0, ALIKE).ok()?;
         serde_json::from_slice(&json).ok()
     }
 }
 
-/// Bytes of patches, as JSON, from which on they are kept packed. Parsed, JSON takes up to twenty times what it takes as text.
+/// The size of patches, in bytes of JSON, from which they are cached compressed. Parsed, JSON takes up to twenty times the memory of text.
 const LARGE_PATCHES: usize = 16 * 1024;
 
-/// Whether what it states takes more than unpacking it at each of its turns is worth.
+/// Whether its patches are so large that it is worth unpacking them for each reconcile.
 fn has_large_patches(release: &Release) -> bool {
     patch_bytes(release) >= LARGE_PATCHES
 }
 
-/// Whether it states more than a Release may, and never needs it. Held whole, such Releases would fill the memory that the bound saves.
+/// Whether its patches exceed the limit and are never needed. Cached whole, such Releases would use the memory that the limit saves.
 pub(crate) fn has_needless_patches(release: &Release) -> bool {
     accepted::never_enters(release) && patch_bytes(release) > patches::MOST_BYTES
 }
@@ -89,20 +89,20 @@ fn patch_bytes(release: &Release) -> usize {
     release.spec.components.iter().map(accepted::patch_bytes).sum()
 }
 
-/// Everything but what its components state, which nobody but itself asks for.
+/// Everything but the patches of its components, which only its own reconcile reads.
 pub(crate) fn without_patches(release: &Release) -> Release {
     let mut release = release.clone();
     for component in &mut release.spec.components {
         component.patch = None;
         component.overrides = vec![];
-        // It says of the patch which of its maps are whole, and makes no sense without.
+        // It names maps in the patch, and is not valid without the patch.
         component.replace = vec![];
     }
     release
 }
 
-/// What others read of one that is over: siblings, who compare versions and what was reached; Environments, who show what stands in them;
-/// metrics, which count states.
+/// The fields of a finished Release that others read: siblings compare versions and progress, Environments show what runs in them,
+/// metrics count states.
 fn outline(release: &Release) -> Release {
     let meta = &release.metadata;
     let spec = &release.spec;
@@ -156,7 +156,7 @@ fn outline(release: &Release) -> Release {
     }
 }
 
-/// What others read of a promotion: where it stands, what runs there and since when.
+/// The fields of a promotion that others read: its state, what runs there and since when.
 fn reached(p: &Promotion) -> Promotion {
     let entered = |e: &Entered| Entered {
         generation: e.generation,
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(known.spec.components.len(), over.spec.components.len());
         assert_eq!(known.metadata.uid, over.metadata.uid);
 
-        // Somebody has it promoted again: it is kept as it is.
+        // It is promoted again: it is cached as it is.
         under_way.metadata.resource_version = Some("8".to_owned());
         let status = under_way.status.as_mut().expect("a status");
         status.environments[2].state = State::Waiting;
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(index.whole(namespace, &name), None);
     }
 
-    /// Waits, and states as much as a Release may.
+    /// A waiting Release with patches of the maximum size.
     fn large(version: &str) -> Release {
         let mut release = over();
         release.metadata.resource_version = Some(version.to_owned());

@@ -74,7 +74,7 @@ fn what_is_kept_in_a_namespace_is_counted_and_who_had_no_room_looks_again_when_s
     // The watch shows it once more.
     index.put_pre_state(kept("b", "two", 50));
     index.put_pre_state(kept("c", "one", 40));
-    // v0.1.0 said neither whose it is nor how large.
+    // v0.1.0 recorded neither its Release's namespace nor its size.
     index.put_pre_state(StoredPreState {
         namespace: String::new(),
         ..kept("d", "old", 0)

@@ -12,7 +12,7 @@ use crate::cache::kept::Kept;
 type Line<'a> = (Option<&'a str>, &'a str, &'a str, &'a str);
 
 impl Index {
-    /// The workload, where its kind is watched and it is there.
+    /// The workload, if its kind is watched and it exists.
     #[must_use]
     pub fn workload(&self, kind: &str, namespace: &str, name: &str) -> Option<&Kept> {
         let kind = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"]
@@ -27,7 +27,7 @@ impl Index {
         let key = (kind, namespace.to_owned(), name.to_owned());
         let before = self.workloads.insert(key.clone(), object);
         let mut keys = self.active_in(namespace);
-        // A change of what runs, not of how it is doing, may be drift from what an Environment's inventory says.
+        // A change of the spec, not of the status, may be drift from an Environment's inventory.
         if let Some(before) = before.filter(|b| b.generation != generation) {
             keys.extend(self.environments_of(namespace));
             if self
@@ -41,8 +41,8 @@ impl Index {
         keys
     }
 
-    /// Releases that are over and stand on this target: the last of each line that Succeeded there, unless another one of
-    /// its line is at it; and who is known to have drifted, which may be over.
+    /// Finished Releases that run on this target: the last of each line that Succeeded there, unless another Release of its line
+    /// is in progress; and Releases with recorded drift, which may have ended.
     fn standing_on(&self, kind: &str, namespace: &str, name: &str) -> Keys {
         let there = |p: &&Promotion| {
             p.entered
@@ -99,15 +99,15 @@ impl Index {
         concerned.map(|(name, _)| Key::environment(name)).collect()
     }
 
-    /// The workload of that name is gone.
+    /// The workload of that name was deleted.
     pub fn remove_workload(&mut self, kind: &'static str, namespace: &str, name: &str) -> Keys {
         self.workloads
             .remove(&(kind, namespace.to_owned(), name.to_owned()));
         self.active_in(namespace)
     }
 
-    /// Whether a workload of this kind that is not known in `namespace` is not there: the namespace is gone, or others in it
-    /// are known, so that it is watched.
+    /// Whether a workload of this kind that is not cached in `namespace` does not exist: the namespace is deleted, or other objects
+    /// in it are cached, so it is watched.
     #[must_use]
     pub fn is_gone(&self, kind: &str, namespace: &str) -> bool {
         let watched = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"].contains(&kind);

@@ -6,13 +6,13 @@ use tower::{BoxError, service_fn};
 
 use crate::operator::election::*;
 
-/// As much of an API server as one Lease needs.
+/// A minimal API server for one Lease.
 #[derive(Clone, Default)]
 struct Server {
     lease: Arc<Mutex<Option<Value>>>,
-    /// Written by somebody else right before the next replacement arrives.
+    /// Written by another client right before the next replacement arrives.
     overtakes: Arc<Mutex<Option<Value>>>,
-    /// What goes wrong, and when it was asked.
+    /// What fails, and when requests arrived.
     fault: Arc<Mutex<Fault>>,
     asked: Arc<Mutex<Vec<Instant>>>,
 }
@@ -22,9 +22,9 @@ enum Fault {
     #[default]
     None,
     Slow,
-    /// Each request alone is in time, two of them take most of the grace.
+    /// Each request alone is in time, but two of them take most of the grace.
     Slower,
-    /// A replacement arrives after two seconds, whether or not somebody waits for the answer.
+    /// A replacement arrives after two seconds, whether or not the client waits for the answer.
     SlowReplacement,
     Refuses,
     Silent,
@@ -130,7 +130,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// Whether `election` leads after a look at that time, and how long there is nothing to do.
+/// Whether `election` leads after a round at that time, and how long there is nothing to do.
 async fn looks(election: &mut Election, now: i64) -> (bool, Duration) {
     let left = election.round(at(now)).await.expect("an answer");
     (term(election).is_some(), left)
@@ -144,12 +144,12 @@ fn term(election: &Election) -> Option<u64> {
 async fn another_term_begins_wherever_another_process_may_have_led() {
     let nobodys = json!({ "leaseTransitions": 5 });
     for (meanwhile, now) in [
-        // Another one took it when it had run out and gave it back, or let it run out in turn.
+        // Another process took it after it had expired and released it, or let it expire again.
         (nobodys.clone(), 21),
         (held("two", at(15)), 30),
-        // Somebody emptied it.
+        // Another client emptied it.
         (nobodys, 5),
-        // Nobody led, as it turns out.
+        // In the end no process led.
         (held("one", at(0)), 15),
     ] {
         let server = Server::holding(held("one", at(-10)));
@@ -157,7 +157,7 @@ async fn another_term_begins_wherever_another_process_may_have_led() {
         let mut leads = one.leads.subscribe();
         for renewed in [-1, 0] {
             assert!(looks(&mut one, renewed).await.0);
-            assert_eq!(*leads.borrow_and_update(), Some(1), "a renewal begins no term");
+            assert_eq!(*leads.borrow_and_update(), Some(1), "a renewal starts no term");
         }
         server.put(meanwhile.clone());
         assert!(looks(&mut one, now).await.0);
@@ -237,7 +237,7 @@ async fn what_is_being_taken_when_it_is_to_end_is_given_back() {
     let (leads, election) = one.run();
     tokio::time::sleep(seconds(1)).await;
     drop(leads);
-    election.await.expect("no panic").expect("given back");
+    election.await.expect("no panic").expect("released");
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(server.spec(), json!({ "leaseTransitions": 1 }));
 }
@@ -269,7 +269,7 @@ async fn it_is_taken_once_it_has_run_out_and_not_before() {
     let mut taken = held("two", at(15));
     taken["leaseTransitions"] = json!(4);
     assert_eq!(server.spec(), taken);
-    // It is renewed when it is due, and by who holds it.
+    // The holder renews it when it is due.
     assert_eq!(looks(&mut two, 24).await, (true, seconds(1)));
     assert_eq!(server.spec(), taken);
     assert_eq!(looks(&mut two, 25).await, (true, seconds(10)));
@@ -313,7 +313,7 @@ async fn whatever_stands_there_it_is_looked_at_again() {
         (json!({ "holderIdentity": "" }), true, 10),
         (no_time, true, 10),
         (far, false, 15),
-        // The clock was put back since.
+        // The clock was set back since.
         (held("two", at(3600)), true, 10),
     ] {
         let server = Server::holding(spec.clone());
@@ -330,7 +330,7 @@ async fn who_stands_by_is_woken_when_it_is_given_back_and_gives_it_back_in_turn(
     shows.send_replace(Some("one".to_owned()));
     let (mut leads, election) = two.run();
     let began = Instant::now();
-    // A renewal wakes nobody.
+    // A renewal wakes no standby process.
     tokio::time::sleep(seconds(1)).await;
     shows.send_replace(Some("one".to_owned()));
     tokio::time::sleep(seconds(1)).await;
@@ -338,9 +338,9 @@ async fn who_stands_by_is_woken_when_it_is_given_back_and_gives_it_back_in_turn(
     server.put(json!({ "leaseTransitions": 3 }));
     shows.send_replace(None);
     leads.wait_for(Option::is_some).await.expect("it runs");
-    assert_eq!(began.elapsed().as_secs(), 2, "at once");
+    assert_eq!(began.elapsed().as_secs(), 2, "immediately");
     assert_eq!(server.spec()["holderIdentity"], "two");
     drop(leads);
-    election.await.expect("no panic").expect("given back");
+    election.await.expect("no panic").expect("released");
     assert_eq!(server.spec(), json!({ "leaseTransitions": 4 }));
 }

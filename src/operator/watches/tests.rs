@@ -24,7 +24,10 @@ async fn a_release_that_is_too_large_is_not_held_until_it_is_corrected_or_goes()
     let index = || known.index();
 
     shown(5, MOST_BYTES, false);
-    let said = index().unreadable(namespace, &name).cloned().expect("it is told");
+    let said = index()
+        .unreadable(namespace, &name)
+        .cloned()
+        .expect("it is recorded");
     assert_eq!(
         (said.reason, said.generation),
         (reasons::PATCHES_TOO_LARGE, Some(3))

@@ -70,7 +70,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             "TargetsAllowed",
             "TargetMissing",
             format!(
-                "Deployment leger does not exist in {target}: correct the name, or, to create it, state apiVersion, kind and metadata.name in component leger's patch"
+                "Deployment leger does not exist in {target}. Correct the name, or, to create it, set apiVersion, kind and metadata.name in the patch of component leger."
             ),
         ),
         (
@@ -91,7 +91,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "ContainerMissing",
-            "component ledger: container leger is not in Deployment ledger; it has ledger; correct its images".into(),
+            "Component ledger: container leger is not in Deployment ledger; it has ledger. Correct its images.".into(),
         ),
         (
             of("tag").image("ledger", "registry.example.com/ledger:1.2.3"),
@@ -107,7 +107,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "PatchRefused",
-            "(the answer to patch of Deployment ledger in".into(),
+            "The API server refused to patch Deployment ledger in".into(),
         ),
         (
             of("rule").component(with(
@@ -127,7 +127,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "PatchNotAllowed",
-            "component ledger: remove /spec/template/spec/containers/1 goes by position, which moves when another writer adds an element: name the element by its key, as in /spec/template/spec/containers[name=…]".into(),
+            "Component ledger: remove /spec/template/spec/containers/1 goes by position, which moves when another writer adds an element: name the element by its key, as in /spec/template/spec/containers[name=…]".into(),
         ),
         (
             of("replicas").component(with(
@@ -137,7 +137,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "ReplicasAutoscaled",
-            "component scaled states spec.replicas, but HorizontalPodAutoscaler by-load scales Deployment scaled: take replicas out of the patch".into(),
+            "Component scaled states spec.replicas, but HorizontalPodAutoscaler by-load scales Deployment scaled. Take replicas out of the patch.".into(),
         ),
         (
             of("large").config("large", "large", json!({ "a": "small", "b": "small" })),
@@ -186,7 +186,7 @@ async fn pods_that_would_run_as_the_deployer_hold_their_release() {
     assert!(
         check
             .message
-            .starts_with("component ledger: pods of Deployment ledger would run as signalbox-deployer"),
+            .starts_with("Component ledger: pods of Deployment ledger would run as signalbox-deployer"),
         "{}",
         check.message
     );
@@ -233,14 +233,14 @@ async fn a_namespace_that_is_not_prepared_for_releases_is_named_with_what_it_lac
     let absent = stage.submit(harmless(&stage, "absent", "prod")).await;
     let check_of = check(&stage, &powerless, "uat", "TargetsAllowed", "NotPermitted").await;
     let sentence = format!(
-        "the deployer signalbox-deployer may not get ConfigMap ledger-config in {}: bind its Role there",
+        "The API server does not allow the deployer signalbox-deployer to get ConfigMap ledger-config in {}. Bind its Role there.",
         stage.target("uat")
     );
     assert!(check_of.message.contains(&sentence), "{}", check_of.message);
     // The binding still stands: the rights alone would not show that nobody has them.
     let check_of = check(&stage, &absent, "prod", "TargetsAllowed", "DeployerMissing").await;
     let sentence = format!(
-        "there is no ServiceAccount signalbox-deployer in {0}: create it with its Role and RoleBinding, or list {0} in the chart's deployer.namespaces",
+        "ServiceAccount signalbox-deployer does not exist in {0}. Create it with its Role and RoleBinding, or add {0} to the chart's deployer.namespaces.",
         stage.target("prod")
     );
     assert_eq!(check_of.message, sentence);
