@@ -131,9 +131,8 @@ impl Calendar {
                 && recurrence.schedule().takes_either()
             {
                 let sentence = format!(
-                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, and cron \
-                     takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its first Tuesday, \
-                     and * as day of month."
+                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires on days that match either. For one weekday \
+                     of a month, write TUE#1 (the first Tuesday) with * as day of month."
                 );
                 notes.push(Problem {
                     window: name.clone(),
@@ -332,7 +331,7 @@ impl Calendar {
             (None, Some(allow), Some(end)) => {
                 format!("Allow window \"{}\" closes at {}", allow.name, allow.local(end))
             }
-            _ => "What is open closes".to_owned(),
+            _ => "The environment closes".to_owned(),
         };
         let tail = entry_sentence(forecast);
         let message = format!("{cause}, too soon for the {needed:#} that the release needs.{tail}");
@@ -356,8 +355,8 @@ impl Calendar {
             allows.join(", ")
         };
         let message = format!(
-            "The release needs {needed:#}, and no opening of {of} in sight is longer than that: \
-             lengthen a window, or shorten expectedDuration or maxDuration."
+            "The release needs {needed:#}, but no upcoming opening of {of} is longer than that. \
+             Lengthen a window, or shorten expectedDuration or maxDuration."
         );
         let next = forecast.gave_up.or(forecast.too_short_until);
         Opening::Closed {
@@ -384,7 +383,7 @@ fn denied(deny: &Entry, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {
         None => "with no end in sight".to_owned(),
     };
     let message = format!(
-        "Deny window \"{}\" holds {until}.{}",
+        "Deny window \"{}\" is active {until}.{}",
         deny.name,
         entry_sentence(forecast)
     );
@@ -405,7 +404,7 @@ fn entry_sentence(forecast: &Forecast<'_>) -> String {
             )
         }
         (Some(entry), None) => format!(" Entry is possible from {}.", local(entry, &TimeZone::UTC)),
-        (None, _) => format!(" No opening is in sight within {HORIZON_DAYS} days."),
+        (None, _) => format!(" There is no opening within the next {HORIZON_DAYS} days."),
     }
 }
 

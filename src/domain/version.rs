@@ -75,7 +75,7 @@ impl Version {
             return None;
         }
         Some(format!(
-            "{self} is a pre-release, which is older than {newer} itself: to come after that, release it as {}",
+            "{self} is a pre-release, so it is older than {newer}: to release it after {newer}, use version {}",
             newer.next()
         ))
     }
@@ -229,7 +229,7 @@ mod tests {
             ("1.0", "1.0", None),
         ] {
             let said = version(hotfix).misread_as_newer_than(&version(newer));
-            let wanted = instead.map(|i| format!("{hotfix} is a pre-release, which is older than {newer} itself: to come after that, release it as {i}"));
+            let wanted = instead.map(|i| format!("{hotfix} is a pre-release, so it is older than {newer}: to release it after {newer}, use version {i}"));
             assert_eq!(said, wanted);
             if let Some(instead) = instead {
                 assert!(version(instead) > version(newer));

@@ -90,7 +90,7 @@ fn any_text_is_read_or_refused() {
         looked_at(&manifests);
         for unreadable in &manifests.unreadable {
             prop_assert!(
-                unreadable.line.is_some() && unreadable.why.starts_with("not YAML"),
+                unreadable.line.is_some() && unreadable.why.starts_with("Not YAML"),
                 "{unreadable}"
             );
         }

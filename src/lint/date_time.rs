@@ -68,7 +68,7 @@ pub(crate) fn unreadable(value: &Value) -> Option<String> {
         Value::String(text) => text,
         Value::Array(_) => {
             return Some(
-                "is a list, which the API server stores, but the operator reads a date-time here, like 2026-12-01T18:00:00Z"
+                "The API server stores a list here, but the operator needs a date-time. Write it like 2026-12-01T18:00:00Z."
                     .to_owned(),
             );
         }
@@ -79,11 +79,11 @@ pub(crate) fn unreadable(value: &Value) -> Option<String> {
     }
     if text.starts_with("9999-12-3") {
         return Some(format!(
-            "{text:?} is later than the operator can read: for what has no end write 9999-12-30T00:00:00Z"
+            "{text:?} is later than the operator can read. For no end, write 9999-12-30T00:00:00Z."
         ));
     }
     Some(format!(
-        "the API server stores {text:?}, but the operator cannot read it: write it like 2026-12-01T18:00:00Z"
+        "The API server stores {text:?}, but the operator cannot read it. Write it like 2026-12-01T18:00:00Z."
     ))
 }
 

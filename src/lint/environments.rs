@@ -45,9 +45,8 @@ impl Lint<'_> {
             }
             let at = format!("/spec/promotesFrom/environments/{index}");
             if !self.all_known() {
-                let sentence = format!(
-                    "Environment {name} is not among the files, so that its own upstream is not checked"
-                );
+                let sentence =
+                    format!("Environment {name} is not in the files, so its upstream is not checked.");
                 self.note(manifest, &at, sentence);
             } else {
                 self.error(manifest, &at, missing("spec.promotesFrom", name));
@@ -98,7 +97,7 @@ impl Lint<'_> {
                 manifest,
                 "/spec/stage",
                 format!(
-                    "{message} Nothing can ever enter: list an Allow window, or say defaultWindow: Open."
+                    "{message} No release can ever enter. List an Allow window, or set defaultWindow: Open."
                 ),
             ),
             (false, Some(DefaultWindow::Closed)) => self.note(manifest, "/spec/defaultWindow", message),
@@ -115,11 +114,11 @@ impl Lint<'_> {
             match constant {
                 None | Some(Ok(true)) => {}
                 Some(Ok(false)) => {
-                    let sentence = format!("{name}: passWhen {text:?} is false whatever is released");
+                    let sentence = format!("{name}: passWhen {text:?} is false for every release.");
                     self.error(manifest, &at, sentence);
                 }
                 Some(Err(why)) => {
-                    let sentence = format!("{name}: passWhen {text:?} never holds: {why}");
+                    let sentence = format!("{name}: passWhen {text:?} never holds: {why}.");
                     self.error(manifest, &at, sentence);
                 }
             }
@@ -135,14 +134,14 @@ impl Lint<'_> {
             let (there, here) = (&soak.environment, manifest.name());
             if there == here || self.upstream_of(there).contains(here) {
                 let sentence = format!(
-                    "gate {} can never be satisfied: nothing stands in {there} before it has entered {here}",
+                    "Gate {} can never be satisfied: no release reaches {there} before it enters {here}.",
                     gate.name
                 );
                 self.error(manifest, &at, sentence);
             } else if !self.exists(there) {
                 if !self.all_known() {
                     let sentence =
-                        format!("Environment {there} is not among the files, so that it is not checked");
+                        format!("Environment {there} is not in the files, so this soak is not checked.");
                     self.note(manifest, &at, sentence);
                 } else {
                     self.error(manifest, &at, missing("soak", there));
@@ -170,7 +169,5 @@ impl Lint<'_> {
 
 /// In the words in which a Release hears it.
 fn missing(field: &str, name: &str) -> String {
-    format!(
-        "{field} names {name:?}, but there is no Environment of that name: create it or correct the name."
-    )
+    format!("{field} names {name:?}, but no Environment of that name exists. Create it or correct the name.")
 }

@@ -113,7 +113,7 @@ impl<'a> Lint<'a> {
             }
             self.checked += 1;
             if version != "v1alpha1" {
-                let sentence = format!("{GROUP} has no version {version}: write {GROUP}/v1alpha1");
+                let sentence = format!("{GROUP} has no version {version}. Write {GROUP}/v1alpha1.");
                 self.error(manifest, "/apiVersion", sentence);
                 continue;
             }
@@ -123,7 +123,7 @@ impl<'a> Lint<'a> {
                 let mut kinds = Kind::ALL.map(Kind::name);
                 kinds.sort_unstable();
                 let (kind, kinds) = (manifest.kind(), kinds.join(", "));
-                let sentence = format!("{GROUP}/v1alpha1 has no kind {kind:?}: it has {kinds}");
+                let sentence = format!("{GROUP}/v1alpha1 has no kind {kind:?}. Its kinds are {kinds}.");
                 self.error(manifest, "/kind", sentence);
                 continue;
             };
@@ -139,7 +139,7 @@ impl<'a> Lint<'a> {
             }
             if manifest.value.get("status").is_some() {
                 let sentence =
-                    "status is what the operator reports: the API server drops what a manifest says there";
+                    "The operator writes status, and the API server ignores it in a manifest. Remove it.";
                 self.note(manifest, "/status", sentence);
             }
             let object = judged.object;
@@ -180,7 +180,7 @@ impl<'a> Lint<'a> {
             let key = (manifest.kind(), manifest.namespace(), manifest.name());
             if let Some(other) = first.get(&key) {
                 let sentence = format!(
-                    "{} {} stands in {}:{} already: the later one would replace it",
+                    "{} {} is already defined at {}:{}. The later definition would replace it.",
                     manifest.kind(),
                     manifest.path(),
                     other.file(),

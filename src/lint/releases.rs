@@ -72,7 +72,7 @@ impl Lint<'_> {
         }
         if !strangers.is_empty() {
             let sentence = format!(
-                "{} not among the files, so that nothing is said about order, gates and windows: add the Environments, or name them with --known-environments to have the names checked",
+                "{} not in the files, so order, gates and windows are not checked. Add the Environments, or name them with --known-environments to check the names.",
                 are(&strangers)
             );
             self.note(manifest, "/spec/environments", sentence);
@@ -88,7 +88,7 @@ impl Lint<'_> {
         let versions = siblings.filter_map(|s| s.spec.version.parse::<Version>().ok());
         let said: Vec<String> = versions.filter_map(|v| ours.misread_as_newer_than(&v)).collect();
         if let Some(sentence) = said.into_iter().next() {
-            self.note(manifest, "/spec/version", sentence);
+            self.note(manifest, "/spec/version", format!("{sentence}."));
         }
     }
 
@@ -183,7 +183,7 @@ impl Lint<'_> {
                     reasons::PLAN_INCOMPLETE => "/spec/deploymentPlan".to_owned(),
                     _ => format!("/spec/environments/{index}"),
                 };
-                let sentence = format!("{name} holds it back: {}", Held::from(&check));
+                let sentence = format!("Blocked in {name}: {}", Held::from(&check));
                 self.error(manifest, &at, sentence);
             }
         }
@@ -268,7 +268,7 @@ impl Lint<'_> {
                 .pointer(&at)
                 .is_some_and(serde_json::Value::is_null)
             {
-                let sentence = format!("is null, and null is absent: write {field}: {{}} to mean it");
+                let sentence = format!("Null counts as absent. Write {field}: {{}} to set it.");
                 self.note(manifest, &at, sentence);
             }
         }
@@ -278,21 +278,21 @@ impl Lint<'_> {
             .filter(|v| *v != "BackOut")
         {
             let at = format!("/metadata/annotations/{}", crate::manifests::token(ON_DELETE));
-            let sentence = format!("{value:?} means nothing: BackOut is the only value that does");
+            let sentence = format!("{value:?} has no effect. The only valid value is BackOut.");
             self.note(manifest, &at, sentence);
         }
         let listed = |name: &String| release.spec.environments.contains(name);
         let schedule = release.spec.schedule.iter().enumerate();
         for (index, planned) in schedule.filter(|(_, planned)| !listed(&planned.environment)) {
             let at = format!("/spec/schedule/{index}/environment");
-            let sentence = format!("{:?} is not among spec.environments", planned.environment);
+            let sentence = format!("{:?} is not listed in spec.environments.", planned.environment);
             self.note(manifest, &at, sentence);
         }
         for (c, component) in release.spec.components.iter().enumerate() {
             let overrides = component.overrides.iter().enumerate();
             for (index, over) in overrides.filter(|(_, over)| !listed(&over.environment)) {
                 let at = format!("/spec/components/{c}/overrides/{index}/environment");
-                let sentence = format!("{:?} is not among spec.environments", over.environment);
+                let sentence = format!("{:?} is not listed in spec.environments.", over.environment);
                 self.note(manifest, &at, sentence);
             }
         }

@@ -129,7 +129,7 @@ impl Definitions {
                         _ => format!("Invalid value: {}", error.message),
                     }
                 }
-                _ => format!("a rule could not be evaluated: {}", error.message),
+                _ => format!("A rule could not be evaluated: {}", error.message),
             };
             broken.push(Refusal {
                 at,
@@ -535,8 +535,8 @@ fn incomparable(schema: &Value, map: &Map<String, Value>, at: &str, refusals: &m
             && !refusals.iter().any(|refusal| refusal.at == at)
         {
             let sentence = format!(
-                "the API server refuses {text:?}, because its rule cannot compare it: write it like 2026-12-01T18:00:00Z, with a \
-                 capital T and Z"
+                "The API server refuses {text:?}, because its rule cannot compare it. Write it like 2026-12-01T18:00:00Z, with a \
+                 capital T and Z."
             );
             block(refusals, &at, sentence);
         }

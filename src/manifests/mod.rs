@@ -145,14 +145,14 @@ impl Manifests {
             match files(path) {
                 Ok(found) if found.is_empty() => manifests.refuse(
                     path,
-                    "has no manifest below it: they end in .yaml, .yml or .json".to_owned(),
+                    "No manifest in this folder. Manifests end in .yaml, .yml or .json.".to_owned(),
                 ),
                 Ok(found) => {
                     for file in found {
                         manifests.take(&file.display().to_string(), std::fs::read(&file));
                     }
                 }
-                Err(error) => manifests.refuse(path, format!("cannot be read: {error}")),
+                Err(error) => manifests.refuse(path, format!("Cannot be read: {error}")),
             }
         }
         manifests
@@ -168,12 +168,12 @@ impl Manifests {
 
     fn take(&mut self, file: &str, bytes: std::io::Result<Vec<u8>>) {
         self.files += 1;
-        let text = bytes.map_err(|error| (None, format!("cannot be read: {error}")));
+        let text = bytes.map_err(|error| (None, format!("Cannot be read: {error}")));
         let text = text.and_then(|bytes| {
             String::from_utf8(bytes).map_err(|error| {
                 let upto = error.utf8_error().valid_up_to();
                 let line = 1 + error.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
-                (Some(line), "not YAML: not a text in UTF-8".to_owned())
+                (Some(line), "Not YAML: the file is not UTF-8.".to_owned())
             })
         });
         let documents = text
@@ -311,19 +311,19 @@ pub(crate) mod tests {
         let said: Vec<String> = manifests.unreadable.iter().map(ToString::to_string).collect();
         let at = |name: &str| folder.path().join(name).display().to_string();
         assert!(said[0].starts_with(&format!("{}:", at("a.yaml"))), "{said:?}");
-        assert!(said[0].contains(": not YAML: "), "{said:?}");
+        assert!(said[0].contains(": Not YAML: "), "{said:?}");
         assert_eq!(
             said[1],
-            format!("{}:2: not YAML: not a text in UTF-8", at("b.yaml"))
+            format!("{}:2: Not YAML: the file is not UTF-8.", at("b.yaml"))
         );
         assert_eq!(
             said[2],
             format!(
-                "{}: has no manifest below it: they end in .yaml, .yml or .json",
+                "{}: No manifest in this folder. Manifests end in .yaml, .yml or .json.",
                 empty.path().display()
             )
         );
-        assert!(said[3].starts_with(&format!("{}: cannot be read: No such file", at("nothing"))));
+        assert!(said[3].starts_with(&format!("{}: Cannot be read: No such file", at("nothing"))));
     }
 
     #[test]

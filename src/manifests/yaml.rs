@@ -55,9 +55,9 @@ fn not_yaml(text: &str, error: &ScanError) -> Unreadable {
     let stated = text.lines().nth(line - 1).unwrap_or_default();
     // Of all files that are no YAML this is the most frequent, and the parser's reason the least helpful.
     let why = if stated.contains("{{") {
-        "not YAML but a template: render it first".to_owned()
+        "Not YAML but a template. Render it first.".to_owned()
     } else {
-        format!("not YAML: {}", error.kind())
+        format!("Not YAML: {}", error.kind())
     };
     Unreadable { line, why }
 }
@@ -109,7 +109,7 @@ impl Reader {
             Event::Scalar(text, style, anchor, tag) => {
                 let nodes = 1 + text.len() / BYTES_OF_A_NODE;
                 if style == ScalarStyle::Plain && tag.is_none() && !self.at_key() && no_number(&text) {
-                    let why = format!("{text} is no number in JSON: put it in quotes if it is a text");
+                    let why = format!("{text} is not a number in JSON: put it in quotes if it is a string");
                     return Err(unreadable(line, &why));
                 }
                 let value = scalar(text, style, tag.as_deref());
@@ -118,7 +118,7 @@ impl Reader {
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor).cloned();
                 let (value, nodes) =
-                    known.ok_or_else(|| unreadable(line, "an alias stands within what it names"))?;
+                    known.ok_or_else(|| unreadable(line, "an alias refers to a node that contains it"))?;
                 self.node(value, 0, nodes, line)?;
             }
             Event::SequenceStart(_, anchor, _) => self.begin(Held::List(Vec::new()), anchor, line)?,
@@ -186,10 +186,7 @@ impl Reader {
     fn pointed(&mut self, bytes: usize, line: usize) -> Result<(), Unreadable> {
         self.pointers += bytes;
         if self.pointers > MOST_POINTERS {
-            return Err(unreadable(
-                line,
-                "too large: too much stands below keys that are too long",
-            ));
+            return Err(unreadable(line, "too large: too many fields below long keys"));
         }
         Ok(())
     }
@@ -233,7 +230,7 @@ impl Reader {
         if self.nodes + self.kept > MOST_NODES {
             return Err(unreadable(
                 line,
-                "too large: its aliases repeat more than a cluster would take",
+                "too large: its aliases expand to more than a cluster accepts",
             ));
         }
         if anchor > 0 {
@@ -255,7 +252,7 @@ impl Reader {
                     let named = key_text(value).ok_or_else(|| {
                         unreadable(
                             line,
-                            "a key is a list or a map: keys are texts; put {{ … }} in quotes",
+                            "a key is a list or a map, but must be a string: put {{ … }} in quotes",
                         )
                     })?;
                     let at = format!("{}/{}", self.at, token(&named));
@@ -274,7 +271,7 @@ impl Reader {
                     };
                     for one in maps {
                         let Value::Object(one) = one else {
-                            return Err(unreadable(line, "<< merges maps, and this is none"));
+                            return Err(unreadable(line, "<< merges maps, but this is not a map"));
                         };
                         for (key, value) in one {
                             merged.entry(key).or_insert(value);
@@ -293,7 +290,7 @@ impl Reader {
 fn unreadable(line: usize, why: &str) -> Unreadable {
     Unreadable {
         line,
-        why: format!("not YAML that Kubernetes reads: {why}"),
+        why: format!("Not YAML that Kubernetes reads: {why}."),
     }
 }
 
@@ -533,14 +530,14 @@ mod tests {
             "1, ".repeat(1000)
         );
         for (text, line, why) in [
-            ("a: 1\nb: [1, 2\nc: 3\n", 3, "not YAML: "),
-            ("a: 1\n  b: 2\n", 2, "not YAML: "),
+            ("a: 1\nb: [1, 2\nc: 3\n", 3, "Not YAML: "),
+            ("a: 1\n  b: 2\n", 2, "Not YAML: "),
             (
                 "a:\n{{- if .Values.x }}\nb: 1\n",
                 2,
-                "not YAML but a template: render it first",
+                "Not YAML but a template. Render it first.",
             ),
-            ("a: *nobody\n", 1, "not YAML: "),
+            ("a: *nobody\n", 1, "Not YAML: "),
             (&nested, 1, "nested more than 64 levels deep"),
             (&laughs, 6, "too large"),
             (&repeated, 2, "too large"),
@@ -550,10 +547,10 @@ mod tests {
             (
                 "a: 1\nb: .inf\n",
                 2,
-                ".inf is no number in JSON: put it in quotes if it is a text",
+                ".inf is not a number in JSON: put it in quotes if it is a string",
             ),
-            ("a: [1, -.INF]\n", 1, "-.INF is no number in JSON"),
-            ("a:\n- .NaN\n", 2, ".NaN is no number in JSON"),
+            ("a: [1, -.INF]\n", 1, "-.INF is not a number in JSON"),
+            ("a:\n- .NaN\n", 2, ".NaN is not a number in JSON"),
         ] {
             let unreadable = parse(text).expect_err(text);
             assert!(unreadable.why.contains(why), "{text:.40}: {}", unreadable.why);

@@ -763,7 +763,7 @@ fn no_downgrade_counts_numbers_as_numbers() {
         Failed,
         "NewerVersionSucceeded",
         "2026.10 (payments-2026.10) has already Succeeded here: to go back, back that release out; 2026.10-hotfix.1 is a \
-         pre-release, which is older than 2026.10 itself: to come after that, release it as 2026.10.1",
+         pre-release, so it is older than 2026.10: to release it after 2026.10, use version 2026.10.1",
     );
 }
 

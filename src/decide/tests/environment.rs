@@ -166,9 +166,8 @@ fn a_schedule_that_few_expect_is_noted_and_the_zone_database_is_named() {
     assert_eq!(
         status("0 18 1-7 * TUE"),
         ready(
-            "everything can be evaluated; Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of month \
-             and day of week, and cron takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its \
-             first Tuesday, and * as day of month."
+            "everything can be evaluated; Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of month and day of week, so it fires on days that match either. For one weekday of a \
+             month, write TUE#1 (the first Tuesday) with * as day of month."
         )
     );
     let (holds, reason, message, database) = status(", 9 * * *");
@@ -179,6 +178,6 @@ fn a_schedule_that_few_expect_is_noted_and_the_zone_database_is_named() {
     assert_eq!(
         message,
         "Window \"first-tuesday\" counts as closed: the schedule \", 9 * * *\" cannot be read: minute \",\": an element of the list \
-         is empty: take the comma out, or write * for every minute."
+         is empty: remove the comma, or write * for every minute."
     );
 }

@@ -25,7 +25,7 @@ pub(crate) enum Unusable {
     Backwards { from: Timestamp, to: Timestamp },
     #[error("the duration {0:#} is outside 1s to 720h")]
     Duration(SignedDuration),
-    #[error("the time zone \"{name}\" is not known; write it {instead}")]
+    #[error("the time zone \"{name}\" is unknown; write {instead}")]
     UnknownZone { name: String, instead: String },
     #[error(transparent)]
     Schedule(#[from] NoSchedule),
@@ -313,7 +313,7 @@ fn known_zone(name: &str) -> Result<TimeZone, Unusable> {
         // Where Kubernetes looks, capitals count.
         Ok(zone) if zone.iana_name() == Some(name) => Ok(zone),
         Ok(zone) if !zone.is_unknown() => Err(unknown(zone.iana_name().unwrap_or_default())),
-        _ => Err(unknown("like Europe/London")),
+        _ => Err(unknown("a name like Europe/London")),
     }
 }
 

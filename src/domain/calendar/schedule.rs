@@ -71,34 +71,34 @@ pub(crate) enum NoSchedule {
         text: String,
         why: Box<NoField>,
     },
-    #[error("the schedule \"{0}\" names a time zone: the window's timeZone names it, so leave it out here")]
+    #[error("the schedule \"{0}\" names a time zone: set it in the window's timeZone and remove it here")]
     NamesAZone(String),
     #[error(
         "the schedule \"{0}\" depends on when a process started: write when it begins by the clock, like \
          0 */2 * * * for every second hour"
     )]
     CountsFromAStart(String),
-    #[error("the schedule \"{schedule}\" is none of {known}: write one of them or five fields")]
+    #[error("the schedule \"{schedule}\" is not one of {known}: write one of them, or five fields")]
     UnknownNickname { schedule: String, known: String },
 }
 
 /// Why a text is no field of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoField {
-    #[error("an element of the list is empty: take the comma out, or write * for every {0}")]
+    #[error("an element of the list is empty: remove the comma, or write * for every {0}")]
     EmptyElement(&'static str),
     #[error("{element} ends before it begins: write {instead}")]
     Backwards { element: String, instead: String },
-    #[error("{text} is every {of} and begins no range")]
+    #[error("{text} means every {of} and cannot begin a range")]
     EveryBeginsNoRange { text: String, of: &'static str },
-    #[error("{text} is the name of a {name}, which stands in the {place} field; here stands a {wanted}")]
+    #[error("{text} is the name of a {name}, which belongs in the {place} field; write a {wanted} here")]
     OfAnotherField {
         text: String,
         name: &'static str,
         place: &'static str,
         wanted: String,
     },
-    #[error("\"{text}\" is no {wanted}")]
+    #[error("\"{text}\" is not a {wanted}")]
     NotANumber { text: String, wanted: String },
     #[error("{number} is outside {least} to {most}{sunday}")]
     Outside {
@@ -108,15 +108,15 @@ pub(crate) enum NoField {
         /// What to write for a Sunday that is 7, or nothing.
         sunday: &'static str,
     },
-    #[error("the weekday nearest to a day cannot be said: write the days, like 13-17")]
+    #[error("the weekday nearest to a day (W) is not supported: write the days, like 13-17")]
     NearestWeekday,
-    #[error("{0}: write which one of the month as #1 to #5, or the last one like FRIL")]
+    #[error("{0}: number the weekday within the month from #1 to #5, or write the last one like FRIL")]
     WhichOfTheMonth(String),
     #[error(
         "{0}: write the weekday by its name, like TUE#1 or FRIL, because its number is not the same everywhere"
     )]
     WeekdayByNumber(String),
-    #[error("\"{0}\" is no step, which is a whole number from 1 on")]
+    #[error("\"{0}\" is not a step: write a whole number of at least 1")]
     NotAStep(String),
 }
 
@@ -295,7 +295,7 @@ impl Field {
             });
         };
         let sunday = if self.name == WEEKDAY.name && number == 7 {
-            ": Sunday is 0 or SUN, and begins the week"
+            ": write 0 or SUN for Sunday"
         } else {
             ""
         };

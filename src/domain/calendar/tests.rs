@@ -383,7 +383,7 @@ fn a_deny_across_the_year_end_wins_over_an_open_window() {
     let denied = Opening::Closed {
         reason: DENY_WINDOW,
         message:
-            "Deny window \"year-end\" holds until 2027-01-04 00:00 UTC. Entry is possible from 2027-01-05 \
+            "Deny window \"year-end\" is active until 2027-01-04 00:00 UTC. Entry is possible from 2027-01-05 \
                   18:00 GMT (Europe/London), in window \"tuesdays\"."
                 .to_owned(),
         next: Some(at("2027-01-04T00:00:00Z")),
