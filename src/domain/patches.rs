@@ -101,7 +101,7 @@ pub fn hint(refused: &str) -> &'static str {
         "merge key",
     ];
     if CLASHES.iter().any(|words| refused.contains(words)) {
-        "; what the patch does not state stays as it is: take the other field or element out with remove, or name the map in replace so that nothing stays in it but what patch states"
+        "; the merge keeps fields that patch does not state: list the other field or element in remove, or list the map in replace to replace it as a whole"
     } else {
         ""
     }

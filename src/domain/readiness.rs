@@ -86,7 +86,10 @@ pub fn judge(object: &Value, pods: &[Arc<Value>], floor: Option<i64>) -> Readine
 #[must_use]
 pub fn judge_release(object: &Value, pods: &[Arc<Value>], floor: Option<i64>, was: &Was) -> Readiness {
     if !supported(text(object, "/apiVersion"), text(object, "/kind")) {
-        return progressing("Unsupported", "readiness of this kind is not built in".to_owned());
+        return progressing(
+            "Unsupported",
+            "Signalbox has no readiness check for this kind".to_owned(),
+        );
     }
     if let Some(verdict) = judge_any_kind(object, floor) {
         return verdict;
@@ -354,10 +357,7 @@ pub fn pods_when_ready(object: &Value) -> Option<i64> {
 fn judge_claim(object: &Value) -> Readiness {
     match text(object, "/status/phase") {
         "Bound" => Readiness::Ready,
-        "Lost" => failed(
-            "Lost",
-            "the volume that was bound does not exist any more".to_owned(),
-        ),
+        "Lost" => failed("Lost", "the volume it was bound to no longer exists".to_owned()),
         _ if waits_for_consumer(object) => {
             progressing(WAITS_FOR_CONSUMER, "it is bound once a pod uses it".to_owned())
         }

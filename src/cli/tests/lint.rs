@@ -337,10 +337,10 @@ fn what_goes_wrong_on_the_target_is_said_beforehand() {
     let (exit, printed) = signalbox(&["lint", "-f", "-"], &format!("{head}{components}"));
     assert_eq!(exit, Ok(1), "{printed}");
     for said in [
-        "spec.components[0].patch.immutable: Component config: ConfigMap ledger-config: /immutable becomes true, and no backout could put that back",
-        "spec.components[1].remove[0]: Component ledger: remove /spec/template/spec/initContainers/0/env/0 goes by position",
+        "spec.components[0].patch.immutable: Component config: ConfigMap ledger-config: /immutable becomes true, which a backout cannot restore",
+        "spec.components[1].remove[0]: Component ledger: remove /spec/template/spec/initContainers/0/env/0 names an element by its position",
         "as in /spec/template/spec/initContainers[name=…]/env[name=…].",
-        "spec.components[1].patch.spec.template.spec.containers[0].env[0].value: Component ledger: $(HOST) is not expanded, because HOST is defined only after it in container ledger",
+        "spec.components[1].patch.spec.template.spec.containers[0].env[0].value: Component ledger: $(HOST) is not expanded, because HOST is defined too late in container ledger",
     ] {
         assert!(printed.contains(said), "{said}\n{printed}");
     }

@@ -267,7 +267,7 @@ fn lingers(observed: &mut Observed, environment: &str, hash: &str, since: jiff::
 }
 
 const STILL_ENDING: &str =
-    "1 pod of another version is still ending, until 2026-11-23T09:00:30Z at the latest";
+    "1 pod of another version is still terminating, until 2026-11-23T09:00:30Z at the latest";
 
 #[test]
 fn who_has_pods_of_another_version_beside_it_is_not_done_before_they_end_or_their_grace_is_over() {

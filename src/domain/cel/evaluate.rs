@@ -148,7 +148,10 @@ impl Access {
     fn of(self, value: &Value, name: &Arc<str>) -> Answer {
         let get = |value: &Value| match value {
             Value::Map(map) => Ok(map.get(&Key::Text(Arc::clone(name))).cloned()),
-            other => Failure::told(format!("{} has no fields, such as {name}", other.type_name())),
+            other => Failure::told(format!(
+                "{} has no fields, so there is no {name}",
+                other.type_name()
+            )),
         };
         match (self, value) {
             (Self::Has, Value::Optional(Some(inner))) => Self::Has.of(inner, name),
@@ -201,9 +204,9 @@ fn present(value: Value, optional: bool) -> Result<Option<Value>, Failure> {
 
 fn key_of(value: &Value) -> Result<Key, Failure> {
     match value {
-        Value::Double(_) => Failure::told("a double is no key of a map"),
+        Value::Double(_) => Failure::told("a double cannot be a key of a map"),
         value => Key::of(value).map_or_else(
-            || Failure::told(format!("{} is no key of a map", value.type_name())),
+            || Failure::told(format!("{} cannot be a key of a map", value.type_name())),
             Ok,
         ),
     }
@@ -234,7 +237,7 @@ impl Fold {
                     }
                 }
             }
-            other => return Failure::told(format!("{} is no list and no map", other.type_name())),
+            other => return Failure::told(format!("{} is neither a list nor a map", other.type_name())),
         }
         match self.kind {
             Kind::All | Kind::Exists => so_far.answer.map(Value::Bool),

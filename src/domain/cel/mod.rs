@@ -243,5 +243,5 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    shortened(text.unwrap_or("no reason is known"))
+    shortened(text.unwrap_or("unknown reason"))
 }

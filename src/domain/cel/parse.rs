@@ -30,9 +30,10 @@ fn first(errors: &ParseErrors) -> String {
     let reason = if cause.contains("Recursion limit") {
         "nested too deeply".to_owned()
     } else if cause.contains("invalid string literal") {
-        "a text cannot be read: write it in one pair of quotes, with a \\ before those within".to_owned()
+        "a string cannot be read: write it in one pair of quotes, with a \\ before each quote inside it"
+            .to_owned()
     } else if cause.contains("invalid digit") || cause.contains("number too") {
-        "a number cannot be read: write it with digits, in 64 bits".to_owned()
+        "a number cannot be read: write it with digits, within 64 bits".to_owned()
     } else {
         shortened(&cause)
     };

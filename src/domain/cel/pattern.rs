@@ -22,21 +22,21 @@ enum Unlike {
     Unread(String),
     #[error("is too large")]
     TooLarge,
-    #[error("has {0}, which Kubernetes reads otherwise or not at all")]
+    #[error("has {0}, which Kubernetes reads differently or not at all")]
     Other(String),
     #[error("begins a class with a range: write a \\ before its first character")]
     RangeFirst,
-    #[error("has {0} in a class, where it stands for itself in Kubernetes: write a \\ before it")]
+    #[error("has {0} in a class, where Kubernetes takes it literally: write a \\ before it")]
     Operator(String),
     #[error("has {0} within a class: write a \\ before the [")]
     Nested(String),
-    #[error("repeats what is repeated already: put it in ( )")]
+    #[error("repeats a repetition: put it in ( )")]
     Twice,
     #[error("has {0}: write {{0,…}}")]
     NoLeast(String),
-    #[error("has {0}: at most {MOST_TIMES} times, with those around it")]
+    #[error("has {0}: at most {MOST_TIMES} repetitions are allowed, including those of enclosing groups")]
     TooOften(String),
-    #[error("has a group {0}: its name is of letters, digits and _")]
+    #[error("has a group {0}: its name may only have letters, digits and _")]
     GroupName(String),
 }
 
@@ -288,9 +288,9 @@ mod tests {
     #[test]
     fn what_re2_reads_otherwise_is_refused() {
         for (pattern, reason) in [
-            ("^[a-z&&[^x]]$", "stands for itself"),
-            ("^[a~~b]$", "stands for itself"),
-            ("^[+--]$", "stands for itself"),
+            ("^[a-z&&[^x]]$", "takes it literally"),
+            ("^[a~~b]$", "takes it literally"),
+            ("^[+--]$", "takes it literally"),
             ("^[[a][b]]$", "within a class"),
             (r"\<a\>", "reads otherwise"),
             (r"\b{start}a", "reads otherwise"),

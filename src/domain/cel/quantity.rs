@@ -149,7 +149,9 @@ impl Quantity {
     /// # Errors
     /// It is a sum of one and the other.
     pub(crate) fn is_whole(&self) -> Result<bool, Failure> {
-        self.whole
-            .map_or_else(|| Failure::told("whether a sum is an integer cannot be said"), Ok)
+        self.whole.map_or_else(
+            || Failure::told("whether a sum is an integer cannot be determined"),
+            Ok,
+        )
     }
 }

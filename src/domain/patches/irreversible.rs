@@ -24,20 +24,20 @@ const ONE_WAY: [OneWay; 3] = [
         path: "/immutable",
         sticks: becomes_true,
         because: "an immutable ConfigMap can neither be changed nor made mutable again",
-        instead: "create a ConfigMap of a new name that is immutable from the start, and refer to it",
+        instead: "create a ConfigMap with a new name that is immutable from the start, and refer to it",
     },
     OneWay {
         kind: "PersistentVolumeClaim",
         path: "/spec/resources/requests/storage",
         sticks: differ,
-        because: "a claim never becomes smaller again",
-        instead: "change the claim by hand, or create one of a new name",
+        because: "a PersistentVolumeClaim cannot shrink",
+        instead: "resize it by hand, or create a PersistentVolumeClaim with a new name",
     },
     OneWay {
         kind: "PersistentVolumeClaim",
         path: "/spec/volumeAttributesClassName",
         sticks: is_first,
-        because: "a claim's volume attributes class can be changed, but not taken away again",
+        because: "its volume attributes class can be changed, but not removed",
         instead: "set it by hand before the Release",
     },
 ];
@@ -79,7 +79,7 @@ pub fn stated(target: &Target<'_>, patch: &Value) -> Vec<(&'static str, String)>
 fn sentence(target: &Target<'_>, field: &OneWay, value: Option<&Value>) -> String {
     let value = value.map_or_else(|| "absent".to_owned(), Value::to_string);
     format!(
-        "{}: {} becomes {value}, and no backout could put that back: {}; {}",
+        "{}: {} becomes {value}, which a backout cannot restore: {}; {}",
         target.called(),
         field.path,
         field.because,

@@ -40,7 +40,7 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
     if map.contains_key("status") {
         findings.push(finding(
             "/status",
-            "patch /status is what the cluster reports, and cannot be stated",
+            "patch /status is not allowed: the cluster writes status",
         ));
     }
     match map.get("metadata") {
@@ -53,7 +53,7 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
                 let at = below("/metadata", key);
                 findings.push(finding(
                     &at,
-                    format!("patch {at} is not allowed: of metadata only labels, annotations and name are"),
+                    format!("patch {at} is not allowed: in metadata only labels, annotations and name are"),
                 ));
             }
             differs("/metadata/name", metadata.get("name"), target_name, &mut findings);
@@ -89,7 +89,7 @@ fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
         findings.push(finding(
             at,
             format!(
-                "patch {}/… is nested more than {MOST_DEPTH} levels deep, as no target is",
+                "patch {}/… is nested more than {MOST_DEPTH} levels deep",
                 &at[..end]
             ),
         ));
@@ -103,7 +103,7 @@ fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
         Value::Number(number) if beyond(number) => findings.push(finding(
             at,
             format!(
-                "patch {at} is {number}, which the API server would round: integers end at 2^53; use a string"
+                "patch {at} is {number}, which the API server would round: integers beyond 2^53 are not exact; use a string"
             ),
         )),
         Value::Array(list) => {
@@ -138,7 +138,7 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
             .filter(|n| n.starts_with(OURS))
         {
             let at = below(at, name);
-            findings.push(finding(&at, format!("patch {at} is Signalbox's own to set")));
+            findings.push(finding(&at, format!("patch {at} is set by Signalbox only")));
         }
     }
     keyless(at, key, value, findings);
@@ -165,7 +165,7 @@ fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
         if element.is_object() && keyed::identity(element, by).is_none() {
             let at = format!("{at}/{index}");
             let sentence =
-                format!("patch {at} has no {by}, by which elements of {key} are told apart: state it");
+                format!("patch {at} has no {by}, which is the key of the elements of {key}: state it");
             findings.push(finding(&at, sentence));
         }
     }
@@ -224,7 +224,7 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     {
         let allowed = REMOVABLE.join(", ");
         return Some(format!(
-            "{field} {pointer} is not allowed: only what lies below {allowed} is"
+            "{field} {pointer} is not allowed: only fields below {allowed} are"
         ));
     }
     let keys: Vec<_> = tokens(pointer).collect();
@@ -233,7 +233,7 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     }
     if let Some((list, key)) = keys.iter().find_map(|token| not_told_apart(token)) {
         return Some(format!(
-            "{field} {pointer} names an element of {list} by {key}, by which they are not told apart: {}",
+            "{field} {pointer} names an element of {list} by {key}, which is not the key of that list: {}",
             match keyed::merge_key(list, &[]) {
                 Some(key) => format!("write {list}[{key}=…]"),
                 None => "state the whole list in patch".to_owned(),
@@ -243,7 +243,7 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     let ours = keys
         .windows(2)
         .any(|pair| ["labels", "annotations"].contains(&pair[0].as_str()) && pair[1].starts_with(OURS));
-    ours.then(|| format!("{field} {pointer} is Signalbox's own to set"))
+    ours.then(|| format!("{field} {pointer} is set by Signalbox only"))
 }
 
 /// List and key of a token that names an element by something that does not tell elements of that list apart.
@@ -276,13 +276,13 @@ fn not_a_stated_map(patch: Option<&Value>, path: &str) -> Option<String> {
     match patch.and_then(|patch| get(patch, path)) {
         Some(Value::Object(_)) => None,
         Some(Value::Array(_)) => Some(format!(
-            "replace {path} is a list: name its elements by their key, or take some out with remove"
+            "replace {path} is a list: name its elements by their key, or remove some with remove"
         )),
         Some(_) => Some(format!(
-            "replace {path} is one value, which patch replaces by stating it"
+            "replace {path} is a single value, which patch replaces when it states it"
         )),
         None => Some(format!(
-            "replace {path} is not stated by patch: state the map that takes the place of the live one"
+            "replace {path} is not stated by patch: state the map that replaces the live one"
         )),
     }
 }
@@ -312,7 +312,7 @@ pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<Finding> {
         .map(|(index, pointer)| {
             finding(
                 &format!("/{index}"),
-                format!("remove {pointer} takes away what patch sets"),
+                format!("remove {pointer} removes what patch sets"),
             )
         })
         .collect()

@@ -171,13 +171,15 @@ fn by_position(field: &str, pointer: &str) -> String {
             _ => named = below(&named, token),
         }
     }
-    let moves = "which moves when another writer adds an element";
+    let moves = "which changes when another writer adds an element";
     match keyless {
         Some(list) => format!(
-            "{field} {pointer} goes by position, {moves}, and the elements of {list} have no key: state the whole list in patch"
+            "{field} {pointer} names an element by its position, {moves}, and the elements of {list} have no key: state the whole list in patch"
         ),
         None => {
-            format!("{field} {pointer} goes by position, {moves}: name the element by its key, as in {named}")
+            format!(
+                "{field} {pointer} names an element by its position, {moves}: name the element by its key, as in {named}"
+            )
         }
     }
 }

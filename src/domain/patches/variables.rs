@@ -47,12 +47,12 @@ fn in_container(
     let order: Vec<&String> = before.iter().chain(new).collect();
     let mut say = |at: String, used: &str, late: bool| {
         let why = if late {
-            "is defined only after it"
+            "is defined too late"
         } else {
             "is not defined"
         };
         let sentence = format!(
-            "$({used}) is not expanded, because {used} {why} in container {name}: state {used} before what uses it, or write $$({used}) to mean the text"
+            "$({used}) is not expanded, because {used} {why} in container {name}: define {used} before it is used, or write $$({used}) for the literal text"
         );
         found.push((at, sentence));
     };

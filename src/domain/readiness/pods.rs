@@ -345,7 +345,7 @@ impl Lingering {
         } else {
             "pods of another version are"
         };
-        format!("{count} {are} still ending, until {until} at the latest")
+        format!("{count} {are} still terminating, until {until} at the latest")
     }
 }
 
@@ -457,7 +457,7 @@ pub(crate) fn ready_of_update_revision(object: &Value, pods: &[Arc<Value>]) -> i
 pub fn others_run(object: &Value) -> Option<String> {
     let (all, updated) = (count(object, "replicas"), count(object, "updatedReplicas"));
     (text(object, "/kind") == "Deployment" && updated < all)
-        .then(|| format!("{updated} of {all} pods run the template that was put back"))
+        .then(|| format!("{updated} of {all} pods run the restored template"))
 }
 
 /// Evicted, or ended with its node: a new pod takes its place, and nothing restarts its containers.

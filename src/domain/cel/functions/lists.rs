@@ -31,7 +31,7 @@ pub(crate) const TABLE: Table = &[
     ("_[_](list<A>, I): A", |given, _| match given {
         [Value::List(list), at] => match index(at).and_then(|at| list.get(at)) {
             Some(value) => Ok(value.clone()),
-            None => Failure::told(format!("there is no such place in a list of {}", list.len())),
+            None => Failure::told(format!("there is no such index in a list of {}", list.len())),
         },
         _ => no_overload(),
     }),
@@ -128,7 +128,10 @@ pub(crate) const TABLE: Table = &[
                     work.spend(part.len())?;
                     Ok(Value::list(part.to_vec()))
                 }
-                None => Failure::told(format!("{from} to {to} is no range of a list of {}", list.len())),
+                None => Failure::told(format!(
+                    "{from} to {to} is not a range of a list of {}",
+                    list.len()
+                )),
             }
         }
         _ => no_overload(),
@@ -164,7 +167,7 @@ pub(crate) const TABLE: Table = &[
     ("list<C>.sort(): list<C>", |given, work| match given {
         [Value::List(list)] => {
             if list.iter().any(|value| value.type_name() != list[0].type_name()) {
-                return Failure::told("sort is for a list of values of one type");
+                return Failure::told("sort needs a list of values of one type");
             }
             // Some log2(n) comparisons for each value, which all have an order: they have one with themselves.
             let comparisons = list.len().checked_ilog2().unwrap_or_default() as usize + 1;

@@ -50,12 +50,12 @@ pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("len", "use size(…)"),
     (
         "now",
-        "windows, soaks and schedules say when; a clock would give another answer each time",
+        "use windows, soaks and schedules, because a clock would give another answer each time",
     ),
     ("format", "compare the values themselves"),
-    ("strings.quote", "compare the texts themselves"),
+    ("strings.quote", "compare the strings themselves"),
     ("lists.range", "use a list of release or environment"),
-    ("sortBy", "sort what is compared, with map(…).sort()"),
+    ("sortBy", "sort the values to compare, with map(…).sort()"),
     ("transformMapEntry", "use transformMap or transformList"),
     ("optFlatMap", "use .?field once more, or optMap"),
     ("url", URL),
@@ -67,8 +67,8 @@ pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("isCIDR", ADDRESS),
     ("format.named", "use matches(…)"),
     ("asApproximateFloat", "compare quantities with isLessThan(…)"),
-    ("bytes", "compare texts"),
-    ("authorizer", "name who may approve in an approval gate"),
+    ("bytes", "compare strings"),
+    ("authorizer", "name the approvers in an approval gate"),
 ];
 const URL: &str = "use matches('^https://host/') or startsWith('https://host/')";
 const ADDRESS: &str = "use startsWith(…) or matches(…)";

@@ -21,7 +21,7 @@ pub(crate) const TABLE: Table = &[
     }),
     ("optional<V>.value(): V", |given, _| match given {
         [Value::Optional(Some(inner))] => Ok(Value::clone(inner)),
-        [Value::Optional(None)] => Failure::told("there is no value, and value() is asked: use orValue(…)"),
+        [Value::Optional(None)] => Failure::told("value() is called on an absent value: use orValue(…)"),
         _ => no_overload(),
     }),
     (

@@ -61,13 +61,13 @@ pub(crate) fn read(text: &'static str, run: Run) -> Option<(&'static str, Overlo
 
 /// What is said where values turn out to be of other types than a function takes.
 pub(crate) fn no_overload<T>() -> Result<T, Failure> {
-    Failure::told("a value is of another type than is needed there")
+    Failure::told("a value is of another type than needed there")
 }
 
 /// What is said where a map has nothing at `key`.
 pub(crate) fn no_such_key(key: &Value) -> String {
     match key {
-        Value::Text(name) => format!("there is no {}", quoted(name)),
+        Value::Text(name) => format!("there is no key {}", quoted(name)),
         other => format!("there is no such key, of type {}", other.type_name()),
     }
 }

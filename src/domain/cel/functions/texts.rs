@@ -63,7 +63,7 @@ pub(crate) const TABLE: Table = &[
             let (from, to) = (within(*from, characters.len())?, within(*to, characters.len())?);
             match characters.get(from..to) {
                 Some(part) => Ok(Value::text(part.iter().collect::<String>())),
-                None => Failure::told(format!("{from} to {to} is no range of characters")),
+                None => Failure::told(format!("{from} to {to} is not a range of characters")),
             }
         }
         _ => no_overload(),
@@ -290,7 +290,10 @@ fn join(list: &[Value], between: &str, work: &mut Work) -> Answer {
     let mut joined = String::new();
     for (index, value) in list.iter().enumerate() {
         let Value::Text(text) = value else {
-            return Failure::told(format!("join is for texts, and one is {}", value.type_name()));
+            return Failure::told(format!(
+                "join needs strings, but one element is {}",
+                value.type_name()
+            ));
         };
         work.spend_text(between.len() + text.len())?;
         if index > 0 {

@@ -209,7 +209,7 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
     ] {
         assert_eq!(by_key(pointer, &one), Ok(named.to_owned()));
     }
-    let sentence = "remove /spec/template/spec/containers/0/env goes by position, which moves when another writer adds an element: \
+    let sentence = "remove /spec/template/spec/containers/0/env names an element by its position, which changes when another writer adds an element: \
                     name the element by its key, as in /spec/template/spec/containers[name=…]/env";
     let refused = [
         (live(), "/spec/template/spec/containers/0/env", sentence),
@@ -226,7 +226,7 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
         (
             one.clone(),
             "/spec/template/spec/containers[image=x]",
-            "names an element of containers by image, which does not tell its elements apart",
+            "names an element of containers by image, which is not the key of that list",
         ),
         (live(), "/metadata/name/x", "/metadata/name is no map"),
     ];
@@ -332,7 +332,10 @@ fn what_is_replaced_has_to_be_a_map_that_patch_states() {
         (format!("{container}/lifecycle"), "is not stated by patch"),
         (format!("{container}/env"), "is a list: name its elements"),
         (format!("{container}/env[name=A]/value"), "is one value"),
-        ("/spec/template/spec/containers/0".into(), "goes by position"),
+        (
+            "/spec/template/spec/containers/0".into(),
+            "names an element by its position",
+        ),
         (
             "/spec/template/spec/containers[image=x]".into(),
             "write containers[name=…]",
@@ -369,7 +372,7 @@ fn an_element_without_its_name_is_refused() {
     assert_eq!(
         lints(&patch),
         [
-            "patch /spec/template/spec/containers/0/env/0 has no name, by which elements of env are told apart: state it"
+            "patch /spec/template/spec/containers/0/env/0 has no name, which is the key of the elements of env: state it"
         ]
     );
 }
@@ -390,8 +393,8 @@ fn what_nothing_can_put_back_is_named_with_what_to_do_instead() {
     assert_eq!(
         irreversible(&config, &open, &shut).as_deref(),
         Some(
-            "ConfigMap c: /immutable becomes true, and no backout could put that back: an immutable ConfigMap can neither be \
-             changed nor made mutable again; create a ConfigMap of a new name that is immutable from the start, and refer to it"
+            "ConfigMap c: /immutable becomes true, which a backout cannot restore: an immutable ConfigMap can neither be \
+             changed nor made mutable again; create a ConfigMap with a new name that is immutable from the start, and refer to it"
         )
     );
     assert!(irreversible(&claim, &sized("1Gi"), &sized("2Gi")).is_some());

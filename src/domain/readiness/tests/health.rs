@@ -466,7 +466,8 @@ fn pods_of_another_template_that_are_ending_linger_until_their_grace_is_over() {
         ending("c", "h1", "12:00:40"),
     ];
     for object in [deployment(none(), none()), set(), daemon_set(none(), none())] {
-        let said = "2 pods of another version are still ending, until 2026-11-01T12:00:30Z at the latest";
+        let said =
+            "2 pods of another version are still terminating, until 2026-11-01T12:00:30Z at the latest";
         assert_eq!(
             lingering(&object, &pods),
             Some(said.to_owned()),
@@ -482,7 +483,7 @@ fn pods_of_another_template_that_are_ending_linger_until_their_grace_is_over() {
     // Nothing else is there to compare with.
     let mut old = ending("a", "h0", "12:00:20");
     old["spec"]["containers"][0]["image"] = json!("a:1");
-    let said = "1 pod of another version is still ending, until 2026-11-01T12:00:20Z at the latest";
+    let said = "1 pod of another version is still terminating, until 2026-11-01T12:00:20Z at the latest";
     assert_eq!(
         lingering(&deployment(none(), none()), &[old]),
         Some(said.to_owned())
