@@ -1,7 +1,7 @@
 //! Windows and forecast: civil time in, instants out (semantics.md, "Time"). Time is an argument; there is no
 //! client and no clock. Intervals are half-open. Schedules are expanded and merged in civil time and their edges
 //! mapped to instants: in a spring gap to the transition, in an autumn fold always to the stricter reading, so
-//! that an Allow whose mapped end is not after its start opens nothing.
+//! that an Allow window whose mapped end is not after its start never opens.
 
 mod entry;
 mod recurrence;
@@ -26,7 +26,7 @@ pub use window::{DefaultWindow, When, Window, WindowKind};
 
 const DEFAULT_WINDOW: &str = "defaultWindow";
 
-/// A window that cannot be used, or may not mean what it seems to, and why.
+/// A window that cannot be used, or may not mean what its author expects, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub window: String,
@@ -45,7 +45,7 @@ pub enum Opening {
     Closed {
         /// One of this module's constants.
         reason: &'static str,
-        /// A sentence for a release manager.
+        /// A complete message for a release manager.
         message: String,
         /// When to ask again; `None` if time alone will not change the answer.
         next: Option<Timestamp>,
@@ -72,7 +72,7 @@ pub struct Calendar {
     known: Arc<Mutex<Known>>,
 }
 
-/// Answers that still hold. A question may pass thousands of edges, and every pass over every Release asks the same ones.
+/// Cached answers that are still valid. A question may pass thousands of edges, and each reconcile of each Release asks the same ones.
 #[derive(Debug, Default)]
 struct Known {
     at: Answers<Opening>,
@@ -84,11 +84,11 @@ struct Known {
 #[derive(Debug)]
 struct Answers<T>(Vec<(SignedDuration, Timestamp, Timestamp, T)>);
 
-/// As many as there are Releases at once that need different times.
+/// As many as there are Releases at the same time that need different durations.
 const MOST_ANSWERS: usize = 32;
-/// How long "not in sight" is believed of a calendar of which it takes long to say: the horizon moves.
+/// How long "no opening in sight" stays cached for a calendar that is slow to search: the horizon moves.
 const OUT_OF_SIGHT: SignedDuration = SignedDuration::from_mins(1);
-/// Edges, from which on it takes long.
+/// From this number of edges on, a search is slow.
 const MANY_EDGES: usize = 1000;
 
 impl<T> Default for Answers<T> {
@@ -163,12 +163,12 @@ impl Calendar {
         &self.problems
     }
 
-    /// The windows that may not mean what whoever wrote them thinks, in the order listed.
+    /// The windows that may not mean what their author expects, in the order listed.
     pub fn notes(&self) -> &[Problem] {
         &self.notes
     }
 
-    /// The version of the time zone database, such as 2026f, if a window is read by it: another one may tell other instants.
+    /// The version of the time zone database, such as 2026f, if a window depends on it: another version may give other instants.
     pub fn time_zone_database(&self) -> Option<&'static str> {
         let read_by_it = |entry: &Entry| match &entry.rule {
             Rule::Recurring(recurrence) => recurrence.zone().to_fixed_offset().is_err(),
@@ -186,7 +186,7 @@ impl Calendar {
         }
         let (opening, edges) = self.ask_at(now, needed);
         let until = match &opening {
-            // Until then it stays open, but for another reason.
+            // It may stay open longer, but for another reason.
             Opening::Open { until, .. } => {
                 let edge = Walk::new(&self.entries, self.default, now).next_edge();
                 [*until, edge].into_iter().flatten().min()
@@ -202,7 +202,7 @@ impl Calendar {
         opening
     }
 
-    /// With how many edges were passed on the way.
+    /// Also returns how many edges were passed on the way.
     fn ask_at(&self, now: Timestamp, needed: SignedDuration) -> (Opening, usize) {
         let walk = Walk::new(&self.entries, self.default, now);
         if let Some(deny) = self
@@ -279,7 +279,7 @@ impl Calendar {
             return known;
         }
         let forecast = Walk::new(&self.entries, self.default, from).forecast(needed);
-        // Between here and the first entry there is no other one.
+        // No entry is possible between now and the first one.
         let until = forecast.entry;
         let until = until.or_else(|| (forecast.edges > MANY_EDGES).then(|| later(from, OUT_OF_SIGHT)));
         if let Some(until) = until {
@@ -321,7 +321,7 @@ impl Calendar {
     fn closing(&self, walk: &Walk<'_>, forecast: &Forecast<'_>, needed: SignedDuration) -> Opening {
         let mut there = walk.clone();
         let end = there.closes_by(walk.horizon());
-        // Of several windows that follow one another, the last is the one that closes.
+        // If several windows follow one another, the last one is the one that closes.
         let before = end.and_then(|end| end.checked_sub(SignedDuration::from_nanos(1)).ok());
         let last = before.and_then(|at| Walk::new(&self.entries, self.default, at).active(WindowKind::Allow));
         let cause = match (there.active(WindowKind::Deny), last, end) {

@@ -1,6 +1,6 @@
-//! What the name of a container image says of the artifact.
+//! What the name of a container image says about the artifact.
 
-/// Is the image pinned by digest, so that nobody can move what it names?
+/// Is the image pinned by digest, so that the name always means the same artifact?
 pub fn pinned(image: &str) -> bool {
     digest(image).is_some()
 }

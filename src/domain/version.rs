@@ -9,7 +9,7 @@ const MOST_PARTS: usize = 6;
 const MOST_DIGITS: usize = 9;
 const LONGEST_PRE_RELEASE: usize = 64;
 
-/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`; `Display` gives back what was
+/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`. `Display` returns what was
 /// written.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -67,8 +67,8 @@ fn is_pre_release(text: &str) -> bool {
 }
 
 impl Version {
-    /// What to release instead of this version, where it comes after `newer` in people's minds only: a pre-release is older than
-    /// the version whose numbers it bears, whatever it is called. A sentence.
+    /// Which version to release instead of this one, if its name only looks newer than `newer`: a pre-release is always older than
+    /// the version with the same numbers. A clause without a full stop.
     #[must_use]
     pub fn misread_as_newer_than(&self, newer: &Self) -> Option<String> {
         if self.parts != newer.parts || self.pre_release.is_none() || newer.pre_release.is_some() {
@@ -80,7 +80,7 @@ impl Version {
         ))
     }
 
-    /// The next version that has one more number than was written, or the last one raised where there is no room.
+    /// The next version: one more number than was written, or the last number raised if no more are allowed.
     fn next(&self) -> String {
         let mut numbers: Vec<u32> = Vec::from(self.parts);
         let numeric = self.written.split('-').next().unwrap_or_default();

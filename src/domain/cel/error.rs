@@ -1,10 +1,10 @@
-//! Why an expression is refused, and why it has no answer: each a sentence for an environment's owner.
+//! Why an expression is refused, and why it has no answer: each is a clause for the owner of an environment.
 
 use std::time::Duration;
 
 use crate::domain::cel::failure::shortened;
 
-/// Why a text is no expression.
+/// Why a text is not an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the expression has {characters} characters: shorten it to {most}")]
@@ -18,14 +18,14 @@ pub enum Refusal {
     Wrong(#[from] Fault),
     #[error("the expression's result may have any type: write == true after it")]
     MayBeAnything,
-    /// Of another type, which this is.
+    /// The result has this other type.
     #[error("the expression's result is not a boolean but {0}")]
     NotABoolean(String),
     #[error(transparent)]
     NotRead(#[from] NotRead),
 }
 
-/// What the library would take for something else.
+/// What the library would misread.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misread {
     #[error("the expression has a raw string in triple quotes: write it in one pair of quotes")]
@@ -38,8 +38,8 @@ pub enum Misread {
     TwoSigns(char),
 }
 
-/// What is wrong with a text that parses: the end of a sentence that begins with "the expression". Types are named as
-/// expressions name them.
+/// What is wrong with a text that parses: the end of a sentence that begins with "the expression". Types have the names that
+/// expressions use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("is nested too deeply: chains of operators and fields may have {most} links")]
@@ -106,7 +106,7 @@ pub enum Fault {
     Never(String),
 }
 
-/// The thread of an expression did not end as it should.
+/// The thread of an expression did not finish normally.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRead {
     #[error("the expression was not read: no thread could be started: {0}")]
@@ -123,7 +123,7 @@ pub enum Unanswered {
         "the {of} is too large for expressions, which read at most {most} values: make its patches smaller"
     )]
     TooLarge { of: &'static str, most: usize },
-    /// Of another type, which this is.
+    /// The result has this other type.
     #[error("the expression's result is not a boolean but {0}")]
     NotABoolean(&'static str),
     #[error("the expression costs too much: make it cheaper, especially inside loops")]

@@ -160,7 +160,7 @@ fn errors_are_never_a_yes() {
     fails("1 / (size(release.spec.version) - 5) == 1", "divided by zero");
 }
 
-/// One list, a sentence each.
+/// One list, one message each.
 #[test]
 fn what_cannot_be_so_of_any_release_is_rejected() {
     rejects(
@@ -257,7 +257,7 @@ fn what_cannot_be_so_of_any_release_is_rejected() {
 fn what_kubernetes_has_besides() {
     holds("release.spec.?source.?revision.orValue('none') == 'none'");
     holds("release.spec.components[?7].optMap(c, c.name).orValue('none') == 'none'");
-    // What is there needs no substitute, and the substitute's errors do not count.
+    // A value that is present needs no substitute, and the errors of the substitute do not count.
     holds(
         "optional.of(release.spec.version).orValue(release.spec.components[7].name) == release.spec.version",
     );

@@ -1,4 +1,4 @@
-//! Schedules as CronJobs are read: what robfig/cron v3.0.1 says of each.
+//! Schedules as CronJobs are read: what robfig/cron v3.0.1 says about each.
 
 use crate::domain::calendar::recurrence::Recurrence;
 use crate::domain::calendar::tests::*;

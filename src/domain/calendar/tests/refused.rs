@@ -37,7 +37,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
     let every = "depends on when a process started: write when it begins by the clock, like 0 */2 * * * for every second hour";
     let nicknames = "is not one of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly: write one of them, or five fields";
     for (schedule, expected) in [
-        // An element that says nothing.
+        // Empty elements.
         (", 9 * * *", read("minute \",\"", &empty("minute"))),
         ("0 , * * *", read("hour \",\"", &empty("hour"))),
         ("0 9 , * *", read("day of month \",\"", &empty("day of month"))),
@@ -45,7 +45,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("0 9 * * ,", read("day of week \",\"", &empty("day of week"))),
         ("1,,2 9 * * *", read("minute \"1,,2\"", &empty("minute"))),
         ("1, 9 * * *", read("minute \"1,\"", &empty("minute"))),
-        // Names in another field than their own.
+        // Names in the wrong field.
         (
             "0 9 * * JAN",
             read(
@@ -84,7 +84,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
                 &format!("\"MONDAY\" is not a number {weekdays}"),
             ),
         ),
-        // Numbers that are none, and those outside.
+        // Texts that are not numbers, and numbers out of range.
         (
             "0 0 13 * +5",
             read(
@@ -220,7 +220,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("0 9\u{a0}1 * * *", fields.clone()),
         ("", fields.clone()),
         (" @daily", fields),
-        // Zones, and what is written with an @.
+        // Zones, and nicknames.
         ("TZ=Asia/Tokyo 0 9 * * *", zone.clone()),
         ("CRON_TZ=Asia/Tokyo 0 9 * * *", zone.clone()),
         ("TZ=UTC", zone),
@@ -229,7 +229,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("@Daily", nicknames.to_owned()),
         ("@daily ", nicknames.to_owned()),
         ("@reboot", nicknames.to_owned()),
-        // Never.
+        // Schedules that never fire.
         ("0 0 31 2 *", "never fires".to_owned()),
         ("0 0 30 2 *", "never fires".to_owned()),
         ("0 0 31 4,6,9,11 ?", "never fires".to_owned()),

@@ -1,5 +1,5 @@
-//! Every function and operator that expressions have: its signature, by which expressions are checked and by which it is found when
-//! they are evaluated, and what it does. They mean what they mean in the API server, which is what tests/dialects compares.
+//! Every function and operator of expressions: its signature, which is used to check expressions and to select the function during
+//! evaluation, and what it does. They mean the same as in the API server, which tests/dialects compares.
 
 mod lists;
 pub(crate) mod literals;
@@ -42,7 +42,7 @@ pub(crate) static FUNCTIONS: LazyLock<BTreeMap<&'static str, Vec<Overload>>> = L
     functions
 });
 
-/// Functions that Kubernetes has and expressions do not, and some that people look for: what to write instead.
+/// Functions that Kubernetes supports and expressions do not, and some that users try: what to write instead.
 pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("any", "use exists(x, …)"),
     ("every", "use all(x, …)"),
