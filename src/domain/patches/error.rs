@@ -1,6 +1,6 @@
-//! Why what a component states cannot be sent: each a sentence for whoever wrote the Release.
+//! Why what a component states cannot be sent: each is a clause for the author of the Release.
 
-/// Why there is no patch, and no object to create.
+/// Why no patch can be sent, and no object can be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
     #[error("{0} was read without a resourceVersion: read it again")]
@@ -39,7 +39,7 @@ pub enum Unsendable {
         list: String,
         key: String,
     },
-    /// With the way to name it by its key.
+    /// The text says how to name the element by its key.
     #[error("{0}")]
     ByPosition(String),
 }

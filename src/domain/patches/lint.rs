@@ -1,5 +1,5 @@
-//! What a component's `patch` and `remove` may say, as sentences that each name the place (contract.md,
-//! Release). CEL cannot look inside a patch, hence these; what needs live facts is judged by checks.
+//! The rules for a component's `patch` and `remove`, as clauses that name the field (contract.md, Release). CEL cannot look inside a
+//! patch, so they are checked here. Checks judge what depends on the live objects.
 
 use serde_json::{Number, Value, json};
 
@@ -10,7 +10,7 @@ use crate::domain::paths::{below, get, keyed, tokens};
 const OURS: &str = "signalbox.dev/";
 /// The API server reads numbers as doubles, which round integers beyond this one.
 const GREATEST_INTEGER: u64 = 1 << 53;
-/// Far deeper than any target is. What is much deeper still cannot be read at all.
+/// Far deeper than any target. A much deeper patch could not even be parsed.
 const MOST_DEPTH: usize = 64;
 const REMOVABLE: [&str; 5] = [
     "/spec",
@@ -20,7 +20,7 @@ const REMOVABLE: [&str; 5] = [
     "/metadata/annotations",
 ];
 
-/// What may not be said, and where.
+/// What is not allowed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// A JSON pointer into what was judged: the patch, or the list of removals.
@@ -28,7 +28,7 @@ pub struct Finding {
     pub sentence: String,
 }
 
-/// Everything that a stated patch says and may not say.
+/// Everything in a stated patch that is not allowed.
 pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Value) -> Vec<Finding> {
     let Value::Object(map) = patch else {
         return vec![finding("", "patch is not a map")];
@@ -82,7 +82,7 @@ fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<Fi
     }
 }
 
-/// What is allowed nowhere, however deep.
+/// What is not allowed at any depth.
 fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
     if depth > MOST_DEPTH {
         let end = at.match_indices('/').nth(3).map_or(at.len(), |(end, _)| end);
@@ -142,7 +142,7 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
         }
     }
     keyless(at, key, value, findings);
-    // An image volume brings an image in just as a container does.
+    // An image volume adds an image, like a container.
     if CONTAINER_LISTS.contains(&key) || key == "volumes" {
         for (index, element) in value.as_array().into_iter().flatten().enumerate() {
             if element.get("image").is_some() {
@@ -155,7 +155,7 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The API server answers an element that it cannot find with an error of its own, not with a refusal.
+/// For an element without its key, the API server returns an internal error instead of a refusal.
 fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
     // Ports have one of several keys.
     let Some(by) = keyed::merge_key(key, &[]).filter(|_| key != "ports") else {
@@ -174,7 +174,7 @@ fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
 fn beyond(number: &Number) -> bool {
     match (number.as_i64(), number.as_f64()) {
         (Some(integer), _) => integer.unsigned_abs() > GREATEST_INTEGER,
-        // Above that every double is an integer, also one that was written with a point or an exponent.
+        // Above that, every double is an integer, even if it was written with a point or an exponent.
         (None, Some(double)) => double.abs() > GREATEST_INTEGER as f64,
         (None, None) => true,
     }
@@ -246,14 +246,14 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     ours.then(|| format!("{field} {pointer} is set by Signalbox only"))
 }
 
-/// List and key of a token that names an element by something that does not tell elements of that list apart.
+/// The list and key of a token that names an element by a field that is not the key of that list.
 fn not_told_apart(token: &str) -> Option<(&str, &str)> {
     let (list, key, name) = keyed::element(token)?;
     let known = keyed::merge_key(list, &[&[json!({ key: name })]]) == Some(key);
     (!known).then_some((list, key))
 }
 
-/// Everything that is wrong with the paths of `replace`: each has to lead to a map that `patch` states.
+/// Everything that is wrong with the paths of `replace`: each must lead to a map that `patch` states.
 pub fn lint_replace(patch: Option<&Value>, paths: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, path) in paths.iter().enumerate() {
@@ -296,7 +296,7 @@ fn is_pointer(pointer: &str) -> bool {
             .all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// What `remove` takes away although `patch` sets it, or something above or below it.
+/// What `remove` removes although `patch` sets it, or something above or below it.
 pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<Finding> {
     let sets = |pointer: &String| {
         let ends = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);

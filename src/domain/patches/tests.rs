@@ -1,4 +1,4 @@
-//! What a component may state, and what is sent for it.
+//! What a component may state, and which patch is sent.
 
 use crate::domain::patches::*;
 

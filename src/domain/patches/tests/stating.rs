@@ -1,4 +1,4 @@
-//! What a strategic merge alone cannot say: an order, one field instead of another, an element taken out.
+//! What a strategic merge alone cannot express: an order, one field instead of another, a removed element.
 
 use crate::domain::patches::tests::*;
 
@@ -16,7 +16,7 @@ fn at_version(mut live: Value) -> Value {
     live
 }
 
-/// What is sent of the container.
+/// The part of the patch for the container.
 fn sent(live: &Value, stated: &Stated<'_>) -> Value {
     let sent = forward(&LEDGER, &at_version(live.clone()), stated).expect("a patch");
     sent["spec"]["template"]["spec"]["containers"][0].clone()
@@ -103,11 +103,11 @@ fn one_field_of_a_union_makes_way_for_another() {
         let again = patched(&patch, &patch);
         assert_eq!(again.pointer(gone), None, "{gone}: nothing to make way");
     }
-    // What is not one of the union stays.
+    // Fields outside the union stay.
     let probe = json!({"readinessProbe": {"httpGet": {"port": 80}, "periodSeconds": 3}});
     let sent = patched(&probe, &json!({"readinessProbe": {"periodSeconds": 5}}));
     assert_eq!(sent["readinessProbe"], json!({"periodSeconds": 5}));
-    // Who states both is taken at the word.
+    // If both are stated, both are sent.
     let both = env(json!({"value": "", "valueFrom": secret}));
     let sent = patched(&env(json!({"value": "x"})), &both);
     assert_eq!(sent["env"][0]["value"], json!(""));
@@ -161,7 +161,7 @@ fn an_element_is_taken_out_by_its_key_and_a_field_below_it_too() {
         "readinessProbe": null,
     });
     assert_eq!(sent(&ledger(&live), &stated), expected);
-    // What is gone already is not sent, nor what surrounds it.
+    // What is already removed is not sent, and neither are its parents.
     let gone = forward(
         &LEDGER,
         &at_version(ledger(&json!({}))),
@@ -439,7 +439,7 @@ fn a_reference_to_a_variable_that_is_not_defined_before_it_is_found() {
     let here = "/spec/template/spec/containers/0";
     let late = env(&[("URL", "http://$(HOST)/"), ("HOST", "db")]);
     assert_eq!(said(&late, None), [format!("{here}/env/0/value")]);
-    // It is there already, and stays before what is new.
+    // It exists already, and stays before the new ones.
     let there = ledger(&env(&[("HOST", "db")]));
     assert_eq!(said(&late, Some(&there)), Vec::<String>::new());
     let alone = env(&[("URL", "$(HOST)")]);
