@@ -1,4 +1,4 @@
-//! Decisions and reviews: whether they would count, as far as the Release that they name is among the files.
+//! Decisions and reviews: whether they would count, if the Release that they name is in the files.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    /// What the operator would say of each Decision.
+    /// What the operator would report about each Decision and review.
     pub(crate) fn decisions(&mut self) {
         let decisions: Vec<_> = self
             .decisions

@@ -1,4 +1,4 @@
-//! Environments: references, circles, windows, expressions, and gates that nobody can satisfy.
+//! Environments: references, circles, windows, expressions, and gates that can never be satisfied.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    /// What the operator would say of each Environment.
+    /// What the operator would report about each Environment.
     pub(crate) fn environments(&mut self) {
         let environments: Vec<_> = self
             .environments
@@ -54,7 +54,7 @@ impl Lint<'_> {
         }
         let settings = Arc::clone(&self.settings);
         let found = circle(&settings, std::iter::once(manifest.name()));
-        // A circle is said once, where its first member stands; an Environment that only leads into one is not to blame.
+        // A circle is reported once, at its first member, and not at an Environment that only leads into it.
         if let Some(circle) = found.filter(|circle| circle.first().is_some_and(|n| n == manifest.name()))
             && !circle.iter().any(|name| in_circles.contains(name))
         {
@@ -92,7 +92,7 @@ impl Lint<'_> {
         let allows = spec.windows.iter().any(|w| w.kind == WindowKind::Allow);
         match (allows, spec.default_window) {
             (true, _) => self.error(manifest, "/spec/windows", message),
-            // Nobody said so, and few expect it.
+            // This is the default of the stage, which few expect.
             (false, None) => self.error(
                 manifest,
                 "/spec/stage",
@@ -150,7 +150,7 @@ impl Lint<'_> {
         }
     }
 
-    /// Every Environment that has to be passed before `name`.
+    /// Every Environment that must be passed before `name`.
     fn upstream_of(&self, name: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![name.to_owned()];
@@ -167,7 +167,7 @@ impl Lint<'_> {
     }
 }
 
-/// In the words in which a Release hears it.
+/// In the same words as for a Release.
 fn missing(field: &str, name: &str) -> String {
     format!("{field} names {name:?}, but no Environment of that name exists. Create it or correct the name.")
 }
