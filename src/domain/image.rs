@@ -13,7 +13,7 @@ pub fn digest(image: &str) -> Option<&str> {
     (is_hex && !repository.is_empty()).then_some(digest)
 }
 
-/// Do both name the same artifact? Where both are pinned, digests decide: a registry that mirrors another one serves the same.
+/// Do both name the same artifact? If both are pinned, the digests decide: a mirror of a registry serves the same artifact.
 #[must_use]
 pub fn same_image(a: &str, b: &str) -> bool {
     match (digest(a), digest(b)) {

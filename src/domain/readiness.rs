@@ -1,5 +1,5 @@
-//! When a workload counts as deployed, as healthy before a release starts, and as unhealthy while it is observed
-//! (readiness.md). Missing and stale observations are Progressing, never Ready. The caller applies deadlines and
+//! When a workload counts as deployed, as healthy before a release starts, and as unhealthy while it is observed.
+//! Missing and stale observations are Progressing, never Ready. The caller applies deadlines and
 //! graces.
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub enum Illness {
 
 const NO_DEADLINE: i64 = i32::MAX as i64;
 
-/// Is this a kind whose readiness is built in? Others need a `readyWhen` expression.
+/// Whether there is a readiness check for this kind. Other kinds are not supported.
 pub fn supported(api_version: &str, kind: &str) -> bool {
     match api_version {
         "apps/v1" => has_observed_generation(kind),

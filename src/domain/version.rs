@@ -1,5 +1,5 @@
 //! Versions of releases: dotted numbers with an optional pre-release, ordered as SemVer orders them.
-//! The grammar is contract.md's, which is wider than SemVer's: one to six numbers, leading zeros allowed.
+//! The grammar (docs/reference.md, "Release") is wider than SemVer's: one to six numbers, leading zeros allowed.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -128,7 +128,7 @@ impl PartialEq for Version {
 
 impl Eq for Version {}
 
-/// SemVer 2.0.0, 11.4: identifier by identifier, and a larger set of identifiers is the greater one.
+/// SemVer 2.0.0, 11.4: identifier by identifier, and the longer list of identifiers is greater.
 fn compare_pre_releases(one: &str, two: &str) -> Ordering {
     let (mut ones, mut twos) = (one.split('.'), two.split('.'));
     loop {

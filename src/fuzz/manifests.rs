@@ -1,4 +1,4 @@
-//! Files that are given to `signalbox lint` and `signalbox simulate`.
+//! Files that are passed to `signalbox lint` and `signalbox simulate`.
 
 use std::path::Path;
 use std::time::Duration;

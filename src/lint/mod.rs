@@ -21,7 +21,7 @@ use crate::manifests::Manifests;
 pub use finding::{Finding, Report, Severity};
 use linted::{Lint, Typed};
 
-/// Checks `manifests` as they would be checked at `now`.
+/// Checks `manifests` as of `now`.
 ///
 /// `known` are names of Environments that exist besides those in the manifests. A name that is not among them is an error, but only a
 /// note if none are known and the manifests have fewer than two Environments.

@@ -166,7 +166,8 @@ fn a_schedule_that_few_expect_is_noted_and_the_zone_database_is_named() {
     assert_eq!(
         status("0 18 1-7 * TUE"),
         ready(
-            "everything can be evaluated; Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of month and day of week, so it fires on days that match either. For one weekday of a \
+            "everything can be evaluated; Window \"first-tuesday\": the schedule \"0 18 1-7 * TUE\" restricts both day of \
+            month and day of week, so it fires on days that match either. For one weekday of a \
              month, write TUE#1 (the first Tuesday) with * as day of month."
         )
     );

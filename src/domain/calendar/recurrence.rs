@@ -59,7 +59,7 @@ struct Stretch {
     end: Option<DateTime>,
 }
 
-/// Which instant a civil time means when the clock shows it twice.
+/// Which instant a civil time means if the clock shows it twice.
 #[derive(Clone, Copy)]
 enum Pass {
     First,
@@ -206,7 +206,7 @@ impl Recurrence {
 
     fn start_of(&self, Occurrence(date, index): Occurrence) -> DateTime {
         let minute = self.starts[index];
-        // Below 24 and 60 by construction, so the casts keep the value.
+        // Below 24 and 60 by construction, so the casts are lossless.
         date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0)
     }
 
@@ -260,7 +260,7 @@ impl Recurrence {
         self.starts.partition_point(|&start| start <= minute)
     }
 
-    /// The stricter reading of a start (semantics.md, "Time"): a Deny begins early, an Allow late.
+    /// The stricter reading of a start (docs/reference.md, "Environment"): a Deny begins early, an Allow late.
     fn start_instant(&self, civil: DateTime, kind: WindowKind) -> Option<Timestamp> {
         self.instant(
             civil,
@@ -284,7 +284,7 @@ impl Recurrence {
         )
     }
 
-    /// A time that the clock leaves out means the transition, where RFC 5545 would drop it.
+    /// A time that the clock skips means the transition. RFC 5545 would drop it.
     fn instant(&self, civil: DateTime, pass: Pass) -> Option<Timestamp> {
         match self.zone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok(),
@@ -293,7 +293,7 @@ impl Recurrence {
                 Pass::Second => after.to_timestamp(civil).ok(),
             },
             AmbiguousOffset::Gap { after, .. } => {
-                // Read with the later offset, a time in the gap lies just before the transition.
+                // Read with the later offset, a time in the gap is just before the transition.
                 let before_gap = after.to_timestamp(civil).ok()?;
                 self.zone
                     .following(before_gap)

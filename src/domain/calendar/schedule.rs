@@ -326,7 +326,7 @@ impl Field {
         }
     }
 
-    /// What to write instead of a range that begins with `first` and ends with `last`, which is less.
+    /// What to write instead of a range from `first` to a smaller `last`.
     fn split_up(&self, first: u8, last: u8, steps: bool) -> String {
         if steps {
             return "the values, with commas".to_owned();

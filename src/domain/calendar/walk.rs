@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
             .map(|(entry, _)| entry)
     }
 
-    /// Looks for the earliest entry at or after here that leaves more than `needed`.
+    /// Finds the earliest entry from here on that leaves more than `needed`.
     pub(crate) fn forecast(mut self, needed: SignedDuration) -> Forecast<'a> {
         let horizon = self.horizon();
         let mut too_short_until = None;
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Moves to the next instant, here included, at which the environment is open.
+    /// Moves to the next instant at which the environment is open, which may be the present position.
     pub(crate) fn next_open(&mut self, horizon: Timestamp) -> Option<Timestamp> {
         while self.at <= horizon && self.budget > 0 {
             let next = if self.active(WindowKind::Deny).is_some() {
@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
         None
     }
 
-    /// Where the open stretch that holds here ends, and moves there; `None` if it lasts beyond `limit`.
+    /// Moves to the end of the present open stretch, and returns it; `None` if it lasts beyond `limit`.
     /// Without budget the end is too early, never too late.
     pub(crate) fn closes_by(&mut self, limit: Timestamp) -> Option<Timestamp> {
         while self.is_open() && self.budget > 0 {

@@ -43,7 +43,7 @@ const MAX_CHARACTERS: usize = 1024;
 const STACK_BYTES: usize = 32 << 20;
 /// Values in a Release and an Environment together. Far more than components, images and plans have. Only patches can reach it.
 const MAX_VALUES: usize = 100_000;
-/// How many evaluations may run at once, including those past their deadline, because a thread cannot be stopped.
+/// How many evaluations may run at the same time, including those past their deadline, because a thread cannot be stopped.
 static PLACES: Semaphore = Semaphore::const_new(4);
 
 /// Compiled once, cheap to clone.

@@ -1,4 +1,4 @@
-//! The rules for a component's `patch` and `remove`, as clauses that name the field (contract.md, Release). CEL cannot look inside a
+//! The rules for a component's `patch` and `remove`, as clauses that name the field (docs/reference.md, "Release"). CEL cannot look inside a
 //! patch, so they are checked here. Checks judge what depends on the live objects.
 
 use serde_json::{Number, Value, json};

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::domain::paths::get;
 
-/// In the order in which a container is looked for. Names are unique across all three.
+/// In the order in which a container is searched. Names are unique across all three.
 pub(crate) const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
 /// Where a kind has its pod template; `None` for kinds without one.

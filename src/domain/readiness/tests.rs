@@ -1,4 +1,4 @@
-//! Every row of readiness.md, and every known mistake of other tools.
+//! Every rule of readiness, and every known mistake of other tools.
 
 use std::sync::Arc;
 

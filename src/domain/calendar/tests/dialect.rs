@@ -501,7 +501,8 @@ fn two_restricted_fields_for_days_are_noted() {
     ] {
         let calendar = calendar(&[allow(schedule, "4h", "UTC")]);
         let sentence = format!(
-            "Window \"allow\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires on days that match either. For one weekday of a \
+            "Window \"allow\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires on days \
+            that match either. For one weekday of a \
              month, write TUE#1 (the first Tuesday) with * as day of month."
         );
         let expected = noted.then_some(sentence);

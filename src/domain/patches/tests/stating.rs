@@ -209,7 +209,8 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
     ] {
         assert_eq!(by_key(pointer, &one), Ok(named.to_owned()));
     }
-    let sentence = "remove /spec/template/spec/containers/0/env names an element by its position, which changes when another writer adds an element: \
+    let sentence = "remove /spec/template/spec/containers/0/env names an element by its position, which changes when another \
+    writer adds an element: \
                     name the element by its key, as in /spec/template/spec/containers[name=…]/env";
     let refused = [
         (live(), "/spec/template/spec/containers/0/env", sentence),
@@ -228,7 +229,7 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
             "/spec/template/spec/containers[image=x]",
             "names an element of containers by image, which is not the key of that list",
         ),
-        (live(), "/metadata/name/x", "/metadata/name is no map"),
+        (live(), "/metadata/name/x", "/metadata/name is not a map"),
     ];
     for (live, pointer, sentence) in refused {
         let said = by_key(pointer, &live).expect_err(pointer).to_string();
@@ -331,7 +332,7 @@ fn what_is_replaced_has_to_be_a_map_that_patch_states() {
     for (path, sentence) in [
         (format!("{container}/lifecycle"), "is not stated by patch"),
         (format!("{container}/env"), "is a list: name its elements"),
-        (format!("{container}/env[name=A]/value"), "is one value"),
+        (format!("{container}/env[name=A]/value"), "is a single value"),
         (
             "/spec/template/spec/containers/0".into(),
             "names an element by its position",

@@ -2,7 +2,7 @@
 
 use crate::domain::readiness::tests::*;
 
-/// A container that runs and is ready, after its last run from `began` to `ended`, o'clock.
+/// A container that runs and is ready, after its last run from `began` to `ended` (times of day).
 fn ready_after(restarts: u64, began: &str, ended: &str, code: i64, reason: &str) -> Value {
     let at = |time: &str| format!("2026-11-01T{time}Z");
     json!({"name": "app", "restartCount": restarts, "ready": true, "state": {"running": {"startedAt": at(ended)}},
