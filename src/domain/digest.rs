@@ -17,7 +17,7 @@ pub fn hex(text: &str, digits: usize) -> String {
 /// JSON with sorted keys and without white space.
 #[must_use]
 pub fn canonical(value: &Value) -> String {
-    // Written straight into one string: this runs for every environment at every pass.
+    // Written straight into one string: this runs for every environment in every reconcile.
     fn write(value: &Value, text: &mut String) {
         match value {
             Value::Object(map) => {

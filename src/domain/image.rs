@@ -1,6 +1,6 @@
-//! What the name of a container image says of the artifact.
+//! What the name of a container image says about the artifact.
 
-/// Is the image pinned by digest, so that nobody can move what it names?
+/// Is the image pinned by digest, so that the name always means the same artifact?
 pub fn pinned(image: &str) -> bool {
     digest(image).is_some()
 }
@@ -13,7 +13,7 @@ pub fn digest(image: &str) -> Option<&str> {
     (is_hex && !repository.is_empty()).then_some(digest)
 }
 
-/// Do both name the same artifact? Where both are pinned, digests decide: a registry that mirrors another one serves the same.
+/// Do both name the same artifact? If both are pinned, the digests decide: a mirror of a registry serves the same artifact.
 #[must_use]
 pub fn same_image(a: &str, b: &str) -> bool {
     match (digest(a), digest(b)) {

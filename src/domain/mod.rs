@@ -1,4 +1,4 @@
-//! What knows Kubernetes and time, but no Release.
+//! Code that knows Kubernetes and time, but no Release.
 
 pub mod calendar;
 pub mod cel;

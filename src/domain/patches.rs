@@ -1,5 +1,5 @@
-//! What is sent to a target: the stated patch with images, removals and the restart stamp filled in.
-//! What a component may state at all is judged in `lint`. Strategic merge is assumed: built-in kinds only.
+//! The patch that is sent to a target: the stated patch with images, removals and the restart stamp filled in.
+//! `lint` checks what a component may state. Strategic merge is assumed, so only built-in kinds are supported.
 
 use std::collections::BTreeMap;
 
@@ -27,13 +27,13 @@ pub use pods::{images, pod_template_pointer, runs_as};
 pub use target::{Target, names_in_full};
 pub use variables::undefined;
 
-/// The annotation that makes pods read a changed configuration.
+/// The annotation that restarts pods so that they read a changed configuration.
 pub const RESTARTED_FOR: &str = "signalbox.dev/restarted-for";
 
-/// Bytes of JSON that the patches of one Release may have in all.
+/// The limit in bytes of JSON for all patches of one Release.
 pub const MOST_BYTES: usize = 256 * 1024;
 
-/// An environment's override upon the component's patch: maps merge, everything else replaces.
+/// An environment's override merged over the component's patch: maps are merged, everything else is replaced.
 pub fn overlay(base: Option<&Value>, over: Option<&Value>) -> Option<Value> {
     match (base, over) {
         (Some(Value::Object(base)), Some(Value::Object(over))) => {
@@ -50,7 +50,7 @@ pub fn overlay(base: Option<&Value>, over: Option<&Value>) -> Option<Value> {
 /// What a component states about a target that exists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stated<'a> {
-    /// With the environment's override laid over it.
+    /// With the environment's override merged over it.
     pub patch: Option<&'a Value>,
     pub images: &'a [(String, String)],
     pub remove: &'a [String],
@@ -58,14 +58,14 @@ pub struct Stated<'a> {
     pub restarted_for: Option<&'a str>,
 }
 
-/// The strategic merge patch that brings an existing target forward. It carries the resourceVersion it was
+/// The strategic merge patch that applies a release to an existing target. It has the resourceVersion that it was
 /// computed from, and nothing for a removal that has already happened.
 ///
-/// Besides what is stated it says what `kubectl apply` would: the order of lists whose elements have a key
-/// (`$setElementOrder/…`), and null for what makes way for a stated field of the same union.
+/// Besides the stated fields it has what `kubectl apply` would send: the order of lists whose elements have a key
+/// (`$setElementOrder/…`), and null for fields that a stated field of the same union replaces.
 ///
 /// # Errors
-/// The target has not what is stated of it, or it was read without its version.
+/// The target lacks something that the component refers to, or it was read without its version.
 pub fn forward(target: &Target<'_>, live: &Value, stated: &Stated<'_>) -> Result<Value, Unsendable> {
     let resource_version = get(live, "/metadata/resourceVersion")
         .and_then(Value::as_str)
@@ -80,7 +80,7 @@ pub fn forward(target: &Target<'_>, live: &Value, stated: &Stated<'_>) -> Result
     }
     for pointer in stated.remove {
         let path = by_key(pointer, live)?;
-        // A null where there is nothing would leave its empty parents behind.
+        // A null for an absent field would leave empty parents behind.
         if get(live, &path).is_some() {
             take_out(&mut sent, live, &path)?;
         }
@@ -91,7 +91,7 @@ pub fn forward(target: &Target<'_>, live: &Value, stated: &Stated<'_>) -> Result
     Ok(sent)
 }
 
-/// What to do where the API server refuses a dry run in these words because a merge leaves what the patch does not state.
+/// What to do if the API server refuses a dry run in these words because a merge keeps fields that the patch does not state.
 pub fn hint(refused: &str) -> &'static str {
     const CLASHES: [&str; 5] = [
         "may not be specified when",
@@ -101,7 +101,7 @@ pub fn hint(refused: &str) -> &'static str {
         "merge key",
     ];
     if CLASHES.iter().any(|words| refused.contains(words)) {
-        "; what the patch does not state stays as it is: take the other field or element out with remove, or name the map in replace so that nothing stays in it but what patch states"
+        "; the merge keeps fields that patch does not state: list the other field or element in remove, or list the map in replace to replace it as a whole"
     } else {
         ""
     }
@@ -127,7 +127,7 @@ fn take_out(sent: &mut Value, live: &Value, path: &str) -> Result<(), Unsendable
 /// The object to create where the target is missing and the patch names it in full.
 ///
 /// # Errors
-/// It does not, or it has no container for an image.
+/// The patch does not name it in full, or has no container for an image.
 pub fn creation(
     target: &Target<'_>,
     patch: &Value,
@@ -147,7 +147,7 @@ pub fn creation(
     Ok(object)
 }
 
-/// Sets images in `sent`, for containers that `known` (the live object, or the one to create) has.
+/// Sets images in `sent`, for the containers of `known` (the live object, or the one to create).
 fn assign_images(
     target: &Target<'_>,
     known: &Value,
@@ -213,12 +213,12 @@ fn put(object: &mut Value, pointer: &str, value: Value) -> Result<(), Unsendable
     Ok(())
 }
 
-/// The place a pointer names, with the maps on the way created; null where nothing was stated.
+/// The value at a pointer, with missing parent maps created; null if nothing was stated there.
 fn slot<'a>(object: &'a mut Value, pointer: &str) -> Result<&'a mut Value, Unsendable> {
     place(object, None, pointer)
 }
 
-/// The same, through elements of lists too: one that is not stated yet is there with its key alone, which is written as in
+/// The same, also through elements of lists. An element that is not stated yet is added with its key only, written as in
 /// `live`.
 fn place<'a>(
     object: &'a mut Value,
@@ -264,7 +264,7 @@ fn element_place<'a>(
     list.get_mut(at)
 }
 
-/// What stands at a path, elements of lists included.
+/// The value at a path, which may lead through elements of lists.
 fn find_mut<'a>(object: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     tokens(path).try_fold(object, |value, token| match keyed::element(&token) {
         Some((list, key, name)) => {

@@ -1,6 +1,6 @@
-//! What a release changes on a target, as paths. Only what it states is ours ([`stated`]). A change is kept as a path through
-//! maps, a list with it being one whole value, in the format of v0.1.0; it is compared and put back by element and leaf
-//! ([`leaves`]), so that what others have in the same list or map stays.
+//! What a release changes on a target, as paths. Only what it states is ours ([`stated`]). A change is stored as a path through
+//! maps, in which a whole list is one value, in the format of v0.1.0. It is compared and restored by element and leaf
+//! ([`leaves`]), so that changes of other writers in the same list or map stay.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub use restoring::restoration;
 pub use stating::{stated, stated_anew, taken_away};
 
 /// Every difference that counts, sorted by path. Identity, `status` and what the API server writes into
-/// `metadata` do not count: nobody states them, and nobody could put them back.
+/// `metadata` do not count: they are never stated, and they cannot be restored.
 pub fn difference(live: &Value, result: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     for key in keys(Some(live), Some(result)) {
@@ -62,8 +62,8 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &
     }
 }
 
-/// The changes of a second attempt, from what stood before the first one (in `first`) to `result`. What others have written
-/// into the same lists and maps since is not among them. `second` are the changes from what stands there now.
+/// The changes of a second attempt, from the state before the first one (in `first`) to `result`. Changes of other writers in the
+/// same lists and maps since then are not included. `second` are the changes from the present state.
 #[must_use]
 pub fn inherited(first: &[Change], second: &[Change], result: &Value) -> Vec<Change> {
     let within = |path: &str, of: &str| {
@@ -94,7 +94,7 @@ pub fn inherited(first: &[Change], second: &[Change], result: &Value) -> Vec<Cha
     changes
 }
 
-/// Does every changed field still have what it had before the change? The error names those that do not.
+/// Does every changed field still have its value from before the change? The error names those that do not.
 ///
 /// # Errors
 /// The paths that differ.
@@ -102,7 +102,7 @@ pub fn untouched(changes: &[Change], live: &Value) -> Result<(), Vec<String>> {
     differing(changes, |leaf| leaf.is_before(live))
 }
 
-/// Do the fields that the release set still have the value it gave them? The error names those that do not.
+/// Do the fields that the release set still have the released value? The error names those that do not.
 ///
 /// # Errors
 /// The paths that differ.
@@ -110,8 +110,8 @@ pub fn stands(changes: &[Change], live: &Value) -> Result<(), Vec<String>> {
     differing(changes, |leaf| leaf.is_after(live))
 }
 
-/// The changed fields that hold neither what they held before nor what the release gave them: somebody else has written
-/// them. Those of an element that somebody took away are among them.
+/// The changed fields that have neither their previous value nor the released one: another writer changed them. This includes the
+/// fields of an element that another writer removed.
 #[must_use]
 pub fn strange(changes: &[Change], live: &Value) -> Vec<Strange> {
     let leaves = Leaves::of(changes);
@@ -130,23 +130,23 @@ pub fn strange(changes: &[Change], live: &Value) -> Vec<Strange> {
         .collect()
 }
 
-/// A field that somebody else has written.
+/// A field that another writer changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strange {
     pub path: String,
-    /// It is a list that is one value, or lies in an element that is not there any more: what somebody made of it cannot be
-    /// told apart from what was there before.
+    /// It is a list that counts as one value, or is part of an element that no longer exists: the changes of another writer cannot be
+    /// separated from the previous content.
     pub whole_list: bool,
 }
 
-/// Whether the elements of lists that the path leads through are there.
+/// Whether the list elements on the path exist.
 fn has_its_element(live: &Value, path: &str) -> bool {
     let ends = path.match_indices('/').skip(1).map(|(end, _)| &path[..end]);
     ends.filter(|above| above.ends_with(']'))
         .all(|above| get(live, above).is_some())
 }
 
-/// Whether what is at `path` was captured: its field, or something above or below it, is among the changes.
+/// Whether the field at `path` was captured: it, or something above or below it, is among the changes.
 #[must_use]
 pub fn covers(changes: &[Change], path: &str) -> bool {
     let within = |path: &str, of: &str| {
@@ -158,7 +158,7 @@ pub fn covers(changes: &[Change], path: &str) -> bool {
     paths.any(|leaf| within(path, leaf) || within(leaf, path))
 }
 
-/// Whether at least one field has what the release gave it and had not before.
+/// Whether at least one field has the released value, and had another value before.
 #[must_use]
 pub fn bears(changes: &[Change], live: &Value) -> bool {
     let leaves = Leaves::of(changes);
@@ -166,7 +166,8 @@ pub fn bears(changes: &[Change], live: &Value) -> bool {
     brings.any(|leaf| leaf.is_after(live) && !leaf.is_before(live))
 }
 
-/// What was wanted at `path` and what is there, for messages: before the change where `back`, else after it.
+/// The first differing field with its expected and its actual value, for messages: the value before the change if `back`, else the one
+/// after it.
 #[must_use]
 pub fn wanted_and_found(changes: &[Change], live: &Value, back: bool) -> Option<(String, String, String)> {
     let shown = |value: Option<&Value>| {

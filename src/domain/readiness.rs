@@ -1,6 +1,6 @@
-//! When a workload counts as deployed, healthy before we start, and unhealthy while it is observed
-//! (readiness.md). Missing and stale observations are Progressing, never Ready. Deadlines and graces are the
-//! caller's.
+//! When a workload counts as deployed, as healthy before a release starts, and as unhealthy while it is observed.
+//! Missing and stale observations are Progressing, never Ready. The caller applies deadlines and
+//! graces.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub use pods::{
 };
 pub use was::Was;
 
-/// What a live object says about our change.
+/// What a live object reports about our change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
@@ -29,12 +29,12 @@ pub enum Readiness {
     Failed { reason: &'static str, message: String },
 }
 
-/// What ails a target before a release: a sentence without the object's name.
+/// Why a target is unhealthy before a release: a clause without the object's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Illness {
     #[error("it is being deleted")]
     Terminating,
-    /// Its status says nothing about the present spec, and why.
+    /// Its status does not describe the present spec, and why.
     #[error("{0}")]
     NotObserved(String),
     #[error("it is paused: resume it (kubectl rollout resume)")]
@@ -43,13 +43,13 @@ pub enum Illness {
         "it has 0 replicas because an Argo Rollout runs its pods (workloadRef): release the Rollout instead"
     )]
     RunByArgo,
-    /// In the words of its condition.
+    /// The message of its condition.
     #[error("its last rollout failed: {0}")]
     RolloutFailed(String),
-    /// In the words of its condition.
+    /// The message of its condition.
     #[error("{0}")]
     NotAvailable(String),
-    /// A count of its status, what it is and what it would be.
+    /// A count of its status, its value and the expected value.
     #[error("{count} is {have} of {wanted}")]
     Short {
         count: &'static str,
@@ -64,7 +64,7 @@ pub enum Illness {
 
 const NO_DEADLINE: i64 = i32::MAX as i64;
 
-/// Is this a kind whose readiness is built in? Others need a `readyWhen` expression.
+/// Whether there is a readiness check for this kind. Other kinds are not supported.
 pub fn supported(api_version: &str, kind: &str) -> bool {
     match api_version {
         "apps/v1" => has_observed_generation(kind),
@@ -74,19 +74,22 @@ pub fn supported(api_version: &str, kind: &str) -> bool {
     }
 }
 
-/// What a component's object says, judged by what is asked for now. See [`judge_release`].
+/// Judges a component's object by what its spec asks for now. See [`judge_release`].
 #[must_use]
 pub fn judge(object: &Value, pods: &[Arc<Value>], floor: Option<i64>) -> Readiness {
     judge_release(object, pods, floor, &Was::default())
 }
 
-/// Judges a live object by what a release owes. `pods` are its own, consulted where updating waits for their deletion or
-/// where somebody has raised the replicas; `floor` is the generation that our own patch returned: anything older was
-/// read before it; `was` is how the target was doing before the release.
+/// Judges a live object by what a release owes. `pods` are its own pods. They are read if an update waits for their
+/// deletion, or if another user raised the replicas. `floor` is the generation that our own patch returned: an older one is stale.
+/// `was` is the health of the target before the release.
 #[must_use]
 pub fn judge_release(object: &Value, pods: &[Arc<Value>], floor: Option<i64>, was: &Was) -> Readiness {
     if !supported(text(object, "/apiVersion"), text(object, "/kind")) {
-        return progressing("Unsupported", "readiness of this kind is not built in".to_owned());
+        return progressing(
+            "Unsupported",
+            "Signalbox has no readiness check for this kind".to_owned(),
+        );
     }
     if let Some(verdict) = judge_any_kind(object, floor) {
         return verdict;
@@ -99,12 +102,12 @@ pub fn judge_release(object: &Value, pods: &[Arc<Value>], floor: Option<i64>, wa
         "ReplicaSet" => judge_replica_set(object),
         "Job" => judge_job(object),
         "PersistentVolumeClaim" => judge_claim(object),
-        // A CronJob, ConfigMap or Service that exists with our fields is all there is to wait for.
+        // A CronJob, ConfigMap or Service is Ready once it exists with our fields.
         _ => Readiness::Ready,
     }
 }
 
-/// What holds for every kind, and is asked first.
+/// The rules for every kind, which come first.
 fn judge_any_kind(object: &Value, floor: Option<i64>) -> Option<Readiness> {
     if is_terminating(object) {
         return Some(progressing("Terminating", "it is being deleted".to_owned()));
@@ -128,15 +131,15 @@ fn judge_any_kind(object: &Value, floor: Option<i64>) -> Option<Readiness> {
 }
 
 impl Was {
-    /// How many pods were owed, where somebody asks for more since.
+    /// How many pods were owed, if more are asked for since.
     fn raised_from(&self, object: &Value) -> Option<i64> {
         self.replicas.filter(|owed| *owed < wanted_replicas(object))
     }
 
-    /// Replicas have been raised, and as many pods as were owed are there in the new template.
+    /// Replicas have been raised, and at least as many pods of the new template as were owed are ready.
     fn is_met(&self, object: &Value, pods: &[Arc<Value>]) -> bool {
         self.raised_from(object).is_some_and(|owed| {
-            // Of what is available as many are of the new template as are not of an older one.
+            // The available pods that are not of an older template are of the new one.
             let older = count(object, "replicas") - count(object, "updatedReplicas");
             let by_status = match text(object, "/kind") {
                 "Deployment" => count(object, "availableReplicas") - older,
@@ -147,15 +150,15 @@ impl Was {
     }
 }
 
-/// Whether a component whose time is over counts as Ready all the same, because what it lacks is not the release's to
-/// give: replicas that somebody has raised, for which there are no nodes, or nodes that a DaemonSet tolerates to lose.
+/// Whether a component that exceeded its deadline counts as Ready nevertheless, because the release cannot provide what is missing:
+/// replicas that another user raised and for which there are no nodes, or nodes that a DaemonSet tolerates to lose.
 #[must_use]
 pub fn good_enough(object: &Value, pods: &[Arc<Value>], floor: Option<i64>, was: &Was) -> bool {
     if judge_any_kind(object, floor).is_some() || flag(object, "/spec/paused") {
         return false;
     }
     match text(object, "/kind") {
-        // No more can be proved: each pod that found a node is ready, and no fewer serve than before.
+        // More cannot be proved: each scheduled pod is ready, and no fewer pods serve than before.
         "Deployment" | "StatefulSet" => was.raised_from(object).is_some_and(|owed| {
             count(object, "availableReplicas") >= owed && pods::only_nodes_are_missing(object, pods)
         }),
@@ -169,7 +172,7 @@ pub fn good_enough(object: &Value, pods: &[Arc<Value>], floor: Option<i64>, was:
     }
 }
 
-/// How a target is doing before a release: `live` as it is, `result` as a dry run shows it.
+/// The health of a target before a release: `live` is the live object, `result` the result of the dry run.
 #[must_use]
 pub fn was(live: Option<&Value>, result: &Value) -> Was {
     let replicas = matches!(text(result, "/kind"), "Deployment" | "StatefulSet" | "ReplicaSet")
@@ -182,7 +185,7 @@ pub fn was(live: Option<&Value>, result: &Value) -> Was {
             _ => 0,
         }
     });
-    // A rollout or a resize under way is none of these, nor are pods that wait for their deletion.
+    // A rollout or a resize in progress does not count here, and neither do pods that wait for their deletion.
     let unready = live.is_some_and(|live| healthy_before(live).is_err());
     Was {
         replicas,
@@ -262,8 +265,8 @@ fn judge_stateful_set(object: &Value, pods: &[Arc<Value>]) -> Readiness {
 }
 
 /// OnDelete too: the controller counts `updatedNumberScheduled` by the pods' revision whatever the strategy.
-/// Counting the label `pod-template-generation` ourselves would never end after a backout, which raises the
-/// template's generation while pods that were never deleted run the very template that was restored.
+/// Counting the label `pod-template-generation` ourselves would never finish after a backout, which raises the
+/// template's generation while pods that were never deleted run exactly the restored template.
 fn judge_daemon_set(object: &Value, was: &Was) -> Readiness {
     let Some(desired) = number(object, "/status/desiredNumberScheduled") else {
         return progressing("NotObserved", "desiredNumberScheduled is not set yet".to_owned());
@@ -273,7 +276,7 @@ fn judge_daemon_set(object: &Value, was: &Was) -> Readiness {
     if let Some(short) = first_unequal(object, &["updatedNumberScheduled"], desired) {
         return progressing(updating, short);
     }
-    // What was away before the release is not waited for: no rollout brings a node back.
+    // Nodes that were missing before the release are not waited for: a rollout does not bring a node back.
     if count(object, "numberAvailable") >= (desired - was.away).max(desired.min(1)) {
         return Readiness::Ready;
     }
@@ -281,7 +284,7 @@ fn judge_daemon_set(object: &Value, was: &Was) -> Readiness {
         .map_or(Readiness::Ready, |short| progressing("RollingOut", short))
 }
 
-/// How many pods of a DaemonSet are missing within what it tolerates, a sentence without the object's name.
+/// How many pods of a DaemonSet are missing within its tolerance: a clause without the object's name.
 #[must_use]
 pub fn tolerated(object: &Value) -> Option<String> {
     let (desired, available) = (pods::asked(object), count(object, "numberAvailable"));
@@ -289,7 +292,7 @@ pub fn tolerated(object: &Value) -> Option<String> {
         .then(|| format!("{available} of {desired} pods are available, within its maxUnavailable"))
 }
 
-/// Never Failed by itself: a ReplicaFailure may pass, and its deadline is the component's `readyWithin`.
+/// Never Failed by itself: a ReplicaFailure may be temporary, and its deadline is the component's `readyWithin`.
 fn judge_replica_set(object: &Value) -> Readiness {
     let counts = ["replicas", "availableReplicas", "fullyLabeledReplicas"];
     match first_unequal(object, &counts, wanted_replicas(object)) {
@@ -314,12 +317,12 @@ fn judge_job(object: &Value) -> Readiness {
     progressing("Running", "the Job is not complete yet".to_owned())
 }
 
-/// The reason of a claim that is not bound before a pod uses it.
+/// The reason of a PersistentVolumeClaim that is not bound before a pod uses it.
 pub const WAITS_FOR_CONSUMER: &str = "WaitForFirstConsumer";
 
-/// Whether a claim waits for its first consumer. The class that says so is not read, but what its controller has done
-/// shows on the claim: one that binds at once is given a provisioner or a volume, one that waits gets neither before the
-/// scheduler has chosen a node.
+/// Whether a PersistentVolumeClaim waits for its first consumer. Its class is not read, but the claim shows what the controller has
+/// done: one that binds immediately gets a provisioner or a volume, and one that waits gets neither before the scheduler has chosen a
+/// node.
 #[must_use]
 pub fn waits_for_consumer(object: &Value) -> bool {
     const BEGUN: [&str; 3] = [
@@ -335,7 +338,7 @@ pub fn waits_for_consumer(object: &Value) -> bool {
         && !BEGUN.iter().any(|key| annotation(key).is_some())
 }
 
-/// Whether pods of this workload use the claim `name`, and there are any.
+/// Whether the workload has pods, and they use the PersistentVolumeClaim `name`.
 #[must_use]
 pub fn uses_claim(object: &Value, name: &str) -> bool {
     let volumes = object
@@ -345,7 +348,7 @@ pub fn uses_claim(object: &Value, name: &str) -> bool {
     volumes.into_iter().flatten().any(uses) && ready_pods(object) > 0
 }
 
-/// How many pods of a component are ready, for kinds that have pods to lose.
+/// How many pods of a component are ready, for kinds with pods.
 #[must_use]
 pub fn pods_when_ready(object: &Value) -> Option<i64> {
     has_observed_generation(text(object, "/kind")).then(|| ready_pods(object))
@@ -354,10 +357,7 @@ pub fn pods_when_ready(object: &Value) -> Option<i64> {
 fn judge_claim(object: &Value) -> Readiness {
     match text(object, "/status/phase") {
         "Bound" => Readiness::Ready,
-        "Lost" => failed(
-            "Lost",
-            "the volume that was bound does not exist any more".to_owned(),
-        ),
+        "Lost" => failed("Lost", "the volume it was bound to no longer exists".to_owned()),
         _ if waits_for_consumer(object) => {
             progressing(WAITS_FOR_CONSUMER, "it is bound once a pod uses it".to_owned())
         }
@@ -365,11 +365,11 @@ fn judge_claim(object: &Value) -> Readiness {
     }
 }
 
-/// Is a target healthy before we start (control EnvironmentAvailable)? A rollout or a resize that is under
-/// way is not unhealthy; kinds without health are healthy.
+/// Is a target healthy before we start (control EnvironmentAvailable)? A rollout or a resize in
+/// progress is not unhealthy. Kinds without health are healthy.
 ///
 /// # Errors
-/// What ails it.
+/// Why it is unhealthy.
 pub fn healthy_before(object: &Value) -> Result<(), Illness> {
     if is_terminating(object) {
         return Err(Illness::Terminating);
@@ -389,10 +389,10 @@ pub fn healthy_before(object: &Value) -> Result<(), Illness> {
         "Deployment" if !is_true(object, "Available") => {
             Err(Illness::NotAvailable(condition_says(object, "Available")))
         }
-        // Where its strategy tolerates to lose every pod it is Available without any.
+        // If its strategy tolerates the loss of every pod, it is Available without any.
         "Deployment" => at_least(object, "availableReplicas", Some(wanted_replicas(object).min(1))),
         "StatefulSet" | "ReplicaSet" => at_least(object, "availableReplicas", Some(wanted_replicas(object))),
-        // A node that is away is no reason to keep a release out that the DaemonSet itself would roll out.
+        // A missing node is no reason to block a release that the DaemonSet itself would roll out.
         "DaemonSet" => {
             let desired = number(object, "/status/desiredNumberScheduled");
             let least = desired.map(|desired| pods::least(object, desired));
@@ -409,8 +409,8 @@ pub fn healthy_before(object: &Value) -> Result<(), Illness> {
     }
 }
 
-/// Since when as much of a target is ready as [`healthy_before`] asks for, where that is known: a Deployment says it, of the
-/// others their pods tell.
+/// Since when as much of a target is ready as [`healthy_before`] asks for, if that is known: a Deployment reports it, for others their
+/// pods do.
 #[must_use]
 pub fn well_since(object: &Value, pods: &[Arc<Value>]) -> Option<Timestamp> {
     let at = |object: &Value, wanted| condition_text(object, wanted, "lastTransitionTime").parse().ok();
@@ -429,8 +429,8 @@ pub fn well_since(object: &Value, pods: &[Arc<Value>]) -> Option<Timestamp> {
     since.get(last).copied()
 }
 
-/// What Argo Rollouts leaves on a Deployment that one of its Rollouts refers to and scales down. The Rollout itself is of
-/// another kind, which is not read.
+/// The traces of Argo Rollouts on a Deployment that a Rollout refers to and scales down. The Rollout itself is of another kind, which is
+/// not read.
 fn is_behind_a_rollout(object: &Value) -> bool {
     let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
     let managers = object
@@ -469,12 +469,12 @@ fn has_new_replica_set(object: &Value) -> bool {
         && condition_text(object, "Progressing", "reason") == "NewReplicaSetAvailable"
 }
 
-/// Whether a Deployment says that its rollout has not progressed in time.
+/// Whether a Deployment reports that its rollout has not progressed in time.
 pub(crate) fn deadline_exceeded(object: &Value) -> bool {
     condition_text(object, "Progressing", "reason") == "ProgressDeadlineExceeded"
 }
 
-/// A quota or an admission webhook that refuses pods shows only there, and is what the reader has to know.
+/// If a quota or an admission webhook refuses pods, only this condition shows it, and the reader needs to know.
 fn with_replica_failure(object: &Value, message: String) -> String {
     if is_true(object, "ReplicaFailure") {
         format!("{message}; {}", condition_says(object, "ReplicaFailure"))

@@ -1,6 +1,6 @@
-//! Texts of others within ours, and how long ours may be.
+//! Texts of other components within our messages, and how long a message may be.
 
-/// What others have said, without the full stop that it may end with: our own sentence goes on.
+/// A text of another component without its final full stop, for use inside a sentence.
 #[must_use]
 pub fn clause(said: &str) -> &str {
     said.trim_end().trim_end_matches('.')
@@ -21,8 +21,8 @@ pub fn cut(mut message: String) -> String {
     message
 }
 
-/// What others have said on one line that shows as it is: what would move a cursor, end a line or turn the direction of writing
-/// is escaped.
+/// A text of another component on one line, safe to print: characters that move a cursor, end a line or change the direction of
+/// writing are escaped.
 #[must_use]
 pub fn printable(said: &str) -> String {
     let moves = |c: char| {

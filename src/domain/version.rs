@@ -1,5 +1,5 @@
 //! Versions of releases: dotted numbers with an optional pre-release, ordered as SemVer orders them.
-//! The grammar is contract.md's, which is wider than SemVer's: one to six numbers, leading zeros allowed.
+//! The grammar (docs/reference.md, "Release") is wider than SemVer's: one to six numbers, leading zeros allowed.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +9,7 @@ const MOST_PARTS: usize = 6;
 const MOST_DIGITS: usize = 9;
 const LONGEST_PRE_RELEASE: usize = 64;
 
-/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`; `Display` gives back what was
+/// A parsed version. Equality is that of the order: `1.2` equals `1.2.0`. `Display` returns what was
 /// written.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -67,20 +67,20 @@ fn is_pre_release(text: &str) -> bool {
 }
 
 impl Version {
-    /// What to release instead of this version, where it comes after `newer` in people's minds only: a pre-release is older than
-    /// the version whose numbers it bears, whatever it is called. A sentence.
+    /// Which version to release instead of this one, if its name only looks newer than `newer`: a pre-release is always older than
+    /// the version with the same numbers. A clause without a full stop.
     #[must_use]
     pub fn misread_as_newer_than(&self, newer: &Self) -> Option<String> {
         if self.parts != newer.parts || self.pre_release.is_none() || newer.pre_release.is_some() {
             return None;
         }
         Some(format!(
-            "{self} is a pre-release, which is older than {newer} itself: to come after that, release it as {}",
+            "{self} is a pre-release, so it is older than {newer}: to release it after {newer}, use version {}",
             newer.next()
         ))
     }
 
-    /// The next version that has one more number than was written, or the last one raised where there is no room.
+    /// The next version: one more number than was written, or the last number raised if no more are allowed.
     fn next(&self) -> String {
         let mut numbers: Vec<u32> = Vec::from(self.parts);
         let numeric = self.written.split('-').next().unwrap_or_default();
@@ -128,7 +128,7 @@ impl PartialEq for Version {
 
 impl Eq for Version {}
 
-/// SemVer 2.0.0, 11.4: identifier by identifier, and a larger set of identifiers is the greater one.
+/// SemVer 2.0.0, 11.4: identifier by identifier, and the longer list of identifiers is greater.
 fn compare_pre_releases(one: &str, two: &str) -> Ordering {
     let (mut ones, mut twos) = (one.split('.'), two.split('.'));
     loop {
@@ -229,7 +229,7 @@ mod tests {
             ("1.0", "1.0", None),
         ] {
             let said = version(hotfix).misread_as_newer_than(&version(newer));
-            let wanted = instead.map(|i| format!("{hotfix} is a pre-release, which is older than {newer} itself: to come after that, release it as {i}"));
+            let wanted = instead.map(|i| format!("{hotfix} is a pre-release, so it is older than {newer}: to release it after {newer}, use version {i}"));
             assert_eq!(said, wanted);
             if let Some(instead) = instead {
                 assert!(version(instead) > version(newer));

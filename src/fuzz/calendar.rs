@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::domain::calendar::{Calendar, DefaultWindow, Opening, When, Window, WindowKind};
 use crate::fuzz::{fuzz, repeated, soup};
 
-/// The calendar's own budget ends each question; without optimization that is slow.
+/// The calendar's own budget limits each question. Without optimization that is slow.
 const WITHIN: Duration = Duration::from_secs(20);
 const ZONES: &[&str] = &[
     "UTC",
@@ -83,7 +83,7 @@ fn instant() -> impl Strategy<Value = Timestamp> {
         1 => Just(Timestamp::MAX),
         1 => (Timestamp::MIN.as_second()..Timestamp::MAX.as_second())
             .prop_map(|s| Timestamp::from_second(s).expect("a timestamp")),
-        // Around London's and New York's changes.
+        // Around the clock changes in London and New York.
         4 => (1_774_740_000_i64..1_774_760_000).prop_map(|s| Timestamp::from_second(s).expect("a timestamp")),
         4 => (1_792_880_000_i64..1_792_900_000).prop_map(|s| Timestamp::from_second(s).expect("a timestamp")),
     ]

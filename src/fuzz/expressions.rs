@@ -1,4 +1,4 @@
-//! CEL of environment owners. What costs too much is stopped, and says so.
+//! CEL of environment owners. An expression that costs too much is stopped with an error.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::decide::expressions::{compile, environment_value, release_value};
 use crate::decide::fixtures;
 use crate::fuzz::{fuzz, json_map, repeated, soup};
 
-/// A second of work without optimization, one step more, and a machine that does other things as well.
+/// A second of work without optimization, one more step, and a busy machine.
 const WITHIN: Duration = Duration::from_secs(20);
 
 const WORDS: &[&str] = &[
@@ -99,7 +99,7 @@ const WORDS: &[&str] = &[
 
 static ENVIRONMENT: LazyLock<Value> = LazyLock::new(|| environment_value(&fixtures::production()));
 
-/// As many components as there may be, each with as much in it as `inside`.
+/// As many components as allowed, each with the content `inside`.
 fn large(inside: Value) -> Value {
     let mut release: Release = fixtures::release();
     let component = release.spec.components[0].clone();
@@ -139,7 +139,7 @@ fn any_text_is_an_expression_or_is_refused() {
     fuzz(300, WITHIN, texts, |text| answered(&text, &release).map(drop));
 }
 
-/// Grammatical, and as costly as it gets within the bounds of a text.
+/// Valid expressions that are as costly as the length limit of a text allows.
 fn costly() -> impl Strategy<Value = String> {
     let lists = proptest::sample::select(
         &[
@@ -192,7 +192,7 @@ fn costly() -> impl Strategy<Value = String> {
         })
 }
 
-/// By size of what is looked at: small, many values, one long text.
+/// Inputs of different sizes: small, many values, one long text.
 fn inside() -> impl Strategy<Value = Value> {
     let list = |values: usize| json!((0..values).map(|n| n.to_string()).collect::<Vec<_>>());
     prop_oneof![
@@ -239,7 +239,7 @@ fn what_is_cheap_says_the_same_each_time() {
     });
 }
 
-/// What an Environment says of itself becomes what expressions see.
+/// Any Environment can be converted to the value that expressions see.
 #[test]
 fn any_environment_can_be_looked_at() {
     let environment = serde_json::to_value(fixtures::production()).expect("an Environment");

@@ -1,4 +1,4 @@
-//! Files that are given to `signalbox lint` and `signalbox simulate`.
+//! Files that are passed to `signalbox lint` and `signalbox simulate`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn read(text: &str) -> Manifests {
     written("x.yaml", text)
 }
 
-/// Whatever was read can be asked about.
+/// Every method works on any manifest that was read.
 fn looked_at(manifests: &Manifests) {
     for one in &manifests.objects {
         let _ = (one.path(), one.kind(), one.stated_twice().count());
@@ -90,7 +90,7 @@ fn any_text_is_read_or_refused() {
         looked_at(&manifests);
         for unreadable in &manifests.unreadable {
             prop_assert!(
-                unreadable.line.is_some() && unreadable.why.starts_with("not YAML"),
+                unreadable.line.is_some() && unreadable.why.starts_with("Not YAML"),
                 "{unreadable}"
             );
         }
@@ -148,7 +148,7 @@ fn what_is_printed_is_read_back() {
     });
 }
 
-/// But for the last digit of a number with a point.
+/// Except for the last digit of a number with a point.
 fn same(one: &Value, two: &Value) -> bool {
     match (one, two) {
         (Value::Number(one), Value::Number(two)) => match (one.as_f64(), two.as_f64()) {
@@ -168,7 +168,7 @@ fn same(one: &Value, two: &Value) -> bool {
     }
 }
 
-/// Aliases of aliases, anchors within anchors, long texts and long keys: a few bytes that stand for many.
+/// Aliases of aliases, anchors within anchors, long texts and long keys: a few bytes that expand to many.
 fn bomb() -> impl Strategy<Value = String> {
     let anchors = proptest::collection::vec((0..4_u8, 1..14_usize, 0..3000_usize), 1..14);
     anchors.prop_map(|lines| {
@@ -267,7 +267,7 @@ fn mistaken_manifests_are_judged() {
     });
 }
 
-/// Lists far longer than the definitions allow: they are refused, and nobody goes through them pair by pair.
+/// Lists far longer than the definitions allow: they are refused, and their elements are not compared pair by pair.
 #[test]
 fn lists_that_are_too_long_are_refused_in_time() {
     let release = serde_json::to_value(fixtures::release()).expect("a Release");

@@ -1,8 +1,8 @@
-//! Input that nobody in their right mind would write. Each target says what holds of whatever comes in; this says how much
-//! comes, from which seed, and for how long one may take.
+//! Unlikely and malicious input. Each target states what must hold for any input. This module defines how many inputs are tried, from
+//! which seed, and how long one may take.
 //!
-//! `SIGNALBOX_FUZZ=100000 cargo test --lib fuzz` is a long run, from another seed each time. What a run finds becomes a row of a
-//! table, next to what it broke.
+//! `SIGNALBOX_FUZZ=100000 cargo test --lib fuzz` is a long run, with another seed each time. An input that fails becomes a row of a
+//! table, in the tests of the code that it broke.
 
 mod calendar;
 mod expressions;
@@ -20,14 +20,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use serde_json::{Map, Number, Value, json};
 
-/// One that takes so long has hung: it is named, and everything ends.
+/// An input that takes this long hangs: it is printed, and the process ends.
 const HUNG: Duration = Duration::from_secs(120);
 
-/// What a target says of one input.
+/// The result of a target for one input.
 pub(crate) type Verdict = Result<(), TestCaseError>;
 
-/// Tries `cases` inputs, or as many as `SIGNALBOX_FUZZ` says. None may panic, and none may take longer than `within`, which is
-/// generous: machines are busy, and nothing is optimized.
+/// Tries `cases` inputs, or as many as `SIGNALBOX_FUZZ` sets. None may panic or take longer than `within`, which is generous: machines are
+/// busy, and nothing is optimized.
 pub(crate) fn fuzz<S>(cases: u32, within: Duration, inputs: S, holds: impl Fn(S::Value) -> Verdict)
 where
     S: Strategy,
@@ -37,7 +37,7 @@ where
     let asked = asked.map(|cases| cases.parse().expect("SIGNALBOX_FUZZ is a number"));
     let config = Config {
         cases: asked.unwrap_or(cases),
-        // A test that nobody asked for luck is the same each time.
+        // Without SIGNALBOX_FUZZ, the test is the same each time.
         rng_seed: if asked.is_some() {
             RngSeed::Random
         } else {
@@ -72,7 +72,7 @@ fn shown(input: &str) -> String {
     }
 }
 
-/// A thread that looks on: what hangs cannot be stopped, but it can be told.
+/// A watchdog thread: an input that hangs cannot be stopped, but it can be reported.
 struct Watched {
     input: Arc<Mutex<(Instant, String)>>,
     over: Arc<AtomicBool>,
@@ -107,7 +107,7 @@ impl Drop for Watched {
     }
 }
 
-/// Texts made of `words`, and of anything at all in between.
+/// Texts of `words`, with any characters in between.
 pub(crate) fn soup(words: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
     let word = prop_oneof![
         12 => proptest::sample::select(words).prop_map(str::to_owned),
@@ -117,13 +117,13 @@ pub(crate) fn soup(words: &'static [&'static str], most: usize) -> impl Strategy
     proptest::collection::vec(word, 0..most).prop_map(|words| words.concat())
 }
 
-/// One word again and again, which is what makes quadratic time show.
+/// One word many times, which reveals quadratic time.
 pub(crate) fn repeated(words: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
     let words = proptest::collection::vec(proptest::sample::select(words), 1..3);
     (words, 1..most).prop_map(|(words, times)| words.concat().repeat(times))
 }
 
-/// Keys that mean something to somebody, and others.
+/// Keys with a meaning for Kubernetes or Signalbox, and others.
 fn key() -> impl Strategy<Value = String> {
     let known: &'static [&'static str] = &[
         "a",
@@ -150,7 +150,7 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![8 => proptest::sample::select(known).prop_map(str::to_owned), 1 => any::<String>()]
 }
 
-/// Values as they come in JSON.
+/// Any JSON value.
 pub(crate) fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -190,7 +190,7 @@ fn without_null(value: &mut Value) {
     }
 }
 
-/// `original` with some of its values replaced, taken out or doubled: what people get wrong, and worse.
+/// `original` with some of its values replaced, removed or doubled, as in typical mistakes and worse.
 pub(crate) fn mistaken(original: Value) -> impl Strategy<Value = Value> {
     let mistakes = proptest::collection::vec((any::<usize>(), 0..5_u8, json_value()), 1..4);
     mistakes.prop_map(move |mistakes| {

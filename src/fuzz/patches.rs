@@ -1,4 +1,4 @@
-//! What a Release states about a target, and what is put back.
+//! What a Release states about a target, and what is restored.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn applied_by_others(operations: &[Value], object: &Value) -> Value {
     object
 }
 
-/// What counts of an object, and what the precondition touches.
+/// The fields of an object that count, and those that the precondition touches.
 fn counted(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(map) = object.as_object_mut() {
@@ -60,7 +60,7 @@ fn counted(object: &Value) -> Value {
     object
 }
 
-/// An absent map of labels, annotations or the like counts as an empty one, an absent list of named things too.
+/// An absent map of labels, annotations or the like counts as an empty one, and so does an absent list with keys.
 fn without_empty(mut value: Value) -> Value {
     let dictionaries = [
         "labels",
@@ -111,7 +111,7 @@ fn put_back(live: &Value, result: &Value) -> Result<(), TestCaseError> {
 
 #[test]
 fn what_was_changed_can_be_put_back() {
-    // An object has metadata with a resourceVersion, whatever else is wrong with it.
+    // Every object has metadata with a resourceVersion, whatever else is wrong with it.
     let whole = |mut object: Value| {
         let metadata = object["metadata"].take();
         object["metadata"] = if metadata.is_object() { metadata } else { json!({}) };
@@ -130,7 +130,7 @@ fn what_was_changed_can_be_put_back() {
     });
 }
 
-/// Somebody else has changed things meanwhile: what is put back holds what it held, whatever stands around it.
+/// Another writer changed the object in between: restored fields have their previous values, whatever else the object contains.
 #[test]
 fn what_was_changed_can_be_put_back_over_what_others_did() {
     let objects = (
@@ -146,7 +146,7 @@ fn what_was_changed_can_be_put_back_over_what_others_did() {
         now["metadata"]["resourceVersion"] = json!("7");
         let changes = difference(&before, &after);
         let restored = applied_by_others(&restoration(&changes, &now, "7"), &now);
-        // Only what lies in an element that others have taken away cannot be put back.
+        // Only fields in an element that another writer removed cannot be restored.
         for path in untouched(&changes, &restored).err().unwrap_or_default() {
             let (element, _) = path.rsplit_once("]/").unwrap_or_default();
             prop_assert!(!element.is_empty(), "{path} is in no element");
@@ -156,7 +156,7 @@ fn what_was_changed_can_be_put_back_over_what_others_did() {
     });
 }
 
-/// Whether something is where a pointer leads that may go by position, or by key.
+/// Whether a value exists at a pointer that may name elements by position or by key.
 fn found(live: &Value, pointer: &str) -> bool {
     live.pointer(pointer).is_some() || get(live, pointer).is_some()
 }

@@ -122,7 +122,7 @@ fn any_text_may_be_asked_for_as_a_pointer() {
     });
 }
 
-/// Where no key looks like two, as the API server writes it is as good as a pointer.
+/// If no key contains a separator, the API server's notation is equivalent to a pointer.
 #[test]
 fn a_field_and_its_pointer_are_one() {
     fuzz(500, QUICK, json_value(), |value| {

@@ -1,5 +1,5 @@
-//! What the largest Release there may be costs in the largest Environments: the operator has one thread, and while it decides about
-//! that one nobody else is decided about.
+//! What the largest possible Release costs in the largest Environments: the operator has one thread, and while it decides about that
+//! Release, all others wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::decide::{accepted, decide, fixtures, plan};
 use crate::domain::cel::Unanswered;
 use crate::domain::windows::calendar_of;
 
-/// As many components and bytes as the API server takes, in eight environments at once.
+/// As many components and bytes as the API server accepts, in eight environments at the same time.
 fn release() -> Release {
     let mut release = fixtures::release();
     let data: serde_json::Map<String, Value> = (0..100)
@@ -34,7 +34,7 @@ fn release() -> Release {
     release
 }
 
-/// As many windows and gates as there may be; nothing that a release needs ever fits into a window.
+/// As many windows and gates as allowed. No window is ever long enough for a release.
 fn environment(n: usize) -> Environment {
     let zones = [
         "Europe/London",
@@ -102,7 +102,7 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// `cargo test --release --lib -- --ignored --nocapture worst` prints what a pass over it consists of.
+/// `cargo test --release --lib -- --ignored --nocapture worst` prints the cost of each part of a reconcile.
 #[test]
 #[ignore = "a measurement"]
 fn the_worst_there_is() {

@@ -1,13 +1,14 @@
-//! Date-times: which of them the API server stores, which its rules can compare, and which the operator can read. They are three different sets.
+//! Date-times: which ones the API server stores, which ones its rules can compare, and which ones the operator can read. The three sets
+//! differ.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::Value;
 
-/// Whether the API server's check of the format lets the text through: kube-openapi's `strfmt.IsDateTime`.
+/// Whether the text passes the API server's check of the format: kube-openapi's `strfmt.IsDateTime`.
 pub(crate) fn is_stored(text: &str) -> bool {
     let lower = text.to_lowercase();
-    // What follows a second t it does not look at.
+    // It ignores everything after a second t.
     let mut parts = lower.split('t');
     let (Some(date), Some(time)) = (parts.next(), parts.next()) else {
         return false;
@@ -21,7 +22,7 @@ pub(crate) fn is_stored(text: &str) -> bool {
     in_day && is_date(date) && zone.is_some_and(|(fraction, _)| is_fraction(fraction, |mark| mark != '\n'))
 }
 
-/// Whether a rule of a definition can compare what is stored: Go's `time.Parse` of RFC 3339 takes it.
+/// Whether a rule of a definition can compare the stored text: Go's `time.Parse` of RFC 3339 accepts it.
 pub(crate) fn is_comparable(text: &str) -> bool {
     let Some((until_second, rest)) = text.split_at_checked(19) else {
         return false;
@@ -34,7 +35,7 @@ pub(crate) fn is_comparable(text: &str) -> bool {
         })
 }
 
-/// What stands before the zone, and the zone's offset, which is empty for `utc`.
+/// The part before the zone, and the zone's offset, which is empty for `utc`.
 fn zone(rest: &str, utc: char) -> Option<(&str, &str)> {
     if let Some(fraction) = rest.strip_suffix(utc) {
         return Some((fraction, ""));
@@ -62,13 +63,13 @@ fn shaped(text: &str, pattern: &str) -> bool {
     text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
 }
 
-/// Why the operator cannot read what is stored, and what to write.
+/// Why the operator cannot read the stored value, and what to write.
 pub(crate) fn unreadable(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text,
         Value::Array(_) => {
             return Some(
-                "is a list, which the API server stores, but the operator reads a date-time here, like 2026-12-01T18:00:00Z"
+                "The API server stores a list here, but the operator needs a date-time. Write it like 2026-12-01T18:00:00Z."
                     .to_owned(),
             );
         }
@@ -79,11 +80,11 @@ pub(crate) fn unreadable(value: &Value) -> Option<String> {
     }
     if text.starts_with("9999-12-3") {
         return Some(format!(
-            "{text:?} is later than the operator can read: for what has no end write 9999-12-30T00:00:00Z"
+            "{text:?} is later than the operator can read. For no end, write 9999-12-30T00:00:00Z."
         ));
     }
     Some(format!(
-        "the API server stores {text:?}, but the operator cannot read it: write it like 2026-12-01T18:00:00Z"
+        "The API server stores {text:?}, but the operator cannot read it. Write it like 2026-12-01T18:00:00Z."
     ))
 }
 
@@ -114,11 +115,11 @@ mod tests {
             ("2028-02-29T00:00:00Z", true, true, true),
             ("0000-02-29T00:00:00Z", true, true, true),
             ("9999-12-30T00:00:00Z", true, true, true),
-            // Small letters are stored, and a rule cannot compare them.
+            // Lower-case letters are stored, but a rule cannot compare them.
             ("2026-12-01t18:00:00z", true, false, true),
             ("2026-12-01T18:00:00z", true, false, true),
             ("2026-12-01t18:00:00Z", true, false, true),
-            // Stored, and the operator cannot read them.
+            // Stored, but the operator cannot read them.
             ("2026-12-01T18:00:00.1234567890Z", true, true, false),
             ("2026-12-01T18:00:00+24:00", true, true, true),
             ("2026-12-01T18:00:00+01:60", true, true, false),

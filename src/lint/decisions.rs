@@ -1,4 +1,4 @@
-//! Decisions and reviews: whether they would count, as far as the Release that they name is among the files.
+//! Decisions and reviews: whether they would count, if the Release that they name is in the files.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    /// What the operator would say of each Decision.
+    /// What the operator would report about each Decision and review.
     pub(crate) fn decisions(&mut self) {
         let decisions: Vec<_> = self
             .decisions
@@ -35,7 +35,7 @@ impl Lint<'_> {
             };
             if may_be_one_person(&review.spec.reviewer, &release.spec.requested_by) {
                 let sentence = format!(
-                    "the review by {0} does not count: {0} requested this release",
+                    "The review by {0} does not count: {0} requested this release.",
                     review.spec.reviewer
                 );
                 self.error(manifest, "/spec/reviewer", sentence);
@@ -53,8 +53,8 @@ impl Lint<'_> {
         let spec = &decision.spec;
         if !release.spec.environments.contains(&spec.environment) {
             let sentence = format!(
-                "names {:?}, which Release {} does not list",
-                spec.environment, spec.release
+                "Release {} does not list {:?} in spec.environments.",
+                spec.release, spec.environment
             );
             self.error(manifest, "/spec/environment", sentence);
             return;
@@ -70,12 +70,12 @@ impl Lint<'_> {
         let Some((gate, approval)) = approvals.clone().find(|(g, _)| g.name == subject) else {
             let names: Vec<&str> = approvals.map(|(g, _)| g.name.as_str()).collect();
             let has = if names.is_empty() {
-                "it has none".to_owned()
+                "It has no approval gates.".to_owned()
             } else {
-                format!("it has {}", names.join(", "))
+                format!("Its approval gates are {}.", names.join(", "))
             };
             let sentence = format!(
-                "Environment {} has no approval gate {subject:?}: {has}",
+                "Environment {} has no approval gate {subject:?}. {has}",
                 spec.environment
             );
             self.error(manifest, "/spec/subject", sentence);
@@ -85,7 +85,7 @@ impl Lint<'_> {
         let hash = plan::hash(release, &spec.environment, Some(&namespace), 1);
         if spec.plan_hash.as_deref() != Some(&hash) {
             let sentence = format!(
-                "approves or rejects another plan than the first attempt of the Release among the files, whose hash is {hash}"
+                "The plan hash is not that of the first attempt of the Release in the files, which is {hash}."
             );
             self.note(manifest, "/spec/planHash", sentence);
         }
@@ -116,7 +116,7 @@ impl Lint<'_> {
             } else {
                 "/spec/role"
             };
-            let sentence = format!("{} by {} does not count: {why}", spec.action.as_str(), spec.by);
+            let sentence = format!("{} by {} does not count: {why}.", spec.action.as_str(), spec.by);
             self.error(manifest, at, sentence);
         }
     }

@@ -1,4 +1,4 @@
-//! Environments: references, circles, windows, expressions, and gates that nobody can satisfy.
+//! Environments: references, circles, windows, expressions, and gates that can never be satisfied.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::lint::linted::{Lint, Typed};
 use crate::manifests::Manifest;
 
 impl Lint<'_> {
-    /// What the operator would say of each Environment.
+    /// What the operator would report about each Environment.
     pub(crate) fn environments(&mut self) {
         let environments: Vec<_> = self
             .environments
@@ -45,9 +45,8 @@ impl Lint<'_> {
             }
             let at = format!("/spec/promotesFrom/environments/{index}");
             if !self.all_known() {
-                let sentence = format!(
-                    "Environment {name} is not among the files, so that its own upstream is not checked"
-                );
+                let sentence =
+                    format!("Environment {name} is not in the files, so its upstream is not checked.");
                 self.note(manifest, &at, sentence);
             } else {
                 self.error(manifest, &at, missing("spec.promotesFrom", name));
@@ -55,7 +54,7 @@ impl Lint<'_> {
         }
         let settings = Arc::clone(&self.settings);
         let found = circle(&settings, std::iter::once(manifest.name()));
-        // A circle is said once, where its first member stands; an Environment that only leads into one is not to blame.
+        // A circle is reported once, at its first member, and not at an Environment that only leads into it.
         if let Some(circle) = found.filter(|circle| circle.first().is_some_and(|n| n == manifest.name()))
             && !circle.iter().any(|name| in_circles.contains(name))
         {
@@ -93,12 +92,12 @@ impl Lint<'_> {
         let allows = spec.windows.iter().any(|w| w.kind == WindowKind::Allow);
         match (allows, spec.default_window) {
             (true, _) => self.error(manifest, "/spec/windows", message),
-            // Nobody said so, and few expect it.
+            // This is the default of the stage, which few expect.
             (false, None) => self.error(
                 manifest,
                 "/spec/stage",
                 format!(
-                    "{message} Nothing can ever enter: list an Allow window, or say defaultWindow: Open."
+                    "{message} No release can ever enter. List an Allow window, or set defaultWindow: Open."
                 ),
             ),
             (false, Some(DefaultWindow::Closed)) => self.note(manifest, "/spec/defaultWindow", message),
@@ -115,11 +114,11 @@ impl Lint<'_> {
             match constant {
                 None | Some(Ok(true)) => {}
                 Some(Ok(false)) => {
-                    let sentence = format!("{name}: passWhen {text:?} is false whatever is released");
+                    let sentence = format!("{name}: passWhen {text:?} is false for every release.");
                     self.error(manifest, &at, sentence);
                 }
                 Some(Err(why)) => {
-                    let sentence = format!("{name}: passWhen {text:?} never holds: {why}");
+                    let sentence = format!("{name}: passWhen {text:?} never holds: {why}.");
                     self.error(manifest, &at, sentence);
                 }
             }
@@ -135,14 +134,14 @@ impl Lint<'_> {
             let (there, here) = (&soak.environment, manifest.name());
             if there == here || self.upstream_of(there).contains(here) {
                 let sentence = format!(
-                    "gate {} can never be satisfied: nothing stands in {there} before it has entered {here}",
+                    "Gate {} can never be satisfied: no release reaches {there} before it enters {here}.",
                     gate.name
                 );
                 self.error(manifest, &at, sentence);
             } else if !self.exists(there) {
                 if !self.all_known() {
                     let sentence =
-                        format!("Environment {there} is not among the files, so that it is not checked");
+                        format!("Environment {there} is not in the files, so this soak is not checked.");
                     self.note(manifest, &at, sentence);
                 } else {
                     self.error(manifest, &at, missing("soak", there));
@@ -151,7 +150,7 @@ impl Lint<'_> {
         }
     }
 
-    /// Every Environment that has to be passed before `name`.
+    /// Every Environment that must be passed before `name`.
     fn upstream_of(&self, name: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![name.to_owned()];
@@ -168,9 +167,7 @@ impl Lint<'_> {
     }
 }
 
-/// In the words in which a Release hears it.
+/// In the same words as for a Release.
 fn missing(field: &str, name: &str) -> String {
-    format!(
-        "{field} names {name:?}, but there is no Environment of that name: create it or correct the name."
-    )
+    format!("{field} names {name:?}, but no Environment of that name exists. Create it or correct the name.")
 }

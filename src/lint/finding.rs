@@ -1,23 +1,23 @@
-//! What is said about a manifest, and where.
+//! A finding about a manifest, and its place.
 
 use serde::Serialize;
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The API server would refuse it, or the operator could not promote it.
     Error,
-    /// Worth knowing, and no reason to stop.
+    /// Worth knowing, but no reason to stop.
     Note,
 }
 
-/// Something that is said about a manifest, and where.
+/// A finding about a manifest, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
     pub file: String,
-    /// Absent for a file that is not there.
+    /// Absent for a file that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -33,7 +33,7 @@ pub struct Finding {
 }
 
 impl std::fmt::Display for Finding {
-    /// `file:line: Kind namespace/name: field: sentence`.
+    /// `file:line: Kind namespace/name: field: message`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.place())?;
         if self.severity == Severity::Note {
@@ -53,7 +53,7 @@ impl Finding {
         }
     }
 
-    /// What is behind the place.
+    /// Everything after the place.
     #[must_use]
     pub fn said(&self) -> String {
         let path = match (self.namespace.as_str(), self.name.as_str()) {
@@ -68,7 +68,7 @@ impl Finding {
     }
 }
 
-/// All that is to be said.
+/// All findings.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -81,13 +81,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing speaks against applying this.
+    /// Whether there are no errors.
     #[must_use]
     pub fn clean(&self) -> bool {
         self.count(Severity::Error) == 0
     }
 
-    /// How many findings weigh that much.
+    /// How many findings have that severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|f| f.severity == severity).count()

@@ -1,4 +1,4 @@
-//! The objects that are judged, in the forms in which rules see them, and what is found.
+//! The checked objects, in the forms that rules need, and the findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,30 +13,30 @@ use crate::lint::policies::Policies;
 use crate::lint::schema::Definitions;
 use crate::manifests::{Manifest, Manifests, field, pointer};
 
-/// An object of ours that has its form.
+/// An object of ours that fits its schema.
 pub(crate) struct Typed<'a, K> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) object: Arc<K>,
 }
 
-/// What is known of the manifests, and what has been found.
+/// What is known about the manifests, and the findings.
 pub(crate) struct Lint<'a> {
     pub(crate) manifests: &'a Manifests,
     pub(crate) known: BTreeSet<&'a str>,
     pub(crate) now: Timestamp,
-    /// With the position of the manifest, by which they are sorted in the end.
+    /// With the position of the manifest, which they are finally sorted by.
     pub(crate) findings: Vec<(usize, Finding)>,
     pub(crate) checked: usize,
     pub(crate) environments: Vec<Typed<'a, Environment>>,
     pub(crate) releases: Vec<Typed<'a, Release>>,
     pub(crate) decisions: Vec<Typed<'a, Decision>>,
     pub(crate) reviews: Vec<Typed<'a, ReleaseReview>>,
-    /// The same, as decisions see them.
+    /// The same Environments, as rules see them.
     pub(crate) settings: Arc<BTreeMap<String, Setting>>,
 }
 
 impl<'a> Lint<'a> {
-    /// None looked at yet.
+    /// Nothing is checked yet.
     pub(crate) fn new(manifests: &'a Manifests, known: &'a [String], now: Timestamp) -> Self {
         Self {
             manifests,
@@ -52,12 +52,12 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// Finds an error at the JSON pointer `at`.
+    /// Adds an error at the JSON pointer `at`.
     pub(crate) fn error(&mut self, manifest: &Manifest, at: &str, message: impl Into<String>) {
         self.find(Severity::Error, manifest, at, message.into());
     }
 
-    /// Finds a note at the JSON pointer `at`.
+    /// Adds a note at the JSON pointer `at`.
     pub(crate) fn note(&mut self, manifest: &Manifest, at: &str, message: impl Into<String>) {
         self.find(Severity::Note, manifest, at, message.into());
     }
@@ -82,7 +82,7 @@ impl<'a> Lint<'a> {
         self.findings.push((position, finding));
     }
 
-    /// Whether something was found at, above or below the field.
+    /// Whether there is a finding at, above or below the field.
     pub(crate) fn refused(&self, manifest: &Manifest, at: &str) -> bool {
         let called = field(&manifest.value, at);
         let within = |inner: &str, outer: &str| {
@@ -100,7 +100,7 @@ impl<'a> Lint<'a> {
         })
     }
 
-    /// What the API server says of each object by itself.
+    /// What the API server reports about each object by itself.
     pub(crate) fn forms(&mut self) {
         let (definitions, policies) = (Definitions::new(), Policies::new());
         let manifests = self.manifests;
@@ -113,7 +113,7 @@ impl<'a> Lint<'a> {
             }
             self.checked += 1;
             if version != "v1alpha1" {
-                let sentence = format!("{GROUP} has no version {version}: write {GROUP}/v1alpha1");
+                let sentence = format!("{GROUP} has no version {version}. Write {GROUP}/v1alpha1.");
                 self.error(manifest, "/apiVersion", sentence);
                 continue;
             }
@@ -123,7 +123,7 @@ impl<'a> Lint<'a> {
                 let mut kinds = Kind::ALL.map(Kind::name);
                 kinds.sort_unstable();
                 let (kind, kinds) = (manifest.kind(), kinds.join(", "));
-                let sentence = format!("{GROUP}/v1alpha1 has no kind {kind:?}: it has {kinds}");
+                let sentence = format!("{GROUP}/v1alpha1 has no kind {kind:?}. Its kinds are {kinds}.");
                 self.error(manifest, "/kind", sentence);
                 continue;
             };
@@ -139,7 +139,7 @@ impl<'a> Lint<'a> {
             }
             if manifest.value.get("status").is_some() {
                 let sentence =
-                    "status is what the operator reports: the API server drops what a manifest says there";
+                    "The operator writes status, and the API server ignores it in a manifest. Remove it.";
                 self.note(manifest, "/status", sentence);
             }
             let object = judged.object;
@@ -151,7 +151,7 @@ impl<'a> Lint<'a> {
             }
         }
         for (index, release) in self.releases.iter_mut().enumerate() {
-            // Of two that stand in files, the one that stands first is the older one.
+            // Of two Releases in the files, the first one counts as the older one.
             Arc::make_mut(&mut release.object).metadata.uid = Some(format!("{index:09}"));
         }
         self.settings = Arc::new(
@@ -168,7 +168,7 @@ impl<'a> Lint<'a> {
         );
     }
 
-    /// Objects that stand twice.
+    /// Objects that are defined twice.
     pub(crate) fn doubles(&mut self) {
         let manifests = self.manifests;
         let mut first: BTreeMap<(&str, &str, &str), &Manifest> = BTreeMap::new();
@@ -180,7 +180,7 @@ impl<'a> Lint<'a> {
             let key = (manifest.kind(), manifest.namespace(), manifest.name());
             if let Some(other) = first.get(&key) {
                 let sentence = format!(
-                    "{} {} stands in {}:{} already: the later one would replace it",
+                    "{} {} is already defined at {}:{}. The later definition would replace it.",
                     manifest.kind(),
                     manifest.path(),
                     other.file(),
@@ -193,17 +193,17 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// Whether the files say which Environments there are: one alone may have been taken out of many.
+    /// Whether all Environments are known: a single one in the files may be only one of many.
     pub(crate) fn all_known(&self) -> bool {
         !self.known.is_empty() || self.environments.len() > 1
     }
 
-    /// Whether an Environment of this name is among the files, or known.
+    /// Whether an Environment of this name is in the files, or known.
     pub(crate) fn exists(&self, environment: &str) -> bool {
         self.known.contains(environment) || self.settings.contains_key(environment)
     }
 
-    /// A Release and what stands beside it, as decisions see them; of a cluster nothing is known.
+    /// A Release and its siblings, as rules see them, without a cluster.
     pub(crate) fn observed(&self, release: &Arc<Release>, siblings: Vec<Arc<Release>>) -> Observed {
         Observed {
             seed: String::new(),
@@ -237,7 +237,7 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// All that was found, in the order of the files.
+    /// All findings, in the order of the files.
     pub(crate) fn report(mut self) -> Report {
         self.findings
             .sort_by_key(|(position, finding)| (*position, finding.line));
@@ -262,7 +262,7 @@ impl<'a> Lint<'a> {
     }
 }
 
-/// What has no form cannot be looked into; why has been said.
+/// An object that does not fit its schema cannot be checked further. The reason has been reported.
 fn typed<K: DeserializeOwned>(manifest: &Manifest, object: serde_json::Value) -> Option<Typed<'_, K>> {
     let object = serde_json::from_value(object).ok()?;
     Some(Typed {

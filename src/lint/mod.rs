@@ -1,7 +1,7 @@
-//! Whether manifests make sense, found out without a cluster: what the API server refuses, and what the operator would say.
+//! Whether manifests are valid, checked without a cluster: what the API server refuses, and what the operator would report.
 //!
-//! No rule stands here a second time. Schemas and CEL come from the definitions, sentences about a Release from
-//! `decide::accepted` and from the checks, those about windows from the calendar. Nothing here has a client or a clock.
+//! No rule is repeated here. Schemas and CEL come from the definitions, messages about a Release from `decide::accepted` and from the
+//! checks, and messages about windows from the calendar. There is no client and no clock here.
 
 mod date_time;
 mod decisions;
@@ -21,10 +21,10 @@ use crate::manifests::Manifests;
 pub use finding::{Finding, Report, Severity};
 use linted::{Lint, Typed};
 
-/// Checks `manifests` as they would be checked at `now`.
+/// Checks `manifests` as of `now`.
 ///
-/// `known` are names of Environments that exist besides those among the manifests. Where none are known and fewer than two
-/// stand among the manifests, a name that is not among them is noted, and an error otherwise.
+/// `known` are names of Environments that exist besides those in the manifests. A name that is not among them is an error, but only a
+/// note if none are known and the manifests have fewer than two Environments.
 #[must_use]
 pub fn lint(manifests: &Manifests, known: &[String], now: Timestamp) -> Report {
     let mut linted = Lint::new(manifests, known, now);
@@ -36,7 +36,7 @@ pub fn lint(manifests: &Manifests, known: &[String], now: Timestamp) -> Report {
     linted.report()
 }
 
-/// Objects of our kinds that have their form.
+/// Objects of our kinds that fit their schema.
 #[derive(Debug, Default)]
 pub struct Forms {
     pub environments: Vec<Environment>,
@@ -45,7 +45,7 @@ pub struct Forms {
     pub reviews: Vec<ReleaseReview>,
 }
 
-/// What stands in `manifests`, and why the API server would not take all of it. No more is asked than that.
+/// The objects in `manifests`, and why the API server would refuse some of them. Nothing else is checked.
 #[must_use]
 pub fn forms(manifests: &Manifests, now: Timestamp) -> (Forms, Vec<Finding>) {
     fn plain<K: Clone>(typed: Vec<Typed<'_, K>>) -> Vec<K> {

@@ -1,6 +1,6 @@
-//! What the chart's admission policies refuse whoever asks: rules that look at the object alone.
+//! What the chart's admission policies refuse for every user: rules that depend on the object alone.
 //!
-//! Who may do what only the API server knows; those rules are passed over.
+//! Only the API server knows the permissions of users, so rules about users are skipped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use serde_json::Value;
 
 use crate::observe::trust;
 
-/// The rules that can be asked here.
+/// The rules that can be evaluated here.
 pub(crate) struct Policies {
     rules: Vec<Rule>,
 }
 
 struct Rule {
-    /// The plurals of the kinds that it is asked of.
+    /// The plurals of the kinds that it applies to.
     resources: Vec<String>,
     program: Program,
-    /// The field of the object that it looks at first, as `metadata.name`.
+    /// The first field of the object that it reads, such as `metadata.name`.
     field: String,
     message: String,
 }
@@ -38,7 +38,7 @@ impl Policies {
         }
     }
 
-    /// What they say of an object of the kind with this plural: the field, and the sentence.
+    /// What they refuse in an object of the kind with this plural: the field, and the message.
     pub fn judge(&self, plural: &str, object: &Value) -> Vec<(String, String)> {
         let asked = self
             .rules
@@ -49,7 +49,7 @@ impl Policies {
             let mut context = Context::default().with_all();
             context.add_variable_from_value("object", to_cel(object));
             context.add_variable_from_value("oldObject", cel::Value::Null);
-            // What cannot be evaluated has not the form that the schema asks for, which is said already.
+            // An object for which a rule cannot be evaluated does not fit the schema, which is reported already.
             if rule.program.execute(&context) == Ok(cel::Value::Bool(false)) {
                 refusals.push((rule.field.clone(), rule.message.clone()));
             }
@@ -58,7 +58,7 @@ impl Policies {
     }
 }
 
-/// Not the library's own conversion: that makes whole numbers unsigned, and `5u + 1` is an error.
+/// Replaces the library's own conversion, which makes whole numbers unsigned, and `5u + 1` is an error.
 fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
@@ -106,7 +106,7 @@ fn rules(policy: &Value) -> Vec<Rule> {
         .collect()
 }
 
-/// The field of the object that an expression looks at first; what is looked at first is what the rule is about.
+/// The first field of the object that an expression reads. A rule is about the field that it reads first.
 fn looks_at(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Select(select) => field(select).or_else(|| looks_at(&select.operand.expr)),

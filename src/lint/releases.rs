@@ -1,4 +1,4 @@
-//! Releases: whether the operator would accept the manifest, and which checks it could never satisfy as it stands.
+//! Releases: whether the operator would accept the manifest, and which checks it could never satisfy without a change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::manifests::Manifest;
 use crate::view::explain::Held;
 
 impl Lint<'_> {
-    /// What the operator would say of each Release.
+    /// What the operator would report about each Release.
     pub(crate) fn releases(&mut self) {
         let releases: Vec<_> = self
             .releases
@@ -64,7 +64,7 @@ impl Lint<'_> {
                     continue;
                 }
             }
-            // What the API server refuses the operator never gets to see; it says the same in other words.
+            // An object that the API server refuses never reaches the operator, and both would report the same problem.
             if reason == reasons::INVALID && self.refused(manifest, &at) {
                 continue;
             }
@@ -72,14 +72,14 @@ impl Lint<'_> {
         }
         if !strangers.is_empty() {
             let sentence = format!(
-                "{} not among the files, so that nothing is said about order, gates and windows: add the Environments, or name them with --known-environments to have the names checked",
+                "{} not in the files, so order, gates and windows are not checked. Add the Environments, or name them with --known-environments to check the names.",
                 are(&strangers)
             );
             self.note(manifest, "/spec/environments", sentence);
         }
     }
 
-    /// A pre-release that people may take for what comes after the version whose numbers it bears.
+    /// A pre-release that users may expect to come after the version with the same numbers.
     fn misread(&mut self, manifest: &Manifest, observed: &Observed) {
         let Ok(ours) = observed.release.spec.version.parse::<Version>() else {
             return;
@@ -88,7 +88,7 @@ impl Lint<'_> {
         let versions = siblings.filter_map(|s| s.spec.version.parse::<Version>().ok());
         let said: Vec<String> = versions.filter_map(|v| ours.misread_as_newer_than(&v)).collect();
         if let Some(sentence) = said.into_iter().next() {
-            self.note(manifest, "/spec/version", sentence);
+            self.note(manifest, "/spec/version", format!("{sentence}."));
         }
     }
 
@@ -100,7 +100,7 @@ impl Lint<'_> {
                 .filter_map(|gate| {
                     let text = &gate.expression.as_ref()?.pass_when;
                     let compiled = expressions::compile(text).ok()?;
-                    // What never holds is said of the Environment.
+                    // An expression that never holds is reported for the Environment.
                     let usable = compiled.constant().is_none();
                     usable.then(|| (gate.name.clone(), compiled))
                 })
@@ -128,7 +128,7 @@ impl Lint<'_> {
             };
             let mut setting = setting.clone();
             if labels.is_none() {
-                // Without the Namespace at hand nobody knows its labels.
+                // The labels of a Namespace that is not in the files are not known.
                 Arc::make_mut(&mut setting.environment).spec.release_namespaces = None;
             }
             let mut place = place(&release);
@@ -183,13 +183,13 @@ impl Lint<'_> {
                     reasons::PLAN_INCOMPLETE => "/spec/deploymentPlan".to_owned(),
                     _ => format!("/spec/environments/{index}"),
                 };
-                let sentence = format!("{name} holds it back: {}", Held::from(&check));
+                let sentence = format!("Blocked in {name}: {}", Held::from(&check));
                 self.error(manifest, &at, sentence);
             }
         }
     }
 
-    /// What a component states that goes wrong on the target, as far as files show.
+    /// Statements of a component that would not work on the target, as far as the files show.
     fn statements(&mut self, manifest: &Manifest, release: &Release) {
         for (c, component) in release.spec.components.iter().enumerate() {
             let here = format!("/spec/components/{c}");
@@ -222,7 +222,7 @@ impl Lint<'_> {
         }
     }
 
-    /// The target where the files have one such object; in several namespaces it may be another one in each.
+    /// The target, if the files have exactly one such object. In several namespaces it may differ.
     fn target(&self, target: &crate::api::release::Target) -> Option<&serde_json::Value> {
         let mut objects = self.manifests.objects.iter().filter(|o| {
             o.api_version() == target.api_version && o.kind() == target.kind && o.name() == target.name
@@ -231,7 +231,7 @@ impl Lint<'_> {
         objects.next().is_none().then_some(&first.value)
     }
 
-    /// Environments that lead Releases of other namespaces that are among the files to `target`.
+    /// Environments that lead Releases of other namespaces in the files to `target`.
     fn led_from_elsewhere(&self, own: &str, target: &str) -> Vec<String> {
         let namespaces = self
             .releases
@@ -249,7 +249,7 @@ impl Lint<'_> {
             .collect()
     }
 
-    /// Labels of a Namespace that is among the files.
+    /// Labels of a Namespace in the files.
     fn namespace_labels(&self, name: &str) -> Option<BTreeMap<String, String>> {
         let mut objects = self.manifests.objects.iter();
         let namespace =
@@ -259,7 +259,7 @@ impl Lint<'_> {
         Some(labels.unwrap_or_default())
     }
 
-    /// What means something else than it looks like.
+    /// Settings that do not mean what they look like.
     fn traps(&mut self, manifest: &Manifest, release: &Release) {
         for field in ["hold", "withdrawn"] {
             let at = format!("/spec/{field}");
@@ -268,7 +268,7 @@ impl Lint<'_> {
                 .pointer(&at)
                 .is_some_and(serde_json::Value::is_null)
             {
-                let sentence = format!("is null, and null is absent: write {field}: {{}} to mean it");
+                let sentence = format!("Null counts as absent. Write {field}: {{}} to set it.");
                 self.note(manifest, &at, sentence);
             }
         }
@@ -278,21 +278,21 @@ impl Lint<'_> {
             .filter(|v| *v != "BackOut")
         {
             let at = format!("/metadata/annotations/{}", crate::manifests::token(ON_DELETE));
-            let sentence = format!("{value:?} means nothing: BackOut is the only value that does");
+            let sentence = format!("{value:?} has no effect. The only valid value is BackOut.");
             self.note(manifest, &at, sentence);
         }
         let listed = |name: &String| release.spec.environments.contains(name);
         let schedule = release.spec.schedule.iter().enumerate();
         for (index, planned) in schedule.filter(|(_, planned)| !listed(&planned.environment)) {
             let at = format!("/spec/schedule/{index}/environment");
-            let sentence = format!("{:?} is not among spec.environments", planned.environment);
+            let sentence = format!("{:?} is not listed in spec.environments.", planned.environment);
             self.note(manifest, &at, sentence);
         }
         for (c, component) in release.spec.components.iter().enumerate() {
             let overrides = component.overrides.iter().enumerate();
             for (index, over) in overrides.filter(|(_, over)| !listed(&over.environment)) {
                 let at = format!("/spec/components/{c}/overrides/{index}/environment");
-                let sentence = format!("{:?} is not among spec.environments", over.environment);
+                let sentence = format!("{:?} is not listed in spec.environments.", over.environment);
                 self.note(manifest, &at, sentence);
             }
         }
@@ -308,7 +308,7 @@ fn product(release: &Release) -> (Option<String>, String, String) {
     )
 }
 
-/// A target namespace where all is well, and where the stated images are those that would run.
+/// A healthy target namespace in which the stated images would run.
 fn place(release: &Release) -> Place {
     let components = release.spec.components.iter().map(|component| Inspected {
         name: component.name.clone(),

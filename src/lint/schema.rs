@@ -1,7 +1,7 @@
-//! What the API server says of an object of ours: strict fields, defaults, OpenAPI and CEL, in its order and its words.
+//! What the API server reports about an object of ours: strict fields, defaults, OpenAPI and CEL, in its order and its words.
 //!
 //! The definitions are generated from the types, as `crds/` is; their CEL rules are evaluated by `kube-cel`. There is no
-//! stored object to compare with, so that rules about changes do not apply.
+//! stored object to compare with, so rules about changes do not apply.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use crate::api::{Kind, crds};
 use crate::lint::date_time;
 use crate::manifests::{field, pointer, token};
 
-/// Of `ObjectMeta`, as far as anybody may state it.
+/// The fields of `ObjectMeta` that a manifest may state.
 const METADATA: [&str; 15] = [
     "annotations",
     "creationTimestamp",
@@ -35,7 +35,7 @@ const METADATA: [&str; 15] = [
 const NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// All definitions, ready to be asked.
+/// All definitions, ready for validation.
 pub(crate) struct Definitions {
     validator: Validator,
     kinds: HashMap<Kind, Definition>,
@@ -44,7 +44,7 @@ pub(crate) struct Definitions {
 struct Definition {
     namespaced: bool,
     schema: Value,
-    /// Once it is asked for: most pipelines have Releases only, and compiling takes longer than judging.
+    /// Compiled on first use: most pipelines have Releases only, and compiling takes longer than validating.
     compiled: OnceCell<CompiledSchema>,
 }
 
@@ -54,11 +54,11 @@ pub(crate) struct Refusal {
     /// A JSON pointer into the object.
     pub at: String,
     pub sentence: String,
-    /// Nothing can be said of what contains such a value.
+    /// Rules about a parent of this value cannot be evaluated.
     blocks: bool,
 }
 
-/// An object as the API server would store it, as far as it would, and what it says of it.
+/// An object as the API server would store it, and what the API server would refuse in it.
 pub(crate) struct Judged {
     pub object: Value,
     pub refusals: Vec<Refusal>,
@@ -83,12 +83,12 @@ impl Definitions {
         }
     }
 
-    /// Judges `object` as one that is created; `None` where there is no definition of the kind.
+    /// Validates the creation of `object`; `None` if the kind has no definition.
     pub fn judge(&self, kind: Kind, object: &Value) -> Option<Judged> {
         let definition = self.kinds.get(&kind)?;
         let mut refusals = Vec::new();
         let mut object = object.clone();
-        // What status says in a manifest the API server drops before it looks.
+        // The API server drops the status of a manifest before validation.
         if let Some(map) = object.as_object_mut() {
             map.remove("status");
         }
@@ -111,8 +111,8 @@ impl Definitions {
         let mut broken = Vec::new();
         for error in errors {
             let at = pointer(object, &error.field_path);
-            // The API server asks no rule before the object has its form. Here those of healthy parts are asked, so that
-            // a person sees all at once.
+            // The API server evaluates no rule before the object fits its schema. Here the rules of valid parts are evaluated, so that
+            // the user sees all problems together.
             let blocked = refusals
                 .iter()
                 .any(|r| r.blocks && (r.at == at || r.at.starts_with(&format!("{at}/"))));
@@ -129,7 +129,7 @@ impl Definitions {
                         _ => format!("Invalid value: {}", error.message),
                     }
                 }
-                _ => format!("a rule could not be evaluated: {}", error.message),
+                _ => format!("A rule could not be evaluated: {}", error.message),
             };
             broken.push(Refusal {
                 at,
@@ -137,7 +137,7 @@ impl Definitions {
                 blocks: false,
             });
         }
-        // The library keeps its properties in no order.
+        // The library has no order of properties.
         broken.sort_by(|a, b| a.at.cmp(&b.at));
         refusals.extend(broken);
     }
@@ -148,7 +148,7 @@ fn states(node: &Value, rule: &str) -> bool {
     rules.into_iter().flatten().any(|stated| stated["rule"] == rule)
 }
 
-/// The schema of what stands at `at`.
+/// The schema of the value at `at`.
 fn node<'a>(schema: &'a Value, at: &str) -> Option<&'a Value> {
     at.split('/').skip(1).try_fold(schema, |schema, token| {
         let key = token.replace("~1", "/").replace("~0", "~");
@@ -284,7 +284,7 @@ fn label(text: &str) -> bool {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// Takes out what the schema does not know, as a refusal each, and what is null; fills in defaults.
+/// Removes unknown fields, with a refusal for each, and nulls, and sets defaults.
 fn settle(schema: &Value, value: &mut Value, at: &str, refusals: &mut Vec<Refusal>) {
     match value {
         Value::Object(map) => {
@@ -329,7 +329,7 @@ fn settle(schema: &Value, value: &mut Value, at: &str, refusals: &mut Vec<Refusa
     }
 }
 
-/// Without the object at hand indices look like keys; the API server writes them in brackets.
+/// Without the object, indices look like keys. The API server writes them in brackets.
 fn dotted(called: &str) -> String {
     let mut text = String::new();
     for part in called.split('.') {
@@ -360,7 +360,7 @@ fn unknown<'a>(
     refuse(refusals, at, format!("unknown field \"{called}\"{hint}"));
 }
 
-/// How many letters have to be put in, taken out or changed.
+/// How many letters must be inserted, removed or changed.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -378,8 +378,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// Takes away what a list has too much of, once that has been refused: rules are made for lists of the length that is allowed,
-/// and take their time over longer ones. The API server does not ask them at all then.
+/// Truncates lists that are too long, after they have been refused: rules are designed for lists of the allowed length, and are slow for
+/// longer ones. The API server does not evaluate rules at all in that case.
 fn shorten(schema: &Value, value: &mut Value) {
     match value {
         Value::Array(list) => {
@@ -400,7 +400,7 @@ fn shorten(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Writes date-times as `kube-cel` reads them, which knows fewer spellings than the API server.
+/// Writes date-times as `kube-cel` reads them, which accepts fewer spellings than the API server.
 fn canonical(schema: &Value, value: &mut Value) {
     match value {
         Value::String(text) if schema["format"] == "date-time" => {
@@ -482,9 +482,9 @@ fn string(schema: &Value, text: &str, at: &str, called: &dyn Fn() -> String, ref
     }
 }
 
-/// In the API server's words where it refuses, and in others where it stores what the operator cannot read.
+/// In the API server's words if it refuses the value, and in our own if it stores a value that the operator cannot read.
 fn date_time(value: &Value, at: &str, called: &str, refusals: &mut Vec<Refusal>) {
-    // It names what it found by a format of its own, and lets lists through.
+    // It describes the value in a format of its own, and accepts lists.
     let found = match value {
         Value::String(text) if date_time::is_stored(text) => None,
         Value::String(text) => Some(text.as_str()),
@@ -502,7 +502,7 @@ fn date_time(value: &Value, at: &str, called: &str, refusals: &mut Vec<Refusal>)
     }
 }
 
-/// What the API server stores, and then cannot compare by a rule that names all of them.
+/// Date-times that the API server stores, but cannot compare in a rule. All fields of the rule must be present.
 fn incomparable(schema: &Value, map: &Map<String, Value>, at: &str, refusals: &mut Vec<Refusal>) {
     let rules = schema["x-kubernetes-validations"].as_array();
     let rules = rules
@@ -535,8 +535,8 @@ fn incomparable(schema: &Value, map: &Map<String, Value>, at: &str, refusals: &m
             && !refusals.iter().any(|refusal| refusal.at == at)
         {
             let sentence = format!(
-                "the API server refuses {text:?}, because its rule cannot compare it: write it like 2026-12-01T18:00:00Z, with a \
-                 capital T and Z"
+                "The API server refuses {text:?}, because its rule cannot compare it. Write it like 2026-12-01T18:00:00Z, with a \
+                 capital T and Z."
             );
             block(refusals, &at, sentence);
         }
@@ -617,7 +617,7 @@ fn is(value: &Value, wanted: &str) -> bool {
         "array" => value.is_array(),
         "object" => value.is_object(),
         "number" => value.is_number(),
-        // JSON knows one kind of number: 1.0 is an integer too.
+        // JSON has one kind of number: 1.0 is an integer too.
         "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0),
         _ => true,
     }
@@ -633,7 +633,7 @@ fn mistyped(value: &Value, wanted: &str, at: &str, called: &str, refusals: &mut 
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    // YAML takes `on`, `2026.11` and the like for what they are not meant to be.
+    // YAML reads `on`, `2026.11` and the like as booleans and numbers.
     let hint = if wanted == "string" && (value.is_boolean() || value.is_number()) {
         "; put it in quotes"
     } else {

@@ -1,7 +1,7 @@
-//! Manifests as people keep them: files, folders and standard input, multi-document YAML, JSON and lists.
+//! Manifests as users store them: files, folders and standard input, multi-document YAML, JSON and lists.
 //!
-//! Every object comes with the place where it stands, so that what is said about it can name file and line. Nothing is
-//! judged here: `lint` does that, and `simulate` plays forward what stands here.
+//! Every object has its place, so that messages about it can name file and line. Nothing is checked here: `lint` does that, and
+//! `simulate` simulates the objects.
 
 mod pointers;
 mod yaml;
@@ -15,26 +15,26 @@ use serde_json::Value;
 
 pub use pointers::{field, pointer, token};
 
-/// What the endings of manifests are, where a whole folder is read.
+/// The file name extensions of manifests, for reading a whole folder.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Everything that was read.
+/// All manifests that were read.
 #[derive(Debug, Default)]
 pub struct Manifests {
-    /// In the order in which they stand.
+    /// In the order of the files.
     pub objects: Vec<Manifest>,
-    /// Files that could not be read, or only in part.
+    /// Files that could not be read, or only partly.
     pub unreadable: Vec<Unreadable>,
     /// How many files there were.
     pub files: usize,
 }
 
-/// One object, and where it stands.
+/// One object, and its place.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub value: Value,
     place: Arc<Place>,
-    /// Pointer of the object within its document: it may be an item of a list.
+    /// The pointer of the object within its document: it may be an item of a list.
     under: String,
 }
 
@@ -49,7 +49,7 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     pub file: String,
-    /// Where it ends to make sense; files that are not there have no lines.
+    /// The line of the problem; files that do not exist have no lines.
     pub line: Option<usize>,
     pub why: String,
 }
@@ -64,13 +64,13 @@ impl std::fmt::Display for Unreadable {
 }
 
 impl Manifest {
-    /// As it was named on the command line, or found below what was.
+    /// The path from the command line, or of a file below it.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.place.file
     }
 
-    /// The line of the field at the JSON pointer `at`, else of the nearest field above it.
+    /// The line of the field at the JSON pointer `at`, or of the nearest field above it.
     #[must_use]
     pub fn line(&self, at: &str) -> usize {
         let mut at = format!("{}{at}", self.under);
@@ -85,31 +85,31 @@ impl Manifest {
         }
     }
 
-    /// JSON pointers of fields that are stated twice.
+    /// The JSON pointers of fields that are stated twice.
     pub fn stated_twice(&self) -> impl Iterator<Item = &str> {
         let pointers = self.place.twice.iter();
         pointers.filter_map(|(at, _)| at.strip_prefix(&self.under).filter(|at| at.starts_with('/')))
     }
 
-    /// Empty where it states none.
+    /// Empty if it states none.
     #[must_use]
     pub fn api_version(&self) -> &str {
         self.text("/apiVersion")
     }
 
-    /// Empty where it states none.
+    /// Empty if it states none.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.text("/kind")
     }
 
-    /// Empty where it has none.
+    /// Empty if it has none.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.text("/metadata/namespace")
     }
 
-    /// Empty where it states none.
+    /// Empty if it states none.
     #[must_use]
     pub fn name(&self) -> &str {
         self.text("/metadata/name")
@@ -130,9 +130,9 @@ impl Manifest {
 }
 
 impl Manifests {
-    /// Reads `paths`: files whatever their ending, folders with all manifests below them, and `-` for `input`.
+    /// Reads `paths`: files with any extension, folders with all manifests below them, and `-` for `input`.
     ///
-    /// A file that cannot be read keeps nothing else from being read.
+    /// If a file cannot be read, the others still are.
     pub fn read(paths: &[PathBuf], input: &mut dyn Read) -> Self {
         let mut manifests = Self::default();
         for path in paths {
@@ -145,14 +145,14 @@ impl Manifests {
             match files(path) {
                 Ok(found) if found.is_empty() => manifests.refuse(
                     path,
-                    "has no manifest below it: they end in .yaml, .yml or .json".to_owned(),
+                    "No manifest in this folder. Manifests end in .yaml, .yml or .json.".to_owned(),
                 ),
                 Ok(found) => {
                     for file in found {
                         manifests.take(&file.display().to_string(), std::fs::read(&file));
                     }
                 }
-                Err(error) => manifests.refuse(path, format!("cannot be read: {error}")),
+                Err(error) => manifests.refuse(path, format!("Cannot be read: {error}")),
             }
         }
         manifests
@@ -168,12 +168,12 @@ impl Manifests {
 
     fn take(&mut self, file: &str, bytes: std::io::Result<Vec<u8>>) {
         self.files += 1;
-        let text = bytes.map_err(|error| (None, format!("cannot be read: {error}")));
+        let text = bytes.map_err(|error| (None, format!("Cannot be read: {error}")));
         let text = text.and_then(|bytes| {
             String::from_utf8(bytes).map_err(|error| {
                 let upto = error.utf8_error().valid_up_to();
                 let line = 1 + error.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
-                (Some(line), "not YAML: not a text in UTF-8".to_owned())
+                (Some(line), "Not YAML: the file is not UTF-8.".to_owned())
             })
         });
         let documents = text
@@ -205,7 +205,7 @@ impl Manifests {
     fn object(&mut self, mut value: Value, place: &Arc<Place>, under: String) {
         let list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items").map(Value::take) {
-            // As `kubectl` does it: a list is what it lists.
+            // As in `kubectl`, a list stands for its items.
             Some(Value::Array(items)) if list => {
                 for (index, item) in items.into_iter().enumerate() {
                     self.object(item, place, format!("{under}/items/{index}"));
@@ -225,7 +225,7 @@ impl Manifests {
     }
 }
 
-/// `path` itself, or what ends like a manifest anywhere below it, in the order of the names.
+/// `path` itself, or all manifests below it, in the order of their names.
 fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !std::fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -242,7 +242,7 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
         if hidden {
             continue;
         }
-        // A link to a folder may lead back up.
+        // A symbolic link to a folder may lead back to a parent.
         if kind?.is_dir() {
             found.extend(files(&path)?);
         } else if path.is_file()
@@ -261,7 +261,7 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub(crate) mod tests {
     use super::*;
 
-    /// What `text` says, as if it stood in `file`.
+    /// The manifests of `text`, as the content of `file`.
     pub(crate) fn written(file: &str, text: &str) -> Manifests {
         let mut manifests = Manifests::default();
         manifests.take(file, Ok(text.as_bytes().to_vec()));
@@ -311,19 +311,19 @@ pub(crate) mod tests {
         let said: Vec<String> = manifests.unreadable.iter().map(ToString::to_string).collect();
         let at = |name: &str| folder.path().join(name).display().to_string();
         assert!(said[0].starts_with(&format!("{}:", at("a.yaml"))), "{said:?}");
-        assert!(said[0].contains(": not YAML: "), "{said:?}");
+        assert!(said[0].contains(": Not YAML: "), "{said:?}");
         assert_eq!(
             said[1],
-            format!("{}:2: not YAML: not a text in UTF-8", at("b.yaml"))
+            format!("{}:2: Not YAML: the file is not UTF-8.", at("b.yaml"))
         );
         assert_eq!(
             said[2],
             format!(
-                "{}: has no manifest below it: they end in .yaml, .yml or .json",
+                "{}: No manifest in this folder. Manifests end in .yaml, .yml or .json.",
                 empty.path().display()
             )
         );
-        assert!(said[3].starts_with(&format!("{}: cannot be read: No such file", at("nothing"))));
+        assert!(said[3].starts_with(&format!("{}: Cannot be read: No such file", at("nothing"))));
     }
 
     #[test]

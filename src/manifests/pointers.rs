@@ -1,4 +1,4 @@
-//! JSON pointers (RFC 6901), and fields as people and the API server write them.
+//! JSON pointers (RFC 6901), and fields as users and the API server write them.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub fn token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A JSON pointer into `value` as people and the API server write it: `spec.gates[0].name`.
+/// A JSON pointer into `value` as users and the API server write it: `spec.gates[0].name`.
 #[must_use]
 pub fn field(value: &Value, at: &str) -> String {
     let mut text = String::new();
@@ -32,7 +32,7 @@ pub fn field(value: &Value, at: &str) -> String {
     text
 }
 
-/// The JSON pointer of what the API server calls `field` of `value`. Keys may have dots, so that `value` has to say.
+/// The JSON pointer of what the API server calls `field` of `value`. Keys may contain dots, so `value` is needed to split it.
 #[must_use]
 pub fn pointer(value: &Value, field: &str) -> String {
     let (mut at, mut here, mut rest) = (String::new(), Some(value), field);
@@ -51,7 +51,7 @@ pub fn pointer(value: &Value, field: &str) -> String {
         let known = here
             .and_then(Value::as_object)
             .and_then(|map| map.keys().filter(ends).max_by_key(|key| key.len()));
-        // A bracket that nothing closes is part of a key, like any other letter.
+        // An unclosed bracket is part of a key, like any other character.
         let first = rest.chars().next().map_or(0, char::len_utf8);
         let unknown = || rest[first..].find(['.', '[']).map_or(rest.len(), |at| first + at);
         let end = known

@@ -1,7 +1,7 @@
 //! YAML as `kubectl` reads it, with the line of every field.
 //!
-//! Plain scalars are resolved by the rules of YAML 1.1 as Go's library for Kubernetes has them: `on` is a boolean, `010` is
-//! eight, a date is a text. A file that is read otherwise here than in the cluster would be judged for what it does not say.
+//! Plain scalars are resolved by the rules of YAML 1.1 as in Go's library for Kubernetes: `on` is a boolean, `010` is eight, a date is a
+//! text. If a file meant something else here than in the cluster, the findings about it would be wrong.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,36 +11,36 @@ use serde_json::{Map, Number, Value};
 
 use crate::manifests::pointers::token;
 
-/// Far deeper than anything that people write, and shallow enough for what recurses along a value.
+/// Far deeper than any real manifest, and shallow enough for recursion along a value.
 const MOST_DEPTH: usize = 64;
-/// Of one file, with what aliases repeat. The API server takes three megabytes; a few aliases can say more than that.
+/// For one file, including what aliases repeat. The API server accepts three megabytes; a few aliases can expand to more.
 const MOST_NODES: usize = 500_000;
-/// A text counts as one node more for so many bytes: an alias repeats those as well.
+/// A text counts as one more node for this many bytes, because an alias repeats them too.
 const BYTES_OF_A_NODE: usize = 64;
-/// Of all pointers to what stands in one file: a long key stands in the pointer of everything below it.
+/// The limit in bytes of all pointers of one file: a long key is part of the pointer of everything below it.
 const MOST_POINTERS: usize = 64 << 20;
 
-/// From here on Go writes a number with an exponent.
+/// From this number on, Go writes an exponent.
 const LEAST_WITH_EXPONENT: f64 = 1e21;
 
-/// One document: what it says, and where.
+/// One document: its value, and the lines of its fields.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parsed {
     pub value: Value,
-    /// By JSON pointer. What an alias repeats stands where the alias stands, and has no lines of its own.
+    /// By JSON pointer. The content of an alias has the line of the alias, and no lines of its own.
     pub lines: HashMap<String, usize>,
-    /// JSON pointers of keys that stand twice in one map, with the line of the second.
+    /// JSON pointers of keys that occur twice in one map, with the line of the second.
     pub twice: Vec<(String, usize)>,
 }
 
-/// Why a text cannot be read, and in which line.
+/// Why a text cannot be read, and the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
     pub line: usize,
     pub why: String,
 }
 
-/// All documents of `text` that say something.
+/// All documents of `text` that are not empty.
 pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, Unreadable> {
     let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
@@ -53,11 +53,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, Unreadable> {
 fn not_yaml(text: &str, error: &ScanError) -> Unreadable {
     let line = error.marker().line().max(1);
     let stated = text.lines().nth(line - 1).unwrap_or_default();
-    // Of all files that are no YAML this is the most frequent, and the parser's reason the least helpful.
+    // Of all files that are not YAML, templates are the most frequent, and the parser's reason is the least helpful for them.
     let why = if stated.contains("{{") {
-        "not YAML but a template: render it first".to_owned()
+        "Not YAML but a template. Render it first.".to_owned()
     } else {
-        format!("not YAML: {}", error.kind())
+        format!("Not YAML: {}", error.kind())
     };
     Unreadable { line, why }
 }
@@ -68,11 +68,11 @@ struct Reader {
     lines: HashMap<String, usize>,
     twice: Vec<(String, usize)>,
     open: Vec<Open>,
-    /// JSON pointer of what is open.
+    /// The JSON pointer of the innermost open node.
     at: String,
     anchors: HashMap<usize, (Value, usize)>,
     nodes: usize,
-    /// Nodes that anchors keep a copy of; they may stand within each other.
+    /// Nodes that anchors store a copy of; anchors may be nested.
     kept: usize,
     /// Bytes of all pointers.
     pointers: usize,
@@ -82,7 +82,7 @@ struct Reader {
 struct Open {
     held: Held,
     anchor: usize,
-    /// Length of the pointer of what contains it.
+    /// Length of the pointer of its parent.
     outside: usize,
     /// How many nodes there were when it began.
     began: usize,
@@ -92,7 +92,7 @@ enum Held {
     List(Vec<Value>),
     Map {
         map: Map<String, Value>,
-        /// Merged by `<<`: what the map itself says wins, wherever it stands.
+        /// Merged by `<<`: keys of the map itself take precedence, whatever the order.
         merged: Map<String, Value>,
         key: Option<String>,
     },
@@ -109,7 +109,7 @@ impl Reader {
             Event::Scalar(text, style, anchor, tag) => {
                 let nodes = 1 + text.len() / BYTES_OF_A_NODE;
                 if style == ScalarStyle::Plain && tag.is_none() && !self.at_key() && no_number(&text) {
-                    let why = format!("{text} is no number in JSON: put it in quotes if it is a text");
+                    let why = format!("{text} is not a number in JSON: put it in quotes if it is a string");
                     return Err(unreadable(line, &why));
                 }
                 let value = scalar(text, style, tag.as_deref());
@@ -118,7 +118,7 @@ impl Reader {
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor).cloned();
                 let (value, nodes) =
-                    known.ok_or_else(|| unreadable(line, "an alias stands within what it names"))?;
+                    known.ok_or_else(|| unreadable(line, "an alias refers to a node that contains it"))?;
                 self.node(value, 0, nodes, line)?;
             }
             Event::SequenceStart(_, anchor, _) => self.begin(Held::List(Vec::new()), anchor, line)?,
@@ -162,7 +162,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Makes the pointer that of the node which begins, and notes its line: a value's is its key's.
+    /// Sets the pointer to the node that begins, and records its line: a value has the line of its key.
     fn enter(&mut self, line: usize) -> Result<(), Unreadable> {
         match self.open.last().map(|open| &open.held) {
             None => {}
@@ -175,21 +175,18 @@ impl Reader {
                 self.at.push('/');
                 self.at.push_str(&token(key));
             }
-            // A key has no place of its own.
+            // A key has no pointer of its own.
             Some(Held::Map { key: None, .. }) => return Ok(()),
         }
         self.lines.entry(self.at.clone()).or_insert(line);
         self.pointed(self.at.len(), line)
     }
 
-    /// Counts a pointer that is kept.
+    /// Counts a pointer that is stored.
     fn pointed(&mut self, bytes: usize, line: usize) -> Result<(), Unreadable> {
         self.pointers += bytes;
         if self.pointers > MOST_POINTERS {
-            return Err(unreadable(
-                line,
-                "too large: too much stands below keys that are too long",
-            ));
+            return Err(unreadable(line, "too large: too many fields below long keys"));
         }
         Ok(())
     }
@@ -217,7 +214,7 @@ impl Reader {
         self.put(value, anchor, nodes, nodes, line)
     }
 
-    /// Puts a whole node of `nodes` nodes, `new` of which have not been counted yet, where it belongs.
+    /// Adds a complete node to its parent. It has `nodes` nodes, and `new` of them have not been counted yet.
     fn put(
         &mut self,
         value: Value,
@@ -233,7 +230,7 @@ impl Reader {
         if self.nodes + self.kept > MOST_NODES {
             return Err(unreadable(
                 line,
-                "too large: its aliases repeat more than a cluster would take",
+                "too large: its aliases expand to more than a cluster accepts",
             ));
         }
         if anchor > 0 {
@@ -255,14 +252,14 @@ impl Reader {
                     let named = key_text(value).ok_or_else(|| {
                         unreadable(
                             line,
-                            "a key is a list or a map: keys are texts; put {{ … }} in quotes",
+                            "a key is a list or a map, but must be a string: put {{ … }} in quotes",
                         )
                     })?;
                     let at = format!("{}/{}", self.at, token(&named));
                     if map.contains_key(&named) {
                         self.twice.push((at.clone(), line));
                     }
-                    // The key's line, and of two equal ones the last, which is the one that counts.
+                    // The line of the key; for duplicate keys that of the last one, which takes effect.
                     self.pointers += at.len();
                     self.lines.insert(at, line);
                     *key = Some(named);
@@ -274,7 +271,7 @@ impl Reader {
                     };
                     for one in maps {
                         let Value::Object(one) = one else {
-                            return Err(unreadable(line, "<< merges maps, and this is none"));
+                            return Err(unreadable(line, "<< merges maps, but this is not a map"));
                         };
                         for (key, value) in one {
                             merged.entry(key).or_insert(value);
@@ -293,11 +290,11 @@ impl Reader {
 fn unreadable(line: usize, why: &str) -> Unreadable {
     Unreadable {
         line,
-        why: format!("not YAML that Kubernetes reads: {why}"),
+        why: format!("Not YAML that Kubernetes reads: {why}."),
     }
 }
 
-/// Keys are texts in JSON.
+/// Keys are strings in JSON.
 fn key_text(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
@@ -352,7 +349,7 @@ fn number(text: &str) -> Option<Number> {
     let decimal =
         all_digits(whole) && all_digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && stated;
     let double: f64 = digits.parse().ok().filter(|_| decimal)?;
-    // `kubectl` sends JSON without a point where nothing follows it, and the API server reads what has none as an integer, if it fits.
+    // `kubectl` sends a whole number without a point, and the API server reads a number without a point as an integer, if it fits.
     let whole = double.fract() == 0.0 && double.abs() < LEAST_WITH_EXPONENT;
     let sent = whole.then(|| format!("{double:.0}"));
     match sent.and_then(|sent| sent.parse::<i64>().ok()) {
@@ -361,7 +358,7 @@ fn number(text: &str) -> Option<Number> {
     }
 }
 
-/// What YAML knows and JSON does not; `kubectl` refuses it.
+/// Numbers that YAML has and JSON does not; `kubectl` refuses them.
 fn no_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
@@ -517,30 +514,30 @@ mod tests {
             let alias = format!("*a{}, ", n - 1).repeat(10);
             laughs.push_str(&format!("a{n}: &a{n} [{}]\n", alias.trim_end_matches(", ")));
         }
-        // One alias is one node, and may stand for a text of any length.
+        // One alias is one node, but it may repeat a text of any length.
         let repeated = format!(
             "a: &a {}\nb: [{}]\n",
             "x".repeat(100_000),
             ["*a"; 1000].join(", ")
         );
-        // Each anchor keeps a copy of what those within it keep.
+        // Each anchor stores a copy of everything that the anchors within it store.
         let anchors: String = (0..60).map(|n| format!("&a{n} [")).collect();
         let within = format!("a:\n  {anchors}{}{}\n", "1, ".repeat(20_000), "]".repeat(60));
-        // A pointer has all the keys above it.
+        // A pointer contains all keys above it.
         let below = format!(
             "? {}\n:\n- [1]\n- [{}]\n",
             "k".repeat(100_000),
             "1, ".repeat(1000)
         );
         for (text, line, why) in [
-            ("a: 1\nb: [1, 2\nc: 3\n", 3, "not YAML: "),
-            ("a: 1\n  b: 2\n", 2, "not YAML: "),
+            ("a: 1\nb: [1, 2\nc: 3\n", 3, "Not YAML: "),
+            ("a: 1\n  b: 2\n", 2, "Not YAML: "),
             (
                 "a:\n{{- if .Values.x }}\nb: 1\n",
                 2,
-                "not YAML but a template: render it first",
+                "Not YAML but a template. Render it first.",
             ),
-            ("a: *nobody\n", 1, "not YAML: "),
+            ("a: *missing\n", 1, "Not YAML: "),
             (&nested, 1, "nested more than 64 levels deep"),
             (&laughs, 6, "too large"),
             (&repeated, 2, "too large"),
@@ -550,10 +547,10 @@ mod tests {
             (
                 "a: 1\nb: .inf\n",
                 2,
-                ".inf is no number in JSON: put it in quotes if it is a text",
+                ".inf is not a number in JSON: put it in quotes if it is a string",
             ),
-            ("a: [1, -.INF]\n", 1, "-.INF is no number in JSON"),
-            ("a:\n- .NaN\n", 2, ".NaN is no number in JSON"),
+            ("a: [1, -.INF]\n", 1, "-.INF is not a number in JSON"),
+            ("a:\n- .NaN\n", 2, ".NaN is not a number in JSON"),
         ] {
             let unreadable = parse(text).expect_err(text);
             assert!(unreadable.why.contains(why), "{text:.40}: {}", unreadable.why);

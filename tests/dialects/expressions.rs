@@ -145,9 +145,9 @@ fn kind_of(why: &str) -> String {
     let known = [
         "does not parse",
         "calls",
-        "asks for",
+        "uses",
         "has a",
-        "gives",
+        "passes",
         "can never be evaluated",
         "refers to",
     ];

@@ -19,7 +19,7 @@ fn still_ending(component: &ComponentStatus) -> bool {
     component
         .message
         .as_deref()
-        .is_some_and(|m| m.contains("still ending"))
+        .is_some_and(|m| m.contains("still terminating"))
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn a_pipeline_that_has_its_release_alone_is_told_what_could_not_be_looked_at() {
     let (exit, printed) = signalbox(&["lint", "-f", release], "");
     assert_eq!(exit, Ok(0));
     assert!(
-        printed.starts_with("examples/payments/release-1.yaml:25: note: Release payments/payments-2026.11.1: spec.environments: sit, uat, production are not among the files"),
+        printed.starts_with("examples/payments/release-1.yaml:25: note: Release payments/payments-2026.11.1: spec.environments: sit, uat, production are not in the files"),
         "{printed}"
     );
     let known = "--known-environments=sit,uat,production";
@@ -49,8 +49,8 @@ fn a_pipeline_that_has_its_release_alone_is_told_what_could_not_be_looked_at() {
 #[test]
 fn what_is_no_manifest_names_file_and_line_and_ends_with_1() {
     for (input, said) in [
-        ("a: [1\nb: 2\n", "standard input:2: not YAML: "),
-        ("kind: {{ .Kind }}\n", "standard input:1: not YAML"),
+        ("a: [1\nb: 2\n", "standard input:2: Not YAML: "),
+        ("kind: {{ .Kind }}\n", "standard input:1: Not YAML"),
     ] {
         let (exit, printed) = signalbox(&["lint", "-f", "-"], input);
         assert_eq!(exit, Ok(1), "{printed}");
@@ -59,7 +59,7 @@ fn what_is_no_manifest_names_file_and_line_and_ends_with_1() {
     let (exit, printed) = signalbox(&["lint", "-f", "examples/nothing"], "");
     assert_eq!(exit, Ok(1));
     assert!(
-        printed.starts_with("examples/nothing: cannot be read: "),
+        printed.starts_with("examples/nothing: Cannot be read: "),
         "{printed}"
     );
     let (exit, _) = signalbox(&["lint", "-f", "-"], "apiVersion: v1\nkind: ConfigMap\n");
@@ -82,7 +82,7 @@ fn a_release_that_would_be_its_own_judge_is_found_where_both_are_among_the_files
     assert_eq!(exit, Ok(1), "{printed}");
     assert!(
         printed.contains(
-            "Release payments/a: spec.components: sit holds it back: TargetsAllowed: Component tests targets CronJob smoke-tests, the \
+            "Release payments/a: spec.components: Blocked in sit: TargetsAllowed: Component tests targets CronJob smoke-tests, the \
              template of the Job of verification smoke in sit. A Release cannot change what judges Releases in payments-sit. Remove the \
              component, or ask Testing for a template of another name."
         ),
@@ -101,11 +101,11 @@ fn a_mistyped_kind_version_or_field_is_not_passed_over() {
     for (input, said) in [
         (
             "apiVersion: signalbox.dev/v1alpha1\nkind: Relase\n",
-            "standard input:2: Relase: kind: signalbox.dev/v1alpha1 has no kind \"Relase\": it has Decision, Environment, Release, ReleaseReview",
+            "standard input:2: Relase: kind: signalbox.dev/v1alpha1 has no kind \"Relase\". Its kinds are Decision, Environment, Release, ReleaseReview.",
         ),
         (
             "apiVersion: signalbox.dev/v1\nkind: Release\n",
-            "standard input:1: Release: apiVersion: signalbox.dev has no version v1: write signalbox.dev/v1alpha1",
+            "standard input:1: Release: apiVersion: signalbox.dev has no version v1. Write signalbox.dev/v1alpha1.",
         ),
         (
             "apiVersion: signalbox.dev/v1alpha1\nkind: ReleaseReview\nmetadata: {name: a}\nspec:\n  release: a\n  reviewr: carol@example.com\n",
@@ -139,19 +139,19 @@ fn a_schedule_is_what_a_cron_job_makes_of_it_or_is_refused_with_what_to_write() 
         (" 0\\t18 * *  TUE\\n", clean),
         (
             "0 18 1-7 * TUE",
-            "note: Environment production: spec.windows[0].schedule: Window \"w\": the schedule \"0 18 1-7 * TUE\" restricts both day of month and day of week, and cron takes a day that matches either: to mean one such weekday of a month write it like TUE#1, its first Tuesday, and * as day of month.",
+            "note: Environment production: spec.windows[0].schedule: Window \"w\": the schedule \"0 18 1-7 * TUE\" restricts both day of month and day of week, so it fires on days that match either. For one weekday of a month, write TUE#1 (the first Tuesday) with * as day of month.",
         ),
         (
             ", 9 * * *",
-            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \", 9 * * *\" cannot be read: minute \",\": an element of the list is empty: take the comma out, or write * for every minute.",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \", 9 * * *\" cannot be read: minute \",\": an element of the list is empty: remove the comma, or write * for every minute.",
         ),
         (
             "0 , * * *",
-            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 , * * *\" cannot be read: hour \",\": an element of the list is empty: take the comma out, or write * for every hour.",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 , * * *\" cannot be read: hour \",\": an element of the list is empty: remove the comma, or write * for every hour.",
         ),
         (
             "0 9 * * JAN",
-            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 9 * * JAN\" cannot be read: day of week \"JAN\": JAN is the name of a month, which stands in the fourth field; here stands a number from 0 to 6 or a name from SUN to SAT.",
+            "Environment production: spec.windows[0]: Window \"w\" counts as closed: the schedule \"0 9 * * JAN\" cannot be read: day of week \"JAN\": JAN is the name of a month, which belongs in the fourth field; write a number from 0 to 6 or a name from SUN to SAT here.",
         ),
         (
             "TZ=Asia/Tokyo 0 9 * * *",
@@ -195,11 +195,11 @@ fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_i
         ),
         (
             "2027-01-04t00:00:00z",
-            "spec.windows[0].to: the API server refuses \"2027-01-04t00:00:00z\", because its rule cannot compare it: write it like 2026-12-01T18:00:00Z, with a capital T and Z",
+            "spec.windows[0].to: The API server refuses \"2027-01-04t00:00:00z\", because its rule cannot compare it. Write it like 2026-12-01T18:00:00Z, with a capital T and Z.",
         ),
         (
             "9999-12-31T23:59:59Z",
-            "spec.windows[0].to: \"9999-12-31T23:59:59Z\" is later than the operator can read: for what has no end write 9999-12-30T00:00:00Z",
+            "spec.windows[0].to: \"9999-12-31T23:59:59Z\" is later than the operator can read. For no end, write 9999-12-30T00:00:00Z.",
         ),
         (
             "2027-01-04T00:00:00+24:00",
@@ -207,11 +207,11 @@ fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_i
         ),
         (
             "2027-01-04T00:00:00.1234567890Z",
-            "spec.windows[0].to: the API server stores \"2027-01-04T00:00:00.1234567890Z\", but the operator cannot read it: write it like 2026-12-01T18:00:00Z",
+            "spec.windows[0].to: The API server stores \"2027-01-04T00:00:00.1234567890Z\", but the operator cannot read it. Write it like 2026-12-01T18:00:00Z.",
         ),
         (
             "[]",
-            "spec.windows[0].to: is a list, which the API server stores, but the operator reads a date-time here, like 2026-12-01T18:00:00Z",
+            "spec.windows[0].to: The API server stores a list here, but the operator needs a date-time. Write it like 2026-12-01T18:00:00Z.",
         ),
         (
             "20270104",
@@ -249,12 +249,12 @@ fn a_decision_that_would_not_count_is_named() {
         (
             "subject: board",
             "subject: bord",
-            "spec.subject: Environment production has no approval gate \"bord\": it has board",
+            "spec.subject: Environment production has no approval gate \"bord\". Its approval gates are board.",
         ),
         (
             "environment: production",
             "environment: prod",
-            "spec.environment: names \"prod\", which Release payments-2026.11.1 does not list",
+            "spec.environment: Release payments-2026.11.1 does not list \"prod\" in spec.environments.",
         ),
     ] {
         let changed = decision.replace(was, is);
@@ -337,10 +337,10 @@ fn what_goes_wrong_on_the_target_is_said_beforehand() {
     let (exit, printed) = signalbox(&["lint", "-f", "-"], &format!("{head}{components}"));
     assert_eq!(exit, Ok(1), "{printed}");
     for said in [
-        "spec.components[0].patch.immutable: Component config: ConfigMap ledger-config: /immutable becomes true, and no backout could put that back",
-        "spec.components[1].remove[0]: Component ledger: remove /spec/template/spec/initContainers/0/env/0 goes by position",
+        "spec.components[0].patch.immutable: Component config: ConfigMap ledger-config: /immutable becomes true, which a backout cannot restore",
+        "spec.components[1].remove[0]: Component ledger: remove /spec/template/spec/initContainers/0/env/0 names an element by its position",
         "as in /spec/template/spec/initContainers[name=…]/env[name=…].",
-        "spec.components[1].patch.spec.template.spec.containers[0].env[0].value: Component ledger: $(HOST) is not expanded, because HOST is defined only after it in container ledger",
+        "spec.components[1].patch.spec.template.spec.containers[0].env[0].value: Component ledger: $(HOST) is not expanded, because HOST is defined too late in container ledger",
     ] {
         assert!(printed.contains(said), "{said}\n{printed}");
     }

@@ -763,8 +763,8 @@ fn no_downgrade_counts_numbers_as_numbers() {
         &one(&o, "sit", "NoDowngrade"),
         Failed,
         "NewerVersionSucceeded",
-        "2026.10 (payments-2026.10) has already Succeeded here; 2026.10-hotfix.1 is a pre-release, which is older than 2026.10 \
-         itself: to come after that, release it as 2026.10.1. To go back, back that release out.",
+        "2026.10 (payments-2026.10) has already Succeeded here; 2026.10-hotfix.1 is a pre-release, so it is older than 2026.10: to \
+         release it after 2026.10, use version 2026.10.1. To go back, back that release out.",
     );
 }
 

@@ -1,4 +1,4 @@
-//! A window as it is asked: its rule is parsed, or known to be invalid.
+//! A window that can be queried: its rule is parsed, or recorded as invalid.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -28,7 +28,7 @@ impl Entry {
         self.kind == kind && matches!(self.rule, Rule::Invalid)
     }
 
-    /// An instant as the people of this window read it.
+    /// An instant in the window's own time zone.
     pub(crate) fn local(&self, at: Timestamp) -> String {
         match &self.rule {
             Rule::Recurring(recurrence) => local(at, recurrence.zone()),
@@ -54,7 +54,7 @@ impl Entry {
                     until: None,
                 },
             },
-            // "Counts as closed": a Deny that cannot be read denies, an Allow that cannot be read allows nothing.
+            // "Counts as closed": an unreadable Deny denies, and an unreadable Allow allows nothing.
             Rule::Invalid => Span {
                 active: self.kind == WindowKind::Deny,
                 until: None,
@@ -79,7 +79,7 @@ pub(crate) fn parse(when: &When) -> Result<Rule, Unusable> {
     }
 }
 
-/// Minutes are what people plan in; the abbreviation tells the two passes of a repeated hour apart.
+/// People plan in minutes. The abbreviation distinguishes the two passes of a repeated hour.
 pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
     let shown = at.to_zoned(zone.clone());
     let format = if shown.second() == 0 {

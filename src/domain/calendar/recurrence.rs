@@ -12,20 +12,20 @@ use crate::domain::calendar::window::{HORIZON_DAYS, Span, WindowKind};
 const MINUTES_PER_DAY: i64 = 24 * 60;
 const LONGEST: SignedDuration = SignedDuration::from_hours(720);
 /// The Gregorian pairing of dates and weekdays repeats after 28 years, or 40 across a year such as 2100, so a
-/// schedule that is silent this long is silent for good.
+/// schedule that does not fire in this time never fires.
 const MONTHS_SEARCHED: usize = 40 * 12;
-/// A fold of an hour holds at most 30 separate stretches; more are skipped only by schedules that live in
-/// folds alone, which would otherwise be followed for ever.
+/// A fold of an hour holds at most 30 separate stretches. Only schedules that fire in folds alone skip more, and without
+/// this bound they would be followed forever.
 const STRETCHES_SKIPPED: usize = 256;
 
-/// Why a window counts as closed: a sentence for whoever wrote it, after the window's name.
+/// Why a window counts as closed: a clause for its author, after the window's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("it begins at {from}, which is not before its end at {to}")]
     Backwards { from: Timestamp, to: Timestamp },
     #[error("the duration {0:#} is outside 1s to 720h")]
     Duration(SignedDuration),
-    #[error("the time zone \"{name}\" is not known; write it {instead}")]
+    #[error("the time zone \"{name}\" is unknown; write {instead}")]
     UnknownZone { name: String, instead: String },
     #[error(transparent)]
     Schedule(#[from] NoSchedule),
@@ -33,15 +33,15 @@ pub(crate) enum Unusable {
     NeverFires(String),
 }
 
-/// A recurring window that parsed. All civil arithmetic has whole-minute starts, because cron has.
+/// A recurring window that parsed. All civil arithmetic has whole-minute starts, because cron has them.
 #[derive(Debug, Clone)]
 pub(crate) struct Recurrence {
     schedule: Schedule,
     duration: SignedDuration,
     zone: TimeZone,
-    /// Starts on a matching day, in minutes after midnight, ascending; never empty, because a field that names nothing does not parse.
+    /// Starts on a matching day, in minutes after midnight, ascending. Never empty, because a field without a value does not parse.
     starts: Vec<u16>,
-    /// For each start, the index of the last one that it runs into on the same day.
+    /// For each start, the index of the last start on the same day that its run reaches.
     run_ends: Vec<u16>,
     /// Every day matches and each occurrence runs into the next: there are no edges at all.
     endless: bool,
@@ -53,13 +53,13 @@ struct Occurrence(Date, usize);
 
 /// Occurrences that touch or overlap in civil time, as one.
 struct Stretch {
-    /// `None` when it was under way where the search began.
+    /// `None` if it was already in progress where the search began.
     start: Option<DateTime>,
-    /// `None` when it lasts beyond the horizon.
+    /// `None` if it lasts beyond the horizon.
     end: Option<DateTime>,
 }
 
-/// Which instant a civil time means when the clock shows it twice.
+/// Which instant a civil time means if the clock shows it twice.
 #[derive(Clone, Copy)]
 enum Pass {
     First,
@@ -145,7 +145,7 @@ impl Recurrence {
             }
             next = stretch.end.and_then(|end| self.stretch_after(end));
         }
-        // Look again where the search stopped.
+        // The next search starts where this one stopped.
         let until = next
             .and_then(|stretch| stretch.start)
             .and_then(|start| self.start_instant(start, kind));
@@ -206,7 +206,7 @@ impl Recurrence {
 
     fn start_of(&self, Occurrence(date, index): Occurrence) -> DateTime {
         let minute = self.starts[index];
-        // Below 24 and 60 by construction, so the casts keep the value.
+        // Below 24 and 60 by construction, so the casts are lossless.
         date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0)
     }
 
@@ -260,7 +260,7 @@ impl Recurrence {
         self.starts.partition_point(|&start| start <= minute)
     }
 
-    /// The stricter reading of a start (semantics.md, "Time"): a Deny begins early, an Allow late.
+    /// The stricter reading of a start (docs/reference.md, "Environment"): a Deny begins early, an Allow late.
     fn start_instant(&self, civil: DateTime, kind: WindowKind) -> Option<Timestamp> {
         self.instant(
             civil,
@@ -284,7 +284,7 @@ impl Recurrence {
         )
     }
 
-    /// A time that the clock leaves out means the transition, where RFC 5545 would drop it.
+    /// A time that the clock skips means the transition. RFC 5545 would drop it.
     fn instant(&self, civil: DateTime, pass: Pass) -> Option<Timestamp> {
         match self.zone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok(),
@@ -293,7 +293,7 @@ impl Recurrence {
                 Pass::Second => after.to_timestamp(civil).ok(),
             },
             AmbiguousOffset::Gap { after, .. } => {
-                // Read with the later offset, a time in the gap lies just before the transition.
+                // Read with the later offset, a time in the gap is just before the transition.
                 let before_gap = after.to_timestamp(civil).ok()?;
                 self.zone
                     .following(before_gap)
@@ -310,10 +310,10 @@ fn known_zone(name: &str) -> Result<TimeZone, Unusable> {
         instead: instead.to_owned(),
     };
     match TimeZone::get(name) {
-        // Where Kubernetes looks, capitals count.
+        // Kubernetes matches the name case-sensitively.
         Ok(zone) if zone.iana_name() == Some(name) => Ok(zone),
         Ok(zone) if !zone.is_unknown() => Err(unknown(zone.iana_name().unwrap_or_default())),
-        _ => Err(unknown("like Europe/London")),
+        _ => Err(unknown("a name like Europe/London")),
     }
 }
 

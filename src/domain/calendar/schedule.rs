@@ -1,6 +1,7 @@
-//! A five-field schedule, read as robfig/cron v3 `ParseStandard` reads it, because that is what Kubernetes' CronJobs are read by, and but
-//! for `@daily` and its like Argo CD's windows too. What cannot mean the same is refused with a sentence that says what to write. `L`,
-//! `FRIL` and `TUE#1` are refused there and mean here what they mean in Quartz, with names only: Quartz counts weekdays from another day.
+//! A five-field schedule, read as robfig/cron v3 `ParseStandard` reads it. Kubernetes reads CronJobs that way, and Argo CD reads its
+//! windows that way, except for `@daily` and the like. What cannot mean the same is refused, with a message that says what to write.
+//! `L`, `FRIL` and `TUE#1` are refused there. Here they mean what they mean in Quartz, but with names only: Quartz counts weekdays from
+//! another day.
 
 use jiff::civil::Date;
 
@@ -14,16 +15,16 @@ pub(crate) struct Schedule {
     weekdays: Set,
 }
 
-/// What the elements of a field say together: at least one of them says something.
+/// The elements of a field together: at least one of them has a value.
 #[derive(Debug, Clone, Default)]
 struct Set {
     /// A bit for each value.
     values: u64,
-    /// Whether one of them is `*` or `?`, without a step or with the step 1: then both fields for days have to match.
+    /// Whether one of them is `*` or `?`, without a step or with step 1. Both day fields must match then.
     star: bool,
     /// The last day of the month.
     last_day: bool,
-    /// By weekday from Sunday: a bit for the first to the fifth of a month, and the lowest for the last one.
+    /// By weekday from Sunday: one bit each for the first to the fifth of a month, and the lowest bit for the last one.
     of_month: [u8; 7],
 }
 
@@ -59,7 +60,7 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// Why a text is no schedule, and what to write.
+/// Why a text is not a schedule, and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoSchedule {
     #[error("the schedule \"{0}\" is not five fields (minute, hour, day of month, month, day of week)")]
@@ -71,52 +72,52 @@ pub(crate) enum NoSchedule {
         text: String,
         why: Box<NoField>,
     },
-    #[error("the schedule \"{0}\" names a time zone: the window's timeZone names it, so leave it out here")]
+    #[error("the schedule \"{0}\" names a time zone: set it in the window's timeZone and remove it here")]
     NamesAZone(String),
     #[error(
         "the schedule \"{0}\" depends on when a process started: write when it begins by the clock, like \
          0 */2 * * * for every second hour"
     )]
     CountsFromAStart(String),
-    #[error("the schedule \"{schedule}\" is none of {known}: write one of them or five fields")]
+    #[error("the schedule \"{schedule}\" is not one of {known}: write one of them, or five fields")]
     UnknownNickname { schedule: String, known: String },
 }
 
-/// Why a text is no field of a schedule.
+/// Why a text is not a field of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoField {
-    #[error("an element of the list is empty: take the comma out, or write * for every {0}")]
+    #[error("an element of the list is empty: remove the comma, or write * for every {0}")]
     EmptyElement(&'static str),
     #[error("{element} ends before it begins: write {instead}")]
     Backwards { element: String, instead: String },
-    #[error("{text} is every {of} and begins no range")]
+    #[error("{text} means every {of} and cannot begin a range")]
     EveryBeginsNoRange { text: String, of: &'static str },
-    #[error("{text} is the name of a {name}, which stands in the {place} field; here stands a {wanted}")]
+    #[error("{text} is the name of a {name}, which belongs in the {place} field; write a {wanted} here")]
     OfAnotherField {
         text: String,
         name: &'static str,
         place: &'static str,
         wanted: String,
     },
-    #[error("\"{text}\" is no {wanted}")]
+    #[error("\"{text}\" is not a {wanted}")]
     NotANumber { text: String, wanted: String },
     #[error("{number} is outside {least} to {most}{sunday}")]
     Outside {
         number: i64,
         least: u8,
         most: u8,
-        /// What to write for a Sunday that is 7, or nothing.
+        /// What to write if 7 was meant as Sunday, else empty.
         sunday: &'static str,
     },
-    #[error("the weekday nearest to a day cannot be said: write the days, like 13-17")]
+    #[error("the weekday nearest to a day (W) is not supported: write the days, like 13-17")]
     NearestWeekday,
-    #[error("{0}: write which one of the month as #1 to #5, or the last one like FRIL")]
+    #[error("{0}: number the weekday within the month from #1 to #5, or write the last one like FRIL")]
     WhichOfTheMonth(String),
     #[error(
         "{0}: write the weekday by its name, like TUE#1 or FRIL, because its number is not the same everywhere"
     )]
     WeekdayByNumber(String),
-    #[error("\"{0}\" is no step, which is a whole number from 1 on")]
+    #[error("\"{0}\" is not a step: write a whole number of at least 1")]
     NotAStep(String),
 }
 
@@ -170,13 +171,13 @@ impl Schedule {
         self.matches_month(date.month()) && self.joined(by_day, by_weekday)
     }
 
-    /// Whether there is no day without a start.
+    /// Whether it fires on every day.
     pub(crate) fn is_daily(&self) -> bool {
         let full = |set: &Set, field: &Field| (field.least..=field.most).all(|value| set.has(value));
         full(&self.months, &MONTH) && self.joined(full(&self.days, &DAY), full(&self.weekdays, &WEEKDAY))
     }
 
-    /// Cron takes either of the two fields for days where both are restricted, which few expect of `1-7 * TUE`.
+    /// If both day fields are restricted, cron fires when either matches, which is easy to miss in `1-7 * TUE`.
     pub(crate) fn takes_either(&self) -> bool {
         !self.days.star && !self.weekdays.star
     }
@@ -189,7 +190,7 @@ impl Schedule {
     }
 }
 
-/// The five fields that a nickname stands for.
+/// The five fields that a nickname means.
 fn written_out(schedule: &str) -> Result<&str, NoSchedule> {
     if schedule.starts_with("TZ=") || schedule.starts_with("CRON_TZ=") {
         return Err(NoSchedule::NamesAZone(schedule.to_owned()));
@@ -295,7 +296,7 @@ impl Field {
             });
         };
         let sunday = if self.name == WEEKDAY.name && number == 7 {
-            ": Sunday is 0 or SUN, and begins the week"
+            ": write 0 or SUN for Sunday"
         } else {
             ""
         };
@@ -325,7 +326,7 @@ impl Field {
         }
     }
 
-    /// What to write instead of a range that begins with `first` and ends with `last`, which is less.
+    /// What to write instead of a range from `first` to a smaller `last`.
     fn split_up(&self, first: u8, last: u8, steps: bool) -> String {
         if steps {
             return "the values, with commas".to_owned();
@@ -342,7 +343,7 @@ impl Field {
         format!("{before},{after}")
     }
 
-    /// What robfig does not have: `L`, `FRIL` and `TUE#1`. Whether it was that.
+    /// Reads what robfig does not have: `L`, `FRIL` and `TUE#1`. Returns whether the element was one of them.
     fn read_of_month(&self, element: &str, set: &mut Set) -> Result<bool, NoField> {
         let upper = element.to_ascii_uppercase();
         if self.name == DAY.name {
@@ -378,7 +379,7 @@ fn step_of(text: &str) -> Result<usize, NoField> {
     step.ok_or_else(|| NoField::NotAStep(text.to_owned()))
 }
 
-/// Digits and nothing else, as far as Go's `int` goes: neither a sign nor an underscore.
+/// Only digits, within the range of Go's `int`: no sign and no underscore.
 fn number(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)

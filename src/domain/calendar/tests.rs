@@ -1,4 +1,4 @@
-//! Calendars as release managers write them, at the instants that go wrong.
+//! Calendars as release managers write them, at the instants that are easy to get wrong.
 
 #![allow(clippy::unwrap_used)]
 
@@ -383,7 +383,7 @@ fn a_deny_across_the_year_end_wins_over_an_open_window() {
     let denied = Opening::Closed {
         reason: DENY_WINDOW,
         message:
-            "Deny window \"year-end\" holds until 2027-01-04 00:00 UTC. Entry is possible from 2027-01-05 \
+            "Deny window \"year-end\" is active until 2027-01-04 00:00 UTC. Entry is possible from 2027-01-05 \
                   18:00 GMT (Europe/London), in window \"tuesdays\"."
                 .to_owned(),
         next: Some(at("2027-01-04T00:00:00Z")),
@@ -456,7 +456,7 @@ fn what_cannot_be_read_is_named_and_counts_as_closed() {
         for window in [window, denying] {
             let calendar = open_by_default(std::slice::from_ref(&window));
             let [problem] = calendar.problems() else {
-                panic!("{window:?} is no problem")
+                panic!("{window:?} has no problem")
             };
             assert!(problem.sentence.contains(expected), "{}", problem.sentence);
             assert_eq!(reason(&calendar, "2026-06-02T19:00:00Z", "0s"), WINDOW_INVALID);

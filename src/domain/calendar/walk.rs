@@ -1,5 +1,5 @@
-//! Follows all windows forward along the time line, edge by edge, looking only at those whose edge has come.
-//! It knows nothing of schedules or sentences.
+//! Follows all windows forward in time, edge by edge, and updates only those whose edge has come.
+//! It knows nothing of schedules or messages.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,12 +30,12 @@ pub(crate) struct Forecast<'a> {
     pub(crate) too_short_until: Option<Timestamp>,
     /// How many edges were passed.
     pub(crate) edges: usize,
-    /// Where the search gave up, unless there was nothing more to look at.
+    /// Where the search gave up, unless nothing was left to search.
     pub(crate) gave_up: Option<Timestamp>,
 }
 
 impl<'a> Walk<'a> {
-    /// Stands at `at`.
+    /// Starts at `at`.
     pub(crate) fn new(entries: &'a [Entry], default: DefaultWindow, at: Timestamp) -> Walk<'a> {
         let spans = entries.iter().map(|entry| entry.span(at)).collect();
         Walk {
@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
         self.spans.iter().filter_map(|span| span.until).min()
     }
 
-    /// When another Deny window than the first active one becomes the first, or none is.
+    /// When another Deny window becomes the first active one, or none is active.
     pub(crate) fn first_deny_changes(&self) -> Option<Timestamp> {
         let first = self.of(WindowKind::Deny).position(|(_, span)| span.active)?;
         self.of(WindowKind::Deny)
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
             .map(|(entry, _)| entry)
     }
 
-    /// Looks for the earliest entry at or after here that leaves more than `needed`.
+    /// Finds the earliest entry from here on that leaves more than `needed`.
     pub(crate) fn forecast(mut self, needed: SignedDuration) -> Forecast<'a> {
         let horizon = self.horizon();
         let mut too_short_until = None;
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Moves to the next instant, here included, at which the environment is open.
+    /// Moves to the next instant at which the environment is open, which may be the present position.
     pub(crate) fn next_open(&mut self, horizon: Timestamp) -> Option<Timestamp> {
         while self.at <= horizon && self.budget > 0 {
             let next = if self.active(WindowKind::Deny).is_some() {
@@ -143,8 +143,8 @@ impl<'a> Walk<'a> {
         None
     }
 
-    /// Where the open stretch that holds here ends, and moves there; `None` if it lasts beyond `limit`.
-    /// Out of budget it answers too early an end, never too late a one.
+    /// Moves to the end of the present open stretch, and returns it; `None` if it lasts beyond `limit`.
+    /// Without budget the end is too early, never too late.
     pub(crate) fn closes_by(&mut self, limit: Timestamp) -> Option<Timestamp> {
         while self.is_open() && self.budget > 0 {
             let allowed = if self.has_allow() {
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
             .filter(move |(entry, _)| entry.kind == kind)
     }
 
-    /// The latest end of the windows of this kind that are active; `None` if one is for good.
+    /// The latest end of the active windows of this kind; `None` if one has no end.
     fn last_until(&self, kind: WindowKind) -> Option<Timestamp> {
         let active = self.of(kind).filter(|(_, span)| span.active);
         active
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// `at` moved by `by`, and no further than there are instants.
+/// `at` moved by `by`, up to the last representable instant.
 pub(crate) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How far ahead questions look. What lies further off is answered with `None`.
+/// How far ahead questions look. Anything further ahead is answered with `None`.
 pub(crate) const HORIZON_DAYS: i64 = 400;
 
 /// A window as an Environment lists it.
@@ -13,7 +13,7 @@ pub struct Window {
     pub when: When,
 }
 
-/// Whether a window lets releases in or keeps them out.
+/// Whether a window admits releases or denies them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
     Allow,
@@ -23,8 +23,8 @@ pub enum WindowKind {
 /// When a window is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
-    /// A five-field cron schedule, as CronJobs are read, in an IANA time zone. The duration is added to the civil start, so that a
-    /// window from 18:00 for 12h ends at 06:00 by the clock whatever happens overnight.
+    /// A five-field cron schedule, as CronJobs are read, in an IANA time zone. The duration is added to the civil start, so a
+    /// window from 18:00 for 12h ends at 06:00 local time even if clocks change overnight.
     Recurring {
         schedule: String,
         duration: SignedDuration,
@@ -41,7 +41,7 @@ pub enum DefaultWindow {
     Closed,
 }
 
-/// What one window does from the instant asked about to its next edge; `until` of `None` is for good.
+/// What one window does from the given instant to its next edge. `until` of `None` means forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) active: bool,

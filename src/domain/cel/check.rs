@@ -1,5 +1,5 @@
-//! From a parsed text to what can be evaluated: every name is known, every function has a signature for what it is given, and what is
-//! written out can be read. What Kubernetes makes something else of is refused here.
+//! Turns a parsed text into nodes that can be evaluated: every name is known, every function has a signature for its arguments, and
+//! every literal can be read. What Kubernetes reads differently is refused here.
 
 use kube_cel::cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators,
@@ -15,11 +15,11 @@ use crate::domain::cel::types::{Bound, Type};
 use crate::domain::cel::value::Value;
 use crate::domain::cel::work::Work;
 
-/// Of the parsed tree. The parser bounds brackets only: `1+1+1…` and `a.b.c…` get as deep as they are long.
+/// The depth of the parsed tree. The parser limits brackets only: `1+1+1…` and `a.b.c…` get as deep as they are long.
 pub(crate) const MAX_DEPTH: usize = 96;
-/// Fields that are named where one is misspelt.
+/// How many known fields a message lists when one is misspelt.
 const NAMED: usize = 24;
-/// What stands before the dot in names of functions such as `sets.contains`, ours and Kubernetes' own.
+/// What comes before the dot in names of functions such as `sets.contains`, ours and those of Kubernetes.
 const FUNCTION_NAMESPACES: [&str; 10] = [
     "base64",
     "cidr",
@@ -45,7 +45,7 @@ const TYPES: [&str; 10] = [
     "bytes",
 ];
 
-/// Words that CEL keeps for itself: no variable is called so.
+/// Reserved words of CEL: a variable cannot have such a name.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -69,19 +69,19 @@ const RESERVED: [&str; 17] = [
 /// A node and its type.
 type Typed = (Node, Type);
 
-/// Goes through a parsed text and makes nodes of it.
+/// Walks a parsed text and builds nodes from it.
 pub(crate) struct Checker {
-    /// The variables that are known where the text has got to: in this order they stand when it is evaluated.
+    /// The variables in scope at this point of the text, in the order that they have during evaluation.
     scope: Vec<(String, Type)>,
-    /// How many of them are given from outside.
+    /// How many of them come from outside.
     given: usize,
-    /// Whether one of those is looked at.
+    /// Whether one of those is read.
     pub looks: bool,
     work: Work,
 }
 
 impl Checker {
-    /// With the variables that are given from outside, in the order of their values.
+    /// With the variables that come from outside, in the order of their values.
     pub(crate) fn new(variables: Vec<(String, Type)>) -> Self {
         Self {
             given: variables.len(),
@@ -93,7 +93,7 @@ impl Checker {
 
     /// # Errors
     ///
-    /// A sentence that ends the sentence "the expression …".
+    /// A clause that continues the sentence "the expression …".
     pub(crate) fn node(&mut self, expr: &IdedExpr, level: usize) -> Result<Typed, Fault> {
         if level > MAX_DEPTH {
             return Err(Fault::TooDeep { most: MAX_DEPTH });
@@ -246,7 +246,7 @@ impl Checker {
             let given = self.nodes(arguments, level)?;
             return self.function(&format!("{namespace}.{name}"), false, given);
         }
-        // Before the variables of a loop that there is not are taken for ours.
+        // Checked first, before variables of an unknown loop are taken for ours.
         if ABSENT.iter().any(|(absent, _)| *absent == name) {
             return self.function(name, true, vec![]);
         }
@@ -303,7 +303,7 @@ impl Checker {
         Ok((Node::OptMap(Box::new(of), Box::new(body)), Type::optional(result)))
     }
 
-    /// What the parser makes of `all`, `exists`, `exists_one`, `map` and `filter`.
+    /// What the parser expands `all`, `exists`, `exists_one`, `map` and `filter` to.
     fn comprehension(&mut self, of: &ComprehensionExpr, level: usize) -> Result<Typed, Fault> {
         let Expr::Call(step) = &of.loop_step.expr else {
             return Err(Fault::UnknownLoop);
@@ -435,7 +435,7 @@ impl Checker {
         if let (Some(values), false) = (constants, nodes.is_empty()) {
             match Node::apply(&fitting, &values, &mut self.work) {
                 Ok(value) if value.is_small() => return Ok((Node::Constant(value), result)),
-                // It would be kept as long as the expression is.
+                // It would stay in memory as long as the expression.
                 Ok(_) | Err(Failure::Spent) => {}
                 Err(Failure::Told(why)) => return Err(Fault::Never(why)),
             }
@@ -451,7 +451,7 @@ impl Checker {
     }
 }
 
-/// Why there is no function of this name that is called like this.
+/// Why no function of this name can be called in this form.
 fn not_there(name: &str, written: String) -> Fault {
     let is_absent = |(absent, _): &&(&str, &str)| {
         *absent == name || absent.starts_with("format.") && name.starts_with("format.")
@@ -489,7 +489,7 @@ fn not_taken(name: &str, written: String, overloads: &[&Overload], types: &[Type
     }
 }
 
-/// The signatures that take arguments of these types, and what they give; `None` where there is none.
+/// The signatures that take arguments of these types, and their result type; `None` if there is none.
 fn fitting(overloads: &[&'static Overload], types: &[Type]) -> (Vec<&'static Overload>, Option<Type>) {
     let mut result: Option<Type> = None;
     let mut fitting = vec![];
@@ -519,7 +519,7 @@ fn constant(literal: &LiteralValue) -> Result<Typed, Fault> {
     Ok((Node::Constant(value), ty))
 }
 
-/// What `.name` of a value of type `of` is.
+/// The type of `.name` of a value of type `of`.
 fn field(of: &Type, name: &str) -> Result<Type, Fault> {
     match of {
         Type::Dyn => Ok(Type::Dyn),
@@ -540,7 +540,7 @@ fn field(of: &Type, name: &str) -> Result<Type, Fault> {
     }
 }
 
-/// The one type of what stands in `what`. What may be anything stands with its like only, as there.
+/// The common type of the elements of `what`. As in Kubernetes, dyn goes together with dyn only.
 fn same(so_far: Option<Type>, next: Type, what: &'static str) -> Result<Type, Fault> {
     match so_far {
         None => Ok(next),
@@ -553,7 +553,7 @@ fn same(so_far: Option<Type>, next: Type, what: &'static str) -> Result<Type, Fa
     }
 }
 
-/// The type of what `?` in front of an element lets in.
+/// The type of an element, without the optional that `?` before it needs.
 fn unwrapped(of: Type, optional: bool) -> Result<Type, Fault> {
     match (optional, of) {
         (false, of) => Ok(of),

@@ -1,10 +1,10 @@
-//! Why an expression is refused, and why it has no answer: each a sentence for an environment's owner.
+//! Why an expression is refused, and why it has no answer: each is a clause for the owner of an environment.
 
 use std::time::Duration;
 
 use crate::domain::cel::failure::shortened;
 
-/// Why a text is no expression.
+/// Why a text is not an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the expression has {characters} characters: shorten it to {most}")]
@@ -16,30 +16,30 @@ pub enum Refusal {
     Misread(#[from] Misread),
     #[error("{}", whole(.0))]
     Wrong(#[from] Fault),
-    #[error("the expression's result may be anything: write == true behind it")]
+    #[error("the expression's result may have any type: write == true after it")]
     MayBeAnything,
-    /// Of another type, which this is.
+    /// The result has this other type.
     #[error("the expression's result is not a boolean but {0}")]
     NotABoolean(String),
     #[error(transparent)]
     NotRead(#[from] NotRead),
 }
 
-/// What the library would take for something else.
+/// What the library would misread.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misread {
-    #[error("the expression has a raw text in three quotes: write it in one")]
+    #[error("the expression has a raw string in triple quotes: write it in one pair of quotes")]
     RawInThreeQuotes,
     #[error("the expression calls existsOne with one variable: write exists_one")]
     ExistsOne,
     #[error("the expression has a field in ` `: write it like ['a-b']")]
     QuotedField,
-    #[error("the expression has two {0} in a row: together they do nothing, leave both out")]
+    #[error("the expression has two {0} in a row: together they have no effect, so remove both")]
     TwoSigns(char),
 }
 
-/// What is wrong with a text that parses: the end of a sentence that begins with "the expression". Types are named as
-/// expressions name them.
+/// What is wrong with a text that parses: the end of a sentence that begins with "the expression". Types have the names that
+/// expressions use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("is nested too deeply: chains of operators and fields may have {most} links")]
@@ -50,9 +50,9 @@ pub enum Fault {
     Message,
     #[error("builds a message of type {0}: write a map")]
     MessageOf(String),
-    #[error("has bytes, which expressions do not have: write a text")]
+    #[error("has bytes, which are not supported: write a string")]
     Bytes,
-    #[error("has a map with a key that is a {0}: keys are texts, whole numbers and booleans")]
+    #[error("has a map with a key of type {0}: keys must be strings, integers or booleans")]
     Key(String),
     #[error("has {one} and {other} in {within}: all must be of one type")]
     Mixed {
@@ -62,41 +62,41 @@ pub enum Fault {
     },
     #[error("has ? before a {0}, which is never absent")]
     NeverAbsent(String),
-    #[error("refers to {0}: there are release and environment only")]
+    #[error("refers to {0}: the only variables are release and environment")]
     UnknownName(String),
-    #[error("asks has(…) of what may be absent: use hasValue()")]
+    #[error("calls has(…) on an optional value: use hasValue()")]
     HasOfOptional,
-    #[error("asks for {of}.{name}: there is {known}")]
+    #[error("uses {of}.{name}, which does not exist: the fields are {known}")]
     UnknownField { of: String, name: String, known: String },
-    #[error("asks for a field of a {of}, which has no fields, such as {name}")]
+    #[error("uses field {name} of a {of}, which has no fields")]
     NoFields { of: String, name: String },
-    #[error("is {yes} or {no} by what stands before ?: both must be of one type")]
+    #[error("is {yes} or {no}, depending on the condition before ?: both must be of one type")]
     Either { yes: String, no: String },
-    #[error("has a {given} where {taker} takes a boolean")]
+    #[error("has a {given} where {taker} needs a boolean")]
     NoBoolean { given: String, taker: &'static str },
-    #[error("asks optMap of a {0}, which is never absent")]
+    #[error("calls optMap on a {0}, which is never absent")]
     OptMap(String),
-    #[error("has a loop that expressions do not have")]
+    #[error("has a loop that is not supported")]
     UnknownLoop,
-    #[error("has a loop whose variable is no simple name")]
+    #[error("has a loop whose variable is not a simple name")]
     LoopVariable,
-    #[error("calls a variable {0}, a word that CEL keeps for itself")]
+    #[error("names a variable {0}, which is a reserved word in CEL")]
     Reserved(String),
-    #[error("calls two variables {0}")]
+    #[error("names two variables {0}")]
     TwoVariables(String),
-    #[error("goes through a {0}, which is no list and no map")]
+    #[error("loops over a {0}, which is neither a list nor a map")]
     NoLoopOver(String),
-    #[error("asks something of each element that is no boolean but a {0}")]
+    #[error("has a loop with a condition that is a {0}, not a boolean")]
     NoBooleanOfEach(String),
-    #[error("calls {name}, which expressions do not have: {instead}")]
+    #[error("calls {name}, which is not supported: {instead}")]
     Absent { name: String, instead: &'static str },
-    #[error("calls {name} in another way than as {known}")]
+    #[error("calls {name} in the wrong form: write it as {known}")]
     OtherCall { name: String, known: &'static str },
-    #[error("calls {0}, which there is not")]
+    #[error("calls {0}, which does not exist")]
     UnknownFunction(String),
-    #[error("has {operator} of ({types}), which do not go together")]
+    #[error("uses {operator} on ({types}), which do not go together")]
     NotTogether { operator: String, types: String },
-    #[error("gives {name} ({types}), which takes {known}")]
+    #[error("passes ({types}) to {name}, which takes {known}")]
     Arguments {
         name: String,
         types: String,
@@ -106,7 +106,7 @@ pub enum Fault {
     Never(String),
 }
 
-/// The thread of an expression did not end as it should.
+/// The thread of an expression did not finish normally.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRead {
     #[error("the expression was not read: no thread could be started: {0}")]
@@ -120,21 +120,21 @@ pub enum NotRead {
 pub enum Unanswered {
     /// The release or the environment.
     #[error(
-        "the {of} is too large for expressions, which look at no more than {most} values: make its patches smaller"
+        "the {of} is too large for expressions, which read at most {most} values: make its patches smaller"
     )]
     TooLarge { of: &'static str, most: usize },
-    /// Of another type, which this is.
+    /// The result has this other type.
     #[error("the expression's result is not a boolean but {0}")]
     NotABoolean(&'static str),
-    #[error("the expression costs too much: make it cheaper, most of all what stands inside loops")]
+    #[error("the expression costs too much: make it cheaper, especially inside loops")]
     TooCostly,
     #[error("the expression could not be evaluated: {}", shortened(.0))]
     Failed(String),
     #[error("the expression could not be evaluated: the evaluator failed: {0}")]
     Panicked(String),
-    #[error("the expression still runs from an earlier evaluation that took too long: make it cheaper")]
+    #[error("an earlier evaluation of the expression took too long and still runs: make it cheaper")]
     StillRuns,
-    #[error("the expression waited longer than {0:?} for others to end")]
+    #[error("the expression waited longer than {0:?} for others to finish")]
     NoTurn(Duration),
     #[error("expressions are no longer evaluated")]
     Closed,
@@ -142,9 +142,7 @@ pub enum Unanswered {
     NoThread(String),
     #[error("the expression's evaluation ended without an answer")]
     NoAnswer,
-    #[error(
-        "the expression took longer than {0:?}: make it cheaper, most of all what stands inside comprehensions"
-    )]
+    #[error("the expression took longer than {0:?}: make it cheaper, especially inside loops")]
     TookLonger(Duration),
     #[error(transparent)]
     NotRead(#[from] NotRead),

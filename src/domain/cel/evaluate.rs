@@ -1,4 +1,4 @@
-//! Evaluates a checked expression: every step is counted, and an error is no answer.
+//! Evaluates a checked expression: every step is counted, and an error is not an answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::domain::cel::functions::overload::{Answer, Overload, no_overload, no_
 use crate::domain::cel::value::{Key, Value};
 use crate::domain::cel::work::Work;
 
-/// A checked expression. Variables are numbered as they stand in the scope.
+/// A checked expression. Variables are numbered by their position in the scope.
 #[derive(Debug)]
 pub(crate) enum Node {
     Constant(Value),
@@ -17,16 +17,16 @@ pub(crate) enum Node {
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     If(Box<Node>, Box<Node>, Box<Node>),
-    /// The signatures that fit what is known beforehand; the first that fits the values is called.
+    /// The signatures that fit the types known beforehand. The first one that fits the values is called.
     Call(Vec<&'static Overload>, Vec<Node>),
-    /// A call of `or` or `orValue`: the second one is evaluated only where the first one is absent, so that its errors do not count
+    /// A call of `or` or `orValue`: the second argument is evaluated only if the first one is absent, so its errors do not count
     /// otherwise.
     OrElse(Vec<&'static Overload>, Box<Node>, Box<Node>),
-    /// Each element, and whether it is left out where it is absent.
+    /// Each element, and whether it is omitted if it is absent.
     List(Vec<(Node, bool)>),
     Map(Vec<(Node, Node, bool)>),
     Fold(Box<Fold>),
-    /// What the optional holds is one more variable.
+    /// The value of the optional is one more variable.
     OptMap(Box<Node>, Box<Node>),
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Access {
     Optional,
 }
 
-/// A loop. In it, there is one more variable, or two: the place or key, and what is there.
+/// A loop. It has one more variable, or two: the index or key, and the value.
 #[derive(Debug)]
 pub(crate) struct Fold {
     pub kind: Kind,
@@ -131,7 +131,7 @@ impl Node {
                 .zip(values)
                 .all(|(ty, value)| ty.holds(value))
         });
-        // Whatever it does, it reads what it is given.
+        // Every function reads its arguments.
         for value in values {
             if let Value::Text(text) = value {
                 work.spend_text(text.len())?;
@@ -148,11 +148,14 @@ impl Access {
     fn of(self, value: &Value, name: &Arc<str>) -> Answer {
         let get = |value: &Value| match value {
             Value::Map(map) => Ok(map.get(&Key::Text(Arc::clone(name))).cloned()),
-            other => Failure::told(format!("{} has no fields, such as {name}", other.type_name())),
+            other => Failure::told(format!(
+                "{} has no fields, so there is no {name}",
+                other.type_name()
+            )),
         };
         match (self, value) {
             (Self::Has, Value::Optional(Some(inner))) => Self::Has.of(inner, name),
-            // Nothing is in what has no fields: what a patch holds may be anything.
+            // A value without fields contains nothing: a patch may hold any value.
             (Self::Has, Value::Map(_) | Value::List(_)) => Ok(Value::Bool(get(value)?.is_some())),
             (Self::Has, _) => Ok(Value::Bool(false)),
             (_, Value::Optional(inner)) => match inner.as_deref() {
@@ -170,7 +173,7 @@ impl Access {
     }
 }
 
-/// `&&`, where `settles` is false, and `||`, where it is true: one side that settles it is enough, whatever the other side is.
+/// `&&` if `settles` is false, `||` if it is true: one side that settles the result is enough, even if the other side fails.
 fn either(a: &Node, b: &Node, settles: bool, scope: &mut Vec<Value>, work: &mut Work) -> Answer {
     let a = boolean(a.evaluate(scope, work));
     if a == Ok(settles) || a == Err(Failure::Spent) {
@@ -190,7 +193,7 @@ fn boolean(answer: Answer) -> Result<bool, Failure> {
     }
 }
 
-/// What an element adds to a list or map: nothing, where it is `optional` and absent.
+/// What an element adds to a list or map: nothing if it is `optional` and absent.
 fn present(value: Value, optional: bool) -> Result<Option<Value>, Failure> {
     match (optional, value) {
         (false, value) => Ok(Some(value)),
@@ -201,9 +204,9 @@ fn present(value: Value, optional: bool) -> Result<Option<Value>, Failure> {
 
 fn key_of(value: &Value) -> Result<Key, Failure> {
     match value {
-        Value::Double(_) => Failure::told("a double is no key of a map"),
+        Value::Double(_) => Failure::told("a double cannot be a key of a map"),
         value => Key::of(value).map_or_else(
-            || Failure::told(format!("{} is no key of a map", value.type_name())),
+            || Failure::told(format!("{} cannot be a key of a map", value.type_name())),
             Ok,
         ),
     }
@@ -234,7 +237,7 @@ impl Fold {
                     }
                 }
             }
-            other => return Failure::told(format!("{} is no list and no map", other.type_name())),
+            other => return Failure::told(format!("{} is neither a list nor a map", other.type_name())),
         }
         match self.kind {
             Kind::All | Kind::Exists => so_far.answer.map(Value::Bool),
@@ -278,7 +281,7 @@ impl Fold {
                     return Ok(true);
                 }
                 Ok(_) => {}
-                // One that settles it may still come.
+                // A later element may still settle it.
                 Err(failure) if so_far.answer.is_ok() => so_far.answer = Err(failure),
                 Err(_) => {}
             },

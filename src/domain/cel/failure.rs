@@ -1,22 +1,22 @@
-//! Why there is no value, and how sentences about that quote what others wrote.
+//! Why there is no value, and how messages about that quote text of users.
 
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Nothing more is evaluated, also where `||` would not need it.
+    /// Nothing more is evaluated, even if `||` would not need the value.
     Spent,
-    /// A part could not be evaluated: `true ||` and `false &&` need it not.
+    /// A part could not be evaluated. `true ||` and `false &&` do not need it.
     Told(String),
 }
 
 impl Failure {
-    /// A failure with this sentence, as the result that functions give.
+    /// A failure with this clause, as the result of a function.
     pub(crate) fn told<T>(sentence: impl Into<String>) -> Result<T, Self> {
         Err(Self::Told(sentence.into()))
     }
 }
 
-/// `text`, as messages quote it: its beginning.
+/// The beginning of `text`, quoted for messages.
 pub(crate) fn quoted(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {

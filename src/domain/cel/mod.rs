@@ -1,9 +1,9 @@
 //! Environment owners' CEL expressions: compiled once, evaluated within bounds.
 //!
-//! An expression means what the API server makes of it, or it is refused when it is compiled, with a sentence that says what to write
-//! instead (docs/decisions/0016). The text is read by a library; what its parts mean is settled here: `check` knows the types of
-//! release and environment and the signatures of all functions, `evaluate` counts each step. An error is never a yes.
-//! No client and no clock live here, and nothing here knows gates or verifications.
+//! An expression means the same as in the API server, or it is refused when it is compiled, with a message that says what to write
+//! instead (docs/decisions/0016). A library parses the text, and this module defines what its parts mean: `check` knows the types of
+//! release and environment and the signatures of all functions, and `evaluate` counts each step. An error never counts as true.
+//! There is no client and no clock here, and nothing here knows gates or verifications.
 
 mod check;
 mod error;
@@ -39,11 +39,11 @@ use work::Work;
 
 /// Counted as the API server counts `maxLength`.
 const MAX_CHARACTERS: usize = 1024;
-/// Enough for the parser and for [`check::MAX_DEPTH`], without optimization too. Reserved, not committed.
+/// Enough for the parser and for [`check::MAX_DEPTH`], without optimization too. The memory is reserved, not committed.
 const STACK_BYTES: usize = 32 << 20;
-/// Values in a Release and an Environment together. Far more than components, images and plans have; only patches can get there.
+/// Values in a Release and an Environment together. Far more than components, images and plans have. Only patches can reach it.
 const MAX_VALUES: usize = 100_000;
-/// How many evaluations may run at once, those past their deadline included: nothing can stop a thread.
+/// How many evaluations may run at the same time, including those past their deadline, because a thread cannot be stopped.
 static PLACES: Semaphore = Semaphore::const_new(4);
 
 /// Compiled once, cheap to clone.
@@ -55,7 +55,7 @@ pub struct Expression {
 #[derive(Debug)]
 struct Compiled {
     node: Node,
-    /// Whether it looks at release or environment.
+    /// Whether it reads release or environment.
     looks: bool,
     /// Evaluations that are past their deadline and still run.
     overdue: AtomicUsize,
@@ -66,8 +66,8 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// A sentence: the text is too long, does not parse (and where), uses a variable, field or function that there is not, gives a
-    /// function what it does not take, cannot give a boolean, or means something else in Kubernetes.
+    /// A clause: the text is too long, does not parse (and where), uses a variable, field or function that does not exist, passes wrong
+    /// arguments to a function, cannot result in a boolean, or means something else in Kubernetes.
     pub(crate) fn compile(text: &str, variables: Vec<(String, Type)>) -> Result<Self, Refusal> {
         let characters = text.chars().count();
         if characters > MAX_CHARACTERS {
@@ -95,22 +95,22 @@ impl Expression {
         })
     }
 
-    /// Costs a bounded number of steps, on a thread of its own.
+    /// Takes a bounded number of steps, on a thread of its own.
     ///
     /// # Errors
     ///
-    /// A sentence: it could not be evaluated, costs too much, or the result is not a boolean.
+    /// A clause: it could not be evaluated, costs too much, or the result is not a boolean.
     pub fn evaluate(&self, release: &Value, environment: &Value) -> Result<bool, Unanswered> {
         on_deep_stack(|| self.evaluate_here(release, environment))
     }
 
-    /// What it says of every Release and Environment, where it looks at neither.
+    /// Its result for every Release and Environment, if it reads neither.
     #[must_use]
     pub fn constant(&self) -> Option<Result<bool, Unanswered>> {
         (!self.compiled.looks).then(|| self.evaluate(&Value::Null, &Value::Null))
     }
 
-    /// On this thread, whose stack must have [`STACK_BYTES`].
+    /// Evaluates on this thread, whose stack must have [`STACK_BYTES`].
     fn evaluate_here(&self, release: &Value, environment: &Value) -> Result<bool, Unanswered> {
         if let Some(of) = too_many(&[("release", release), ("environment", environment)]) {
             return Err(Unanswered::TooLarge { of, most: MAX_VALUES });
@@ -131,8 +131,8 @@ impl Expression {
 
 /// [`Expression::evaluate`] off the async threads, within `deadline`.
 ///
-/// The answer is an error as there, or that it took longer, did not get its turn, or still runs from an earlier time. With it comes
-/// the processor time that it took.
+/// Besides the errors there, it may have taken too long, not got its turn, or still run from an earlier evaluation. The processor
+/// time that it took is returned with the answer.
 pub async fn evaluate(
     expression: Expression,
     release: Arc<Value>,
@@ -153,7 +153,7 @@ async fn evaluate_in(
     taken: &Arc<AtomicU64>,
 ) -> Result<bool, Unanswered> {
     let compiled = Arc::clone(&expression.compiled);
-    // A retry would take another place each time, until the poisonous have them all.
+    // Otherwise each retry would take another place, until expressions that never finish have all of them.
     if compiled.overdue.load(Ordering::Acquire) > 0 {
         return Err(Unanswered::StillRuns);
     }
@@ -164,7 +164,7 @@ async fn evaluate_in(
         .map_err(|_| Unanswered::Closed)?;
     let (sender, mut answer) = oneshot::channel();
     let taken_there = Arc::clone(taken);
-    // Not the runtime's blocking pool: its threads have a small stack, and hold up the end of the process.
+    // Not the runtime's blocking pool: its threads have a small stack and delay the exit of the process.
     std::thread::Builder::new()
         .name("cel".into())
         .stack_size(STACK_BYTES)
@@ -174,7 +174,7 @@ async fn evaluate_in(
                 u64::try_from(used().as_nanos()).unwrap_or(u64::MAX),
                 Ordering::Relaxed,
             );
-            // The place is free before anybody hears of it. Nobody listens after the deadline.
+            // The place is freed before the answer is sent. After the deadline the answer has no receiver.
             drop((expression, release, environment, place));
             drop(sender.send(result));
         })
@@ -194,7 +194,7 @@ async fn evaluate_in(
     Err(Unanswered::TookLonger(deadline))
 }
 
-/// The library recurses along the text; a stack that overflows would end the process.
+/// The library recurses along the text, and a stack overflow would abort the process.
 fn on_deep_stack<T: Send, E: From<NotRead> + Send>(
     work: impl FnOnce() -> Result<T, E> + Send,
 ) -> Result<T, E> {
@@ -209,7 +209,7 @@ fn on_deep_stack<T: Send, E: From<NotRead> + Send>(
     })
 }
 
-/// Processor time that this thread has used.
+/// The processor time that this thread has used.
 fn used() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
@@ -218,7 +218,7 @@ fn used() -> Duration {
     )
 }
 
-/// Which of `given` makes them have more than [`MAX_VALUES`] together.
+/// Which of `given` exceeds the total of [`MAX_VALUES`].
 fn too_many(given: &[(&'static str, &Value)]) -> Option<&'static str> {
     fn count(value: &Value, left: &mut usize) -> bool {
         if *left == 0 {
@@ -243,5 +243,5 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    shortened(text.unwrap_or("no reason is known"))
+    shortened(text.unwrap_or("unknown reason"))
 }

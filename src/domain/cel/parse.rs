@@ -1,4 +1,4 @@
-//! Reads a text with the library, and refuses what the library reads wrongly.
+//! Parses a text with the library, and refuses what the library misreads.
 
 use kube_cel::cel::common::ast::IdedExpr;
 use kube_cel::cel::parser::{ParseErrors, Parser};
@@ -8,7 +8,7 @@ use crate::domain::cel::failure::shortened;
 
 /// # Errors
 ///
-/// A sentence: where it does not parse, or what has to be written in another way.
+/// A clause: where it does not parse, or what to write instead.
 pub(crate) fn parse(text: &str) -> Result<IdedExpr, Refusal> {
     let tree = Parser::new()
         .enable_optional_syntax(true)
@@ -26,13 +26,14 @@ fn first(errors: &ParseErrors) -> String {
         .source
         .as_deref()
         .map_or_else(|| error.msg.clone(), ToString::to_string);
-    // The library words these for itself.
+    // The library describes these in terms of its own code.
     let reason = if cause.contains("Recursion limit") {
         "nested too deeply".to_owned()
     } else if cause.contains("invalid string literal") {
-        "a text cannot be read: write it in one pair of quotes, with a \\ before those within".to_owned()
+        "a string cannot be read: write it in one pair of quotes, with a \\ before each quote inside it"
+            .to_owned()
     } else if cause.contains("invalid digit") || cause.contains("number too") {
-        "a number cannot be read: write it with digits, in 64 bits".to_owned()
+        "a number cannot be read: write it with digits, within 64 bits".to_owned()
     } else {
         shortened(&cause)
     };
@@ -42,11 +43,11 @@ fn first(errors: &ParseErrors) -> String {
     }
 }
 
-/// What the library takes for something else: it turns `!!x` into `!x` and `--x` into `-x`, and knows an `existsOne` of one variable,
-/// keeps the ` ` around a field, and reads raw texts in three quotes otherwise.
+/// What the library misreads: it turns `!!x` into `!x` and `--x` into `-x`, accepts `existsOne` with one variable, keeps the ` ` around
+/// a field, and reads raw strings in triple quotes differently.
 fn misread(text: &str) -> Result<(), Misread> {
     let mut rest = text;
-    // What stood before: a sign in front of an operand, and whether an operand has ended.
+    // The previous token: a sign before an operand, and whether an operand has ended.
     let (mut sign, mut operand) = (None, false);
     while let Some(first) = rest.chars().next() {
         if first.is_whitespace() {
@@ -93,7 +94,7 @@ fn misread(text: &str) -> Result<(), Misread> {
     Ok(())
 }
 
-/// How long the name or number is with which `text` begins.
+/// The length of the name or number at the start of `text`.
 fn word(text: &str) -> usize {
     let number = text.starts_with(|c: char| c.is_ascii_digit());
     let hexadecimal = text.starts_with("0x") || text.starts_with("0X");
@@ -109,7 +110,7 @@ fn word(text: &str) -> usize {
     text.len()
 }
 
-/// What stands behind the quoted text with which `text` begins, if `prefix` may stand before one.
+/// The rest of `text` after the quoted string that it starts with, if `prefix` is a valid prefix of one.
 fn quoted<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let raw = prefix.contains(['r', 'R']);
     if !prefix.chars().all(|c| "rRbB".contains(c)) {
@@ -128,7 +129,7 @@ fn quoted<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     Some(&rest[quote.len()..])
 }
 
-/// How many arguments a call has, whose `(` comes next; 0 where there is none.
+/// The number of arguments of the call whose `(` comes next; 0 if no call follows.
 fn arguments(text: &str) -> usize {
     let Some(mut rest) = text.trim_start().strip_prefix('(') else {
         return 0;

@@ -1,4 +1,4 @@
-//! Regular expressions, as RE2 and the API server read them. What RE2 reads otherwise than our library, or not at all, is refused.
+//! Regular expressions, as RE2 and the API server read them. What RE2 reads differently from our library, or not at all, is refused.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::parse::Parser;
@@ -10,37 +10,37 @@ use regex_syntax::ast::{
 
 use crate::domain::cel::failure::{Failure, quoted};
 
-/// Compiled, in bytes: `(a{99}){99}` is short as well.
+/// The compiled size in bytes: even a short pattern such as `(a{99}){99}` may compile to much.
 const MOST_COMPILED: usize = 256 << 10;
-/// What RE2 allows to be repeated.
+/// How many repetitions RE2 allows.
 const MOST_TIMES: u32 = 1000;
 
-/// Why a pattern is refused, in words that go on from "the pattern …".
+/// Why a pattern is refused: a clause that continues "the pattern …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Unlike {
     #[error("cannot be read: {0}")]
     Unread(String),
     #[error("is too large")]
     TooLarge,
-    #[error("has {0}, which Kubernetes reads otherwise or not at all")]
+    #[error("has {0}, which Kubernetes reads differently or not at all")]
     Other(String),
     #[error("begins a class with a range: write a \\ before its first character")]
     RangeFirst,
-    #[error("has {0} in a class, where it stands for itself in Kubernetes: write a \\ before it")]
+    #[error("has {0} in a class, where Kubernetes takes it literally: write a \\ before it")]
     Operator(String),
     #[error("has {0} within a class: write a \\ before the [")]
     Nested(String),
-    #[error("repeats what is repeated already: put it in ( )")]
+    #[error("repeats a repetition: put it in ( )")]
     Twice,
     #[error("has {0}: write {{0,…}}")]
     NoLeast(String),
-    #[error("has {0}: at most {MOST_TIMES} times, with those around it")]
+    #[error("has {0}: at most {MOST_TIMES} repetitions are allowed, including those of enclosing groups")]
     TooOften(String),
-    #[error("has a group {0}: its name is of letters, digits and _")]
+    #[error("has a group {0}: its name may only have letters, digits and _")]
     GroupName(String),
 }
 
-/// `text`, compiled so that it means what RE2 makes of it.
+/// `text`, compiled so that it means what it means in RE2.
 pub(crate) fn compiled(text: &str) -> Result<Regex, Failure> {
     let refuse = |why: Unlike| Failure::Told(format!("the pattern {} {why}", quoted(text)));
     let ast = Parser::new()
@@ -60,11 +60,11 @@ pub(crate) fn compiled(text: &str) -> Result<Regex, Failure> {
         .map_err(|_| refuse(Unlike::TooLarge))
 }
 
-/// A pattern in which what means something else here is replaced.
+/// A pattern in which everything that means something else here is replaced.
 struct Translated<'a> {
     text: &'a str,
     made: String,
-    /// How much of `text` is in `made`.
+    /// How much of `text` has been copied to `made`.
     copied: usize,
 }
 
@@ -84,7 +84,7 @@ impl Translated<'_> {
         &self.text[span.start.offset..span.end.offset]
     }
 
-    /// `times`: how often it may be repeated, what stands around it taken into account.
+    /// `times`: how often it may be repeated, with the repetitions of enclosing groups taken into account.
     fn read(&mut self, ast: &Ast, times: u32) -> Result<(), Unlike> {
         match ast {
             Ast::Empty(_) | Ast::Dot(_) => {}
@@ -228,7 +228,7 @@ impl Translated<'_> {
             }
             ClassSetItem::Unicode(class) => self.unicode(class),
             ClassSetItem::Perl(class) => {
-                // Within a class, what is not in it is written out, too.
+                // Within a class, a negated class is written out as well.
                 let set = perl(&class.kind, class.negated);
                 let set = if class.negated {
                     format!("[{set}]")
@@ -288,9 +288,9 @@ mod tests {
     #[test]
     fn what_re2_reads_otherwise_is_refused() {
         for (pattern, reason) in [
-            ("^[a-z&&[^x]]$", "stands for itself"),
-            ("^[a~~b]$", "stands for itself"),
-            ("^[+--]$", "stands for itself"),
+            ("^[a-z&&[^x]]$", "takes it literally"),
+            ("^[a~~b]$", "takes it literally"),
+            ("^[+--]$", "takes it literally"),
             ("^[[a][b]]$", "within a class"),
             (r"\<a\>", "reads otherwise"),
             (r"\b{start}a", "reads otherwise"),

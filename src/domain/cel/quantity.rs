@@ -7,7 +7,7 @@ use crate::domain::cel::failure::{Failure, quoted};
 pub(crate) struct Quantity {
     /// In billionths.
     pub nano: i128,
-    /// Whether Kubernetes calls it an integer, which it does by how it was written: `1.0` is none. `None`: it is a sum of both.
+    /// Whether Kubernetes treats it as an integer, which depends on how it was written: `1.0` is not one. `None`: it is a sum of both.
     pub whole: Option<bool>,
 }
 
@@ -22,17 +22,17 @@ pub(crate) const NANO: i128 = 1_000_000_000;
 /// Digits that Kubernetes counts in whole numbers of 64 bits.
 const DIGITS: i32 = 18;
 
-/// What a quantity's text consists of.
+/// The parts of a quantity's text.
 pub(crate) struct Parts<'a> {
     negative: bool,
     whole: &'a str,
     fraction: &'a str,
-    /// Of both together, without zeros at their beginning.
+    /// The digits of both parts, without leading zeros.
     pub digits: String,
     suffix: Suffix,
 }
 
-/// By what the digits are multiplied.
+/// The factor of the digits.
 #[derive(Clone, Copy)]
 pub(crate) enum Suffix {
     /// Times 2 to the power of it.
@@ -41,7 +41,7 @@ pub(crate) enum Suffix {
     Decimal(i64),
 }
 
-/// `None` where it cannot be a quantity; without digits it is none either.
+/// `None` if it is not a quantity. A text without digits is not one either.
 pub(crate) fn parts(text: &str) -> Option<Parts<'_>> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -95,7 +95,7 @@ fn suffix(text: &str) -> Option<Suffix> {
 
 impl Quantity {
     /// # Errors
-    /// It is no quantity, or too large or too exact.
+    /// It is not a quantity, or it is too large or too exact.
     pub(crate) fn read(text: &str) -> Result<Self, Failure> {
         let parts = parts(text).filter(|parts| !parts.digits.is_empty());
         let Some(parts) = parts else {
@@ -136,7 +136,7 @@ impl Quantity {
             }
         };
         let nano = nano.ok_or_else(too)?;
-        // Beyond that Kubernetes takes the largest that it knows.
+        // Beyond that, Kubernetes uses the largest quantity that it supports.
         if nano / NANO > i128::from(i64::MAX) {
             return Err(too());
         }
@@ -147,9 +147,11 @@ impl Quantity {
     }
 
     /// # Errors
-    /// It is a sum of one and the other.
+    /// It is a sum of integers and other quantities.
     pub(crate) fn is_whole(&self) -> Result<bool, Failure> {
-        self.whole
-            .map_or_else(|| Failure::told("whether a sum is an integer cannot be said"), Ok)
+        self.whole.map_or_else(
+            || Failure::told("whether a sum is an integer cannot be determined"),
+            Ok,
+        )
     }
 }

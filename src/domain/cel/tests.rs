@@ -123,16 +123,19 @@ fn what_is_not_a_boolean_is_not_an_answer() {
     rejects("null", "is not a boolean but null");
     rejects(
         "release.spec.components[0].patch.spec.replicas",
-        "write == true behind it",
+        "write == true after it",
     );
 }
 
 #[test]
 fn errors_are_never_a_yes() {
-    fails("release.spec.source.revision == 'a'", "there is no \"source\"");
+    fails(
+        "release.spec.source.revision == 'a'",
+        "there is no key \"source\"",
+    );
     fails(
         "release.spec.components[0].patch.nosuch != 'a'",
-        "there is no \"nosuch\"",
+        "there is no key \"nosuch\"",
     );
     fails(
         "!release.spec.components[0].patch.spec.replicas",
@@ -140,7 +143,7 @@ fn errors_are_never_a_yes() {
     );
     fails(
         "release.spec.components[7].name != 'a'",
-        "there is no such place in a list of 1",
+        "there is no such index in a list of 1",
     );
     fails(
         "!release.spec.components[0].patch.spec.replicas.contains('x')",
@@ -157,54 +160,60 @@ fn errors_are_never_a_yes() {
     fails("1 / (size(release.spec.version) - 5) == 1", "divided by zero");
 }
 
-/// One list, a sentence each.
+/// One list, one message each.
 #[test]
 fn what_cannot_be_so_of_any_release_is_rejected() {
     rejects(
         "release.spec.verison == '2'",
-        "asks for release.spec.verison: there is backoutPlan, change, components, ",
+        "uses release.spec.verison, which does not exist: the fields are backoutPlan, change, components, ",
     );
     rejects(
         "release.spec.components.name != 'a'",
-        "a field of a list<release.spec.components[]>",
+        "uses field name of a list<release.spec.components[]>",
     );
-    rejects("!has(release.spec.version.major)", "no fields, such as major");
+    rejects(
+        "!has(release.spec.version.major)",
+        "uses field major of a string, which has no fields",
+    );
     rejects(
         "release.spec.version.startWith('2')",
-        "calls startWith, which there is not",
+        "calls startWith, which does not exist",
     );
-    rejects("nosuch(release)", "calls nosuch, which there is not");
+    rejects("nosuch(release)", "calls nosuch, which does not exist");
     rejects(
         "release.spec.components.any(c, c.name == 'web')",
-        "calls any, which expressions do not have: use exists(x, …)",
+        "calls any, which is not supported: use exists(x, …)",
     );
     rejects(
         "release.spec.components.some(c, c.name == 'web')",
-        "calls some, which there is not",
+        "calls some, which does not exist",
     );
     rejects(
         "release.spec.version.length() > 3",
-        "calls length, which expressions do not have: use size()",
+        "calls length, which is not supported: use size()",
     );
     rejects(
         "now() > timestamp(0)",
-        "calls now, which expressions do not have: windows",
+        "calls now, which is not supported: use windows",
     );
     rejects("false ? 'a'.nosuch() : true", "calls nosuch");
     rejects(
         "release.spec.version == 2",
-        "has == of (string, int), which do not go together",
+        "uses == on (string, int), which do not go together",
     );
-    rejects("1 == 1.0", "has == of (int, double)");
+    rejects("1 == 1.0", "uses == on (int, double)");
     rejects("[1, 'a'].size() == 2", "has int and string in a list");
     rejects(
         "release.spec.version && true",
-        "has a string where && takes a boolean",
+        "has a string where && needs a boolean",
     );
-    rejects("release.spec.version.contains(9)", "gives contains (string, int)");
+    rejects(
+        "release.spec.version.contains(9)",
+        "passes (string, int) to contains",
+    );
     rejects(
         "contains(release.spec.version, '9')",
-        "in another way than as string.contains(string): bool",
+        "in the wrong form: write it as string.contains(string): bool",
     );
     rejects(
         "1 / 0 == 1",
@@ -226,7 +235,7 @@ fn what_cannot_be_so_of_any_release_is_rejected() {
     );
     rejects(
         "url(release.spec.source.notesURL).getHost() == 'x'",
-        "expressions do not have: use matches",
+        "is not supported: use matches",
     );
     rejects(
         "lists.range(1000000000000).size() == 1",
@@ -234,11 +243,11 @@ fn what_cannot_be_so_of_any_release_is_rejected() {
     );
     rejects(
         "[3, 1].sortBy(x, x) == [1, 3]",
-        "calls sortBy, which expressions do not have",
+        "calls sortBy, which is not supported",
     );
     rejects(
         "math.greatest(1, 2) == 2",
-        "calls math.greatest, which there is not",
+        "calls math.greatest, which does not exist",
     );
     rejects("!!has(release.spec.source)", "two ! in a row");
     rejects("[1].existsOne(x, x == 1)", "write exists_one");
@@ -248,14 +257,14 @@ fn what_cannot_be_so_of_any_release_is_rejected() {
 fn what_kubernetes_has_besides() {
     holds("release.spec.?source.?revision.orValue('none') == 'none'");
     holds("release.spec.components[?7].optMap(c, c.name).orValue('none') == 'none'");
-    // What is there needs no substitute, and the substitute's errors do not count.
+    // A value that is present needs no substitute, and the errors of the substitute do not count.
     holds(
         "optional.of(release.spec.version).orValue(release.spec.components[7].name) == release.spec.version",
     );
     holds("optional.of(1).or(optional.of(size(release.spec.components[7].name))).value() == 1");
     fails(
         "release.spec.components[?7].optMap(c, c.name).orValue(release.spec.components[7].name) == ''",
-        "there is no such place",
+        "there is no such index",
     );
     holds("release.metadata.labels[?'team'].hasValue()");
     holds("[?release.spec.?line].size() == 1 && [?release.spec.?source.?revision].size() == 0");
@@ -409,7 +418,7 @@ fn the_deepest_admissible_text_evaluates() {
     ));
     fails(
         &format!("release.spec.components[0].patch{} == 1", ".a".repeat(links - 6)),
-        "there is no \"a\"",
+        "there is no key \"a\"",
     );
     fails(
         &format!("release.spec.components[0].patch{} == 1", "[0]".repeat(links - 6)),
@@ -473,7 +482,7 @@ async fn who_gets_no_place_in_time_is_told_so() {
     let error = run(&NONE, "true", SECOND / 20).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the expression waited longer than 50ms for others to end"
+        "the expression waited longer than 50ms for others to finish"
     );
 }
 

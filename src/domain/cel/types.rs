@@ -10,10 +10,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use crate::domain::cel::value::Value;
 
-/// What is known of a value before there is one.
+/// The type of a value before evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
-    /// Known only when it is evaluated: what a patch holds.
+    /// Known only during evaluation: the content of a patch.
     Dyn,
     Null,
     Bool,
@@ -29,40 +29,40 @@ pub(crate) enum Type {
     Optional(Arc<Type>),
     Quantity,
     Version,
-    /// Of a type's name, which is this one, or known only when it is evaluated.
+    /// The type of a type: this name, or a name that is known only during evaluation.
     Named(&'static str),
-    /// In signatures: the same type wherever the same letter stands.
+    /// In signatures: the same letter means the same type.
     Parameter(char),
 }
 
 /// An object whose fields are all known.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// Where it stands, such as `release.spec.change`.
+    /// Its path, such as `release.spec.change`.
     pub name: String,
     pub fields: BTreeMap<String, Type>,
 }
 
-/// What parameters of a signature stand for so far.
+/// The types that parameters of a signature have so far.
 pub(crate) type Bound = BTreeMap<char, Type>;
 
 impl Type {
-    /// A list of such elements.
+    /// A list of elements of this type.
     pub(crate) fn list(element: Self) -> Self {
         Self::List(Arc::new(element))
     }
 
-    /// A map of such keys and values.
+    /// A map of keys and values of these types.
     pub(crate) fn map(key: Self, value: Self) -> Self {
         Self::Map(Arc::new(key), Arc::new(value))
     }
 
-    /// What may be absent, else `inner`.
+    /// An optional of `inner`.
     pub(crate) fn optional(inner: Self) -> Self {
         Self::Optional(Arc::new(inner))
     }
 
-    /// What `schema` describes; `name` is where it stands.
+    /// The type that `schema` describes; `name` is its path.
     pub(crate) fn of(schema: &JSONSchemaProps, name: &str) -> Self {
         if schema.x_kubernetes_int_or_string == Some(true) {
             return Self::Dyn;
@@ -95,7 +95,7 @@ impl Type {
         }
     }
 
-    /// An object with these fields; `name` is where it stands.
+    /// An object with these fields; `name` is its path.
     pub(crate) fn object(name: &str, fields: impl IntoIterator<Item = (String, Self)>) -> Self {
         Self::Object(Arc::new(Object {
             name: name.to_owned(),
@@ -103,7 +103,7 @@ impl Type {
         }))
     }
 
-    /// Whether a value of this type may be given where `wanted` is; binds `wanted`'s parameters.
+    /// Whether a value of this type fits `wanted`; binds the parameters of `wanted`.
     pub(crate) fn fits(&self, wanted: &Self, bound: &mut Bound) -> bool {
         match (self, wanted) {
             (given, Self::Parameter(letter)) => {
@@ -132,7 +132,7 @@ impl Type {
         }
     }
 
-    /// Where anything may stand, a parameter stands for anything.
+    /// If anything is allowed, a parameter matches anything.
     fn unbound(&self, bound: &mut Bound) {
         match self {
             Self::Parameter(letter) => {
@@ -147,8 +147,8 @@ impl Type {
         }
     }
 
-    /// Whether a parameter of this letter may stand for it: `N` is what can be added up, `C` what can be ordered, `I` a place in a list:
-    /// where only the value shows what it is, a whole number of any type.
+    /// Whether a parameter of this letter can have this type: `N` can be summed, `C` can be ordered, `I` is an index of a list (for dyn, a
+    /// whole number of any type).
     fn may_be(&self, letter: char) -> bool {
         let adds = matches!(
             self,
@@ -186,7 +186,7 @@ impl Type {
         }
     }
 
-    /// The type of what is a value of one of the two.
+    /// The type of a value that has one of the two types.
     pub(crate) fn or(self, other: Self) -> Self {
         match (self, other) {
             (a, b) if a == b => a,
@@ -196,7 +196,7 @@ impl Type {
         }
     }
 
-    /// This, in a signature, with what its parameters stand for.
+    /// This type of a signature, with its parameters replaced by their types.
     pub(crate) fn with(&self, bound: &Bound) -> Self {
         match self {
             Self::Parameter(letter) => bound.get(letter).cloned().unwrap_or(Self::Dyn),
@@ -207,7 +207,7 @@ impl Type {
         }
     }
 
-    /// Whether `value` is of this type, as far as can be seen without looking into lists and maps.
+    /// Whether `value` is of this type, without checking the elements of lists and maps.
     pub(crate) fn holds(&self, value: &Value) -> bool {
         matches!(
             (self, value),
@@ -229,7 +229,7 @@ impl Type {
         )
     }
 
-    /// One type of a signature, such as `list<A>`; `None` where it is none.
+    /// One type of a signature, such as `list<A>`; `None` if it is not a type.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let inside = |of: &str| {
             Some(

@@ -1,4 +1,4 @@
-//! The values of expressions, and what makes two of them equal or one come before the other.
+//! The values of expressions, and how they are compared and ordered.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::domain::cel::failure::Failure;
 use crate::domain::cel::quantity::Quantity;
 use crate::domain::cel::work::Work;
 
-/// A value; copying one copies no text, list or map.
+/// A value. A copy does not copy texts, lists or maps.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Null,
@@ -25,16 +25,16 @@ pub(crate) enum Value {
     Map(Arc<BTreeMap<Key, Value>>),
     /// In nanoseconds, some 292 years at most.
     Duration(i64),
-    /// An instant, and the offset that it was written with, which only `string(…)` tells.
+    /// An instant, and the offset that it was written with. Only `string(…)` uses the offset.
     Timestamp(Timestamp, Offset),
     Optional(Option<Arc<Value>>),
     Quantity(Quantity),
     Version(Arc<semver::Version>),
-    /// What `type(…)` gives.
+    /// The result of `type(…)`.
     Type(&'static str),
 }
 
-/// A key of a map. Numbers that are equal are one key, so that a whole number is kept as [`Key::Int`] where it fits.
+/// A key of a map. Equal numbers are the same key, so a whole number is stored as [`Key::Int`] if it fits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Bool(bool),
@@ -44,7 +44,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// `None`: no key of a map can be equal to it.
+    /// `None`: it cannot be equal to any key of a map.
     pub(crate) fn of(value: &Value) -> Option<Self> {
         match value {
             Value::Bool(b) => Some(Self::Bool(*b)),
@@ -67,7 +67,7 @@ impl Key {
     }
 }
 
-/// The whole number that `double` is, where it fits and is exact.
+/// `double` as a whole number, if it fits and is exact.
 pub(crate) fn whole(double: f64) -> Option<i64> {
     // From 2^63 on the cast would saturate.
     let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&double);
@@ -85,7 +85,7 @@ impl Value {
         Self::List(Arc::new(list))
     }
 
-    /// What `json` is: whole numbers are int, and double beyond that, as the API server reads them.
+    /// The value of `json`: whole numbers are int, or double if they do not fit, as in the API server.
     pub(crate) fn of(json: &Json) -> Self {
         match json {
             Json::Null => Self::Null,
@@ -104,7 +104,7 @@ impl Value {
         }
     }
 
-    /// What `type(…)` calls it.
+    /// The name that `type(…)` has for it.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null_type",
@@ -124,7 +124,7 @@ impl Value {
         }
     }
 
-    /// Whether it may be kept: a handful of values and a kilobyte of text.
+    /// Whether it is small enough to store: a handful of values and a kilobyte of text.
     pub(crate) fn is_small(&self) -> bool {
         fn weigh(value: &Value, left: &mut usize) -> bool {
             let weight = match value {
@@ -147,7 +147,7 @@ impl Value {
         weigh(self, &mut 2048)
     }
 
-    /// Whether it is what a value of its type is when nothing is set; never of types that have no such value.
+    /// Whether it is the zero value of its type; false for types without a zero value.
     pub(crate) fn is_zero(&self) -> bool {
         match self {
             Self::Null => true,
@@ -164,7 +164,8 @@ impl Value {
     }
 }
 
-/// Whether `a == b`: numbers by value whatever their types, lists and maps by what is in them; values of other types are never equal.
+/// Whether `a == b`: numbers are compared by value whatever their types, lists and maps by their content. Values of other different
+/// types are never equal.
 pub(crate) fn equal(a: &Value, b: &Value, work: &mut Work) -> Result<bool, Failure> {
     work.spend(1)?;
     Ok(match (a, b) {
@@ -209,7 +210,7 @@ pub(crate) fn equal(a: &Value, b: &Value, work: &mut Work) -> Result<bool, Failu
     })
 }
 
-/// How `a` and `b` are ordered; `None` where they are not: of types that have no order together, or not a number.
+/// The order of `a` and `b`; `None` if they have none: their types have no common order, or one is not a number.
 pub(crate) fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
@@ -234,7 +235,7 @@ fn numbers(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// As Kubernetes does it: the integer becomes a double, which rounds it from 2^53 on.
+/// As in Kubernetes, the integer becomes a double, which rounds it from 2^53 on.
 fn against(double: f64, integer: i128) -> Option<Ordering> {
     double.partial_cmp(&(integer as f64))
 }

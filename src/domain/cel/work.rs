@@ -10,12 +10,12 @@ use crate::domain::cel::pattern::compiled;
 
 /// Steps of one evaluation, of some tens of nanoseconds each: a tenth of a second in a release build.
 const MOST: u64 = 2_000_000;
-/// Steps of all constants of a text together. What takes more is evaluated with the rest.
+/// Steps for all constants of a text together. Constants that need more are evaluated with the rest.
 const MOST_TO_COMPILE: u64 = 100_000;
 /// Bytes of text that count as one step.
 const BYTES_A_STEP: usize = 16;
 
-/// The steps that are left, and what need not be done twice.
+/// The steps that are left, and cached work.
 pub(crate) struct Work {
     left: u64,
     patterns: BTreeMap<Arc<str>, Regex>,
@@ -30,7 +30,7 @@ impl Work {
         Self::of(MOST)
     }
 
-    /// For all that is known of a text before anything is released.
+    /// For the constant parts of a text, at compile time.
     pub(crate) fn to_compile() -> Self {
         Self::of(MOST_TO_COMPILE)
     }
@@ -52,7 +52,7 @@ impl Work {
         Ok(())
     }
 
-    /// For `bytes` of text that are read or made.
+    /// Counts `bytes` of text that are read or written.
     pub(crate) fn spend_text(&mut self, bytes: usize) -> Result<(), Failure> {
         self.spend(bytes / BYTES_A_STEP + 1)
     }

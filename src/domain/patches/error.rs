@@ -1,13 +1,13 @@
-//! Why what a component states cannot be sent: each a sentence for whoever wrote the Release.
+//! Why what a component states cannot be sent: each is a clause for the author of the Release.
 
-/// Why there is no patch, and no object to create.
+/// Why no patch can be sent, and no object can be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
-    #[error("{0} was read without a resourceVersion; read it again")]
+    #[error("{0} was read without a resourceVersion: read it again")]
     NoVersion(String),
     #[error("{0} does not exist, and is created only if patch names its apiVersion, kind and metadata.name")]
     NotNamedInFull(String),
-    #[error("{target} has no pod template, so that {what} cannot be set")]
+    #[error("{target} has no pod template, so {what} cannot be set")]
     NoPodTemplate { target: String, what: &'static str },
     #[error("container {container} is not in {target}; it has {known}")]
     NoContainer {
@@ -17,29 +17,29 @@ pub enum Unsendable {
     },
     #[error("patch {0} is not a list")]
     NotAList(String),
-    #[error("patch states something that is no map on the way to {0}")]
+    #[error("patch has a value that is not a map on the path to {0}")]
     NoMapOnTheWay(String),
-    #[error("patch {list} is not a list, on the way to {pointer}")]
+    #[error("patch {list} is not a list, on the path to {pointer}")]
     NoListOnTheWay { list: String, pointer: String },
     #[error("replace {0} is not stated by patch")]
     ReplacesNothing(String),
     #[error("replace {0} is not a map that patch states")]
     ReplacesNoMap(String),
-    #[error("remove {0} takes away what patch or images set")]
+    #[error("remove {0} removes what patch or images set")]
     RemovesWhatIsSet(String),
-    #[error("remove {pointer} does not go through maps and elements of lists only: {at} is no map")]
+    #[error("remove {pointer} must lead through maps and list elements only: {at} is not a map")]
     RemovesFromNoMap { pointer: String, at: String },
-    #[error("remove {pointer} names an element of {list}, which is no list")]
+    #[error("remove {pointer} names an element of {list}, which is not a list")]
     RemovesFromNoList { pointer: String, list: String },
     #[error(
-        "remove {pointer} names an element of {list} by {key}, which does not tell its elements apart: state the whole list in patch"
+        "remove {pointer} names an element of {list} by {key}, which is not the key of that list: state the whole list in patch"
     )]
     RemovesByAnotherKey {
         pointer: String,
         list: String,
         key: String,
     },
-    /// With the way to name it by its key.
+    /// The text says how to name the element by its key.
     #[error("{0}")]
     ByPosition(String),
 }

@@ -1,43 +1,43 @@
-//! Changes that the API server accepts and lets nobody take back. A backout that puts them back would be refused, hence they
-//! are refused before entry. A dry run cannot find them: that of a restoration needs the object as it will be.
+//! Changes that the API server accepts but does not allow to be undone. It would refuse the backout, so such changes are refused
+//! before entry. A dry run cannot find them: a dry run of the restoration would need the changed object.
 
 use serde_json::Value;
 
 use crate::domain::patches::target::{Target, names_in_full};
 use crate::domain::paths::get;
 
-/// A field that goes one way only.
+/// A field whose change cannot be undone.
 struct OneWay {
     kind: &'static str,
     path: &'static str,
-    /// Whether going from one to the other cannot be undone.
+    /// Whether the change from the first value to the second cannot be undone.
     sticks: fn(Option<&Value>, Option<&Value>) -> bool,
     because: &'static str,
     instead: &'static str,
 }
 
-/// What else cannot be put back (a workload's selector, what a StatefulSet claims, a Job's template) cannot be changed
-/// either: the dry run says so.
+/// Other fields that cannot be restored (a workload's selector, a StatefulSet's volume claims, a Job's template) cannot be changed
+/// either, and the dry run reports that.
 const ONE_WAY: [OneWay; 3] = [
     OneWay {
         kind: "ConfigMap",
         path: "/immutable",
         sticks: becomes_true,
         because: "an immutable ConfigMap can neither be changed nor made mutable again",
-        instead: "create a ConfigMap of a new name that is immutable from the start, and refer to it",
+        instead: "create a ConfigMap with a new name that is immutable from the start, and refer to it",
     },
     OneWay {
         kind: "PersistentVolumeClaim",
         path: "/spec/resources/requests/storage",
         sticks: differ,
-        because: "a claim never becomes smaller again",
-        instead: "change the claim by hand, or create one of a new name",
+        because: "a PersistentVolumeClaim cannot shrink",
+        instead: "resize it by hand, or create a PersistentVolumeClaim with a new name",
     },
     OneWay {
         kind: "PersistentVolumeClaim",
         path: "/spec/volumeAttributesClassName",
         sticks: is_first,
-        because: "a claim's volume attributes class can be changed, but not taken away again",
+        because: "its volume attributes class can be changed, but not removed",
         instead: "set it by hand before the Release",
     },
 ];
@@ -54,7 +54,7 @@ fn is_first(before: Option<&Value>, after: Option<&Value>) -> bool {
     before.is_none() && after.is_some()
 }
 
-/// Why the change from the live object to the dry run's result could not be put back, and what to do instead.
+/// Why the change from the live object to the dry run's result could not be backed out, and what to do instead.
 pub fn irreversible(target: &Target<'_>, live: &Value, result: &Value) -> Option<String> {
     let fields = ONE_WAY.iter().filter(|field| field.kind == target.kind);
     let mut sticking = fields.filter(|field| (field.sticks)(get(live, field.path), get(result, field.path)));
@@ -63,8 +63,8 @@ pub fn irreversible(target: &Target<'_>, live: &Value, result: &Value) -> Option
         .map(|field| sentence(target, field, get(result, field.path)))
 }
 
-/// What a patch states that could not be put back, whatever the object is now, unless the patch creates it: pointers into the
-/// patch, with sentences.
+/// The fields of a patch that could not be restored, whatever the object is now, unless the patch creates it: pointers into the
+/// patch, with clauses.
 pub fn stated(target: &Target<'_>, patch: &Value) -> Vec<(&'static str, String)> {
     if names_in_full(target.api_version, target.kind, target.name, patch) {
         return vec![];
@@ -79,7 +79,7 @@ pub fn stated(target: &Target<'_>, patch: &Value) -> Vec<(&'static str, String)>
 fn sentence(target: &Target<'_>, field: &OneWay, value: Option<&Value>) -> String {
     let value = value.map_or_else(|| "absent".to_owned(), Value::to_string);
     format!(
-        "{}: {} becomes {value}, and no backout could put that back: {}; {}",
+        "{}: {} becomes {value}, which a backout cannot restore: {}; {}",
         target.called(),
         field.path,
         field.because,

@@ -1,5 +1,5 @@
-//! What a component's `patch` and `remove` may say, as sentences that each name the place (contract.md,
-//! Release). CEL cannot look inside a patch, hence these; what needs live facts is judged by checks.
+//! The rules for a component's `patch` and `remove`, as clauses that name the field (docs/reference.md, "Release"). CEL cannot look inside a
+//! patch, so they are checked here. Checks judge what depends on the live objects.
 
 use serde_json::{Number, Value, json};
 
@@ -10,7 +10,7 @@ use crate::domain::paths::{below, get, keyed, tokens};
 const OURS: &str = "signalbox.dev/";
 /// The API server reads numbers as doubles, which round integers beyond this one.
 const GREATEST_INTEGER: u64 = 1 << 53;
-/// Far deeper than any target is. What is much deeper still cannot be read at all.
+/// Far deeper than any target. A much deeper patch could not even be parsed.
 const MOST_DEPTH: usize = 64;
 const REMOVABLE: [&str; 5] = [
     "/spec",
@@ -20,7 +20,7 @@ const REMOVABLE: [&str; 5] = [
     "/metadata/annotations",
 ];
 
-/// What may not be said, and where.
+/// What is not allowed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// A JSON pointer into what was judged: the patch, or the list of removals.
@@ -28,7 +28,7 @@ pub struct Finding {
     pub sentence: String,
 }
 
-/// Everything that a stated patch says and may not say.
+/// Everything in a stated patch that is not allowed.
 pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Value) -> Vec<Finding> {
     let Value::Object(map) = patch else {
         return vec![finding("", "patch is not a map")];
@@ -40,7 +40,7 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
     if map.contains_key("status") {
         findings.push(finding(
             "/status",
-            "patch /status is what the cluster reports, and cannot be stated",
+            "patch /status is not allowed: the cluster writes status",
         ));
     }
     match map.get("metadata") {
@@ -53,7 +53,7 @@ pub fn lint_patch(api_version: &str, kind: &str, target_name: &str, patch: &Valu
                 let at = below("/metadata", key);
                 findings.push(finding(
                     &at,
-                    format!("patch {at} is not allowed: of metadata only labels, annotations and name are"),
+                    format!("patch {at} is not allowed: in metadata only labels, annotations and name are"),
                 ));
             }
             differs("/metadata/name", metadata.get("name"), target_name, &mut findings);
@@ -82,14 +82,14 @@ fn differs(at: &str, stated: Option<&Value>, wanted: &str, findings: &mut Vec<Fi
     }
 }
 
-/// What is allowed nowhere, however deep.
+/// What is not allowed at any depth.
 fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
     if depth > MOST_DEPTH {
         let end = at.match_indices('/').nth(3).map_or(at.len(), |(end, _)| end);
         findings.push(finding(
             at,
             format!(
-                "patch {}/… is nested more than {MOST_DEPTH} levels deep, as no target is",
+                "patch {}/… is nested more than {MOST_DEPTH} levels deep",
                 &at[..end]
             ),
         ));
@@ -103,7 +103,7 @@ fn walk(at: &str, value: &Value, depth: usize, findings: &mut Vec<Finding>) {
         Value::Number(number) if beyond(number) => findings.push(finding(
             at,
             format!(
-                "patch {at} is {number}, which the API server would round: integers end at 2^53; use a string"
+                "patch {at} is {number}, which the API server would round: integers beyond 2^53 are not exact; use a string"
             ),
         )),
         Value::Array(list) => {
@@ -138,11 +138,11 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
             .filter(|n| n.starts_with(OURS))
         {
             let at = below(at, name);
-            findings.push(finding(&at, format!("patch {at} is Signalbox's own to set")));
+            findings.push(finding(&at, format!("patch {at} is set by Signalbox only")));
         }
     }
     keyless(at, key, value, findings);
-    // An image volume brings an image in just as a container does.
+    // An image volume adds an image, like a container.
     if CONTAINER_LISTS.contains(&key) || key == "volumes" {
         for (index, element) in value.as_array().into_iter().flatten().enumerate() {
             if element.get("image").is_some() {
@@ -155,7 +155,7 @@ fn key_alone(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The API server answers an element that it cannot find with an error of its own, not with a refusal.
+/// For an element without its key, the API server returns an internal error instead of a refusal.
 fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
     // Ports have one of several keys.
     let Some(by) = keyed::merge_key(key, &[]).filter(|_| key != "ports") else {
@@ -165,7 +165,7 @@ fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
         if element.is_object() && keyed::identity(element, by).is_none() {
             let at = format!("{at}/{index}");
             let sentence =
-                format!("patch {at} has no {by}, by which elements of {key} are told apart: state it");
+                format!("patch {at} has no {by}, which is the key of the elements of {key}: state it");
             findings.push(finding(&at, sentence));
         }
     }
@@ -174,7 +174,7 @@ fn keyless(at: &str, key: &str, value: &Value, findings: &mut Vec<Finding>) {
 fn beyond(number: &Number) -> bool {
     match (number.as_i64(), number.as_f64()) {
         (Some(integer), _) => integer.unsigned_abs() > GREATEST_INTEGER,
-        // Above that every double is an integer, also one that was written with a point or an exponent.
+        // Above that, every double is an integer, even if it was written with a point or an exponent.
         (None, Some(double)) => double.abs() > GREATEST_INTEGER as f64,
         (None, None) => true,
     }
@@ -224,7 +224,7 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     {
         let allowed = REMOVABLE.join(", ");
         return Some(format!(
-            "{field} {pointer} is not allowed: only what lies below {allowed} is"
+            "{field} {pointer} is not allowed: only fields below {allowed} are"
         ));
     }
     let keys: Vec<_> = tokens(pointer).collect();
@@ -233,7 +233,7 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     }
     if let Some((list, key)) = keys.iter().find_map(|token| not_told_apart(token)) {
         return Some(format!(
-            "{field} {pointer} names an element of {list} by {key}, by which they are not told apart: {}",
+            "{field} {pointer} names an element of {list} by {key}, which is not the key of that list: {}",
             match keyed::merge_key(list, &[]) {
                 Some(key) => format!("write {list}[{key}=…]"),
                 None => "state the whole list in patch".to_owned(),
@@ -243,17 +243,17 @@ fn refused(field: &str, pointer: &str, roots: &[&str]) -> Option<String> {
     let ours = keys
         .windows(2)
         .any(|pair| ["labels", "annotations"].contains(&pair[0].as_str()) && pair[1].starts_with(OURS));
-    ours.then(|| format!("{field} {pointer} is Signalbox's own to set"))
+    ours.then(|| format!("{field} {pointer} is set by Signalbox only"))
 }
 
-/// List and key of a token that names an element by something that does not tell elements of that list apart.
+/// The list and key of a token that names an element by a field that is not the key of that list.
 fn not_told_apart(token: &str) -> Option<(&str, &str)> {
     let (list, key, name) = keyed::element(token)?;
     let known = keyed::merge_key(list, &[&[json!({ key: name })]]) == Some(key);
     (!known).then_some((list, key))
 }
 
-/// Everything that is wrong with the paths of `replace`: each has to lead to a map that `patch` states.
+/// Everything that is wrong with the paths of `replace`: each must lead to a map that `patch` states.
 pub fn lint_replace(patch: Option<&Value>, paths: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, path) in paths.iter().enumerate() {
@@ -276,13 +276,13 @@ fn not_a_stated_map(patch: Option<&Value>, path: &str) -> Option<String> {
     match patch.and_then(|patch| get(patch, path)) {
         Some(Value::Object(_)) => None,
         Some(Value::Array(_)) => Some(format!(
-            "replace {path} is a list: name its elements by their key, or take some out with remove"
+            "replace {path} is a list: name its elements by their key, or remove some with remove"
         )),
         Some(_) => Some(format!(
-            "replace {path} is one value, which patch replaces by stating it"
+            "replace {path} is a single value, which patch replaces when it states it"
         )),
         None => Some(format!(
-            "replace {path} is not stated by patch: state the map that takes the place of the live one"
+            "replace {path} is not stated by patch: state the map that replaces the live one"
         )),
     }
 }
@@ -296,7 +296,7 @@ fn is_pointer(pointer: &str) -> bool {
             .all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// What `remove` takes away although `patch` sets it, or something above or below it.
+/// What `remove` removes although `patch` sets it, or something above or below it.
 pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<Finding> {
     let sets = |pointer: &String| {
         let ends = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);
@@ -312,7 +312,7 @@ pub fn lint_both(patch: &Value, remove: &[String]) -> Vec<Finding> {
         .map(|(index, pointer)| {
             finding(
                 &format!("/{index}"),
-                format!("remove {pointer} takes away what patch sets"),
+                format!("remove {pointer} removes what patch sets"),
             )
         })
         .collect()

@@ -1,5 +1,4 @@
-//! Lists whose elements are told apart by a key: the order that is sent along with them, and how a path comes to name one of
-//! their elements.
+//! Lists whose elements have a key: the order that is sent with them, and how a path names one of their elements.
 
 use serde_json::{Map, Value, json};
 
@@ -17,8 +16,8 @@ const FREE_KEYS: [&str; 7] = [
     "selector",
 ];
 
-/// Says of every list with a merge key in which order its elements stand: those that are there as they stand, new ones
-/// behind them as they are stated. Unsaid, the API server puts new ones in front, where `$(VAR)` is not defined yet.
+/// Adds the order of the elements to every list with a merge key: existing elements in their order, then new ones as stated.
+/// Without it, the API server puts new elements first, where `$(VAR)` is not defined yet.
 pub(crate) fn order(sent: &mut Value, live: &Value) {
     let Value::Object(sent) = sent else { return };
     let mut orders = Vec::new();
@@ -47,7 +46,7 @@ pub(crate) fn same<'a>(list: &'a [Value], by: &str, element: &Value) -> Option<&
     keyed::find(list, by, &keyed::identity(element, by)?)
 }
 
-/// What stands in for an element, where only its key is said.
+/// An element reduced to its key.
 pub(crate) fn key_alone(element: &Value, by: &str) -> Value {
     json!({ by: element.get(by) })
 }
@@ -57,7 +56,7 @@ fn in_order(stated: &mut [Value], there: &[Value], by: &str) -> Value {
         let name = keyed::identity(element, by);
         name.and_then(|name| keyed::position(there, by, &name))
     };
-    // The API server takes what is stated only in the order that it is told.
+    // The API server accepts the stated elements only in the given order.
     stated.sort_by_key(|element| place(element).unwrap_or(usize::MAX));
     for element in stated.iter_mut() {
         if let Some(there) = same(there, by, element) {
@@ -74,17 +73,17 @@ fn taken_out(element: &Value) -> bool {
     element.get("$patch").is_some()
 }
 
-/// The pointer of a removal with every element of a list named by its key. One that is named by its position is taken only
-/// where the list has no other.
+/// The pointer of a removal with every element of a list named by its key. A position is accepted only if the list has no other
+/// element.
 ///
 /// # Errors
-/// It leads through something that has no keys, or a position leaves a doubt.
+/// It leads through something that has no keys, or a position is ambiguous.
 pub fn by_key(pointer: &str, live: &Value) -> Result<String, Unsendable> {
     let mut value = Some(live);
     let (mut above, mut at, mut last) = (String::new(), String::new(), String::new());
     for token in tokens(pointer) {
         match value {
-            // Nothing is there, and nothing below it.
+            // Nothing exists here or below.
             None => {}
             Some(Value::Object(map)) => value = below_map(pointer, map, &token)?,
             Some(Value::Array(list)) => {
@@ -145,8 +144,7 @@ fn only<'a>(list: &'a [Value], name: &str, token: &str) -> Option<(&'static str,
     (token == "0").then_some((key, element))
 }
 
-/// What is wrong with a pointer of `remove` or `replace` that names an element of a list by its position; none where it does
-/// not.
+/// What is wrong with a pointer of `remove` or `replace` that names an element of a list by its position; none if it does not.
 pub fn position(field: &str, pointer: &str) -> Option<String> {
     let all: Vec<String> = tokens(pointer).collect();
     let number = |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
@@ -155,7 +153,7 @@ pub fn position(field: &str, pointer: &str) -> Option<String> {
     (lists && all.windows(2).any(positional)).then(|| by_position(field, pointer))
 }
 
-/// The sentence about a pointer that goes by position, with the way to say it.
+/// The clause about a pointer that names an element by its position, with what to write instead.
 fn by_position(field: &str, pointer: &str) -> String {
     let all: Vec<String> = tokens(pointer).collect();
     let (mut named, mut keyless) = (String::new(), None);
@@ -171,13 +169,15 @@ fn by_position(field: &str, pointer: &str) -> String {
             _ => named = below(&named, token),
         }
     }
-    let moves = "which moves when another writer adds an element";
+    let moves = "which changes when another writer adds an element";
     match keyless {
         Some(list) => format!(
-            "{field} {pointer} goes by position, {moves}, and the elements of {list} have no key: state the whole list in patch"
+            "{field} {pointer} names an element by its position, {moves}, and the elements of {list} have no key: state the whole list in patch"
         ),
         None => {
-            format!("{field} {pointer} goes by position, {moves}: name the element by its key, as in {named}")
+            format!(
+                "{field} {pointer} names an element by its position, {moves}: name the element by its key, as in {named}"
+            )
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Where a kind keeps its pods, and what those have: containers, images, a ServiceAccount.
+//! Where a kind has its pod template, and what is in it: containers, images, a ServiceAccount.
 
 use serde_json::Value;
 
 use crate::domain::paths::get;
 
-/// In the order in which a container is looked for. Names are unique across all three.
+/// In the order in which a container is searched. Names are unique across all three.
 pub(crate) const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// Where a kind keeps its pod template; `None` for kinds without one.
+/// Where a kind has its pod template; `None` for kinds without one.
 pub fn pod_template_pointer(kind: &str) -> Option<&'static str> {
     match kind {
         "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => Some("/spec/template"),
@@ -16,14 +16,14 @@ pub fn pod_template_pointer(kind: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether pods of this object would run as that ServiceAccount. Kinds that are not known keep their template where most do.
+/// Whether pods of this object would run as that ServiceAccount. For unknown kinds, the most common place of the template is assumed.
 pub fn runs_as(kind: &str, object: &Value, account: &str) -> bool {
     let template = match kind {
         "Pod" => "",
         kind => pod_template_pointer(kind).unwrap_or("/spec/template"),
     };
     let pod = object.pointer(template).and_then(|template| template.get("spec"));
-    // The second is the older name of the first. Only for kinds of its own does the API server keep both alike.
+    // The second is the older name of the first. The API server keeps both in sync for built-in kinds only.
     let names = ["serviceAccountName", "serviceAccount"];
     pod.is_some_and(|pod| {
         let mut named = names.iter().filter_map(|name| pod.get(name)?.as_str());
@@ -31,9 +31,9 @@ pub fn runs_as(kind: &str, object: &Value, account: &str) -> bool {
     })
 }
 
-/// Whatever a pod, a pod template or a CronJob's brings in as an image, and by which name: every container, init and ephemeral
-/// too, and as `volumes/name` every image volume, so that it cannot be taken for a container's. What names no image has the empty
-/// one, which no control takes for pinned.
+/// Every image of a pod, a pod template or a CronJob's pod template, with its name: of every container (also init and ephemeral), and
+/// of every image volume as `volumes/name`, so that it cannot be confused with a container. Without an image the text is empty, which
+/// no control accepts as pinned.
 pub fn images(object: &Value) -> Vec<(String, String)> {
     let pods = [
         "/spec",
@@ -63,12 +63,12 @@ pub(crate) fn names(object: &Value, pod: &str, list: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// What is in the list `list` of a pod or container; nothing where there is none.
+/// The elements of the list `list` of a pod or container; empty if there is none.
 pub(crate) fn elements<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     pod.get(list).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// A text field; empty where there is none.
+/// A text field; empty if there is none.
 pub(crate) fn text(element: &Value, key: &str) -> String {
     element
         .get(key)

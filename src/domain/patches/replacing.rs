@@ -1,4 +1,4 @@
-//! `replace`: where a component's map takes the place of the live one instead of being merged into it.
+//! `replace`: a component's map replaces the live one instead of being merged into it.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,10 @@ use crate::domain::patches::lists::{key_alone, same};
 use crate::domain::patches::pods::CONTAINER_LISTS;
 use crate::domain::paths::{get, keyed, tokens};
 
-/// Adds to what is sent at `path` a null for everything that the live map has and the patch does not state.
+/// Adds a null to the map that is sent at `path` for everything that the live map has and the patch does not state.
 ///
 /// # Errors
-/// What is stated is no map.
+/// The stated value is not a map.
 pub(crate) fn replace(stated: &mut Value, path: &str, live: &Value) -> Result<(), Unsendable> {
     let Value::Object(stated) = stated else {
         return Err(Unsendable::ReplacesNoMap(path.to_owned()));
@@ -23,7 +23,7 @@ pub(crate) fn replace(stated: &mut Value, path: &str, live: &Value) -> Result<()
     Ok(())
 }
 
-/// `element` is the list of which the map is an element, and its key.
+/// `element` is the list that contains the map as an element, and its key.
 fn instead(stated: &mut Map<String, Value>, there: &Map<String, Value>, element: Option<(&str, &str)>) {
     for (field, live) in there {
         match (stated.get_mut(field), live) {
@@ -38,7 +38,7 @@ fn instead(stated: &mut Map<String, Value>, there: &Map<String, Value>, element:
     }
 }
 
-/// An element's key, a container's image, which `images` alone sets, and what Signalbox itself writes.
+/// Fields that stay: an element's key, a container's image, which only `images` sets, and what Signalbox itself writes.
 fn kept(field: &str, element: Option<(&str, &str)>) -> bool {
     let of_element = element
         .is_some_and(|(list, key)| field == key || (field == "image" && CONTAINER_LISTS.contains(&list)));

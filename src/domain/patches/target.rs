@@ -31,7 +31,7 @@ impl Target<'_> {
         format!("{} {}", self.kind, self.name)
     }
 
-    /// The pointer of its pod template, in which `what` is to be set.
+    /// The pointer of its pod template, where `what` has to be set.
     ///
     /// # Errors
     /// The kind has none.
@@ -43,7 +43,7 @@ impl Target<'_> {
     }
 }
 
-/// Does the patch carry the target's whole identity, so that a missing target may be created from it?
+/// Does the patch state the target's full identity, so that a missing target may be created from it?
 pub fn names_in_full(api_version: &str, kind: &str, name: &str, patch: &Value) -> bool {
     let says = |pointer, wanted| get(patch, pointer).and_then(Value::as_str) == Some(wanted);
     says("/apiVersion", api_version) && says("/kind", kind) && says("/metadata/name", name)

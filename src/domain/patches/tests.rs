@@ -1,4 +1,4 @@
-//! What a component may state, and what is sent for it.
+//! What a component may state, and which patch is sent.
 
 use crate::domain::patches::*;
 
@@ -220,7 +220,7 @@ fn what_patch_sets_remove_may_not_take_away() {
     for pointer in ["/spec/a", "/spec/a/b", "/spec/a/b/c", "/spec/text/x"] {
         assert_eq!(
             sentences(lint_both(&patch, &owned(&[pointer]))),
-            [format!("remove {pointer} takes away what patch sets")]
+            [format!("remove {pointer} removes what patch sets")]
         );
     }
     assert_eq!(
@@ -309,7 +309,7 @@ fn a_kind_without_pods_takes_neither_images_nor_restarts() {
         name: "c",
     };
     let live = json!({"metadata": {"resourceVersion": "1"}});
-    let sentence = "ConfigMap c has no pod template, so that images cannot be set";
+    let sentence = "ConfigMap c has no pod template, so images cannot be set";
     assert_eq!(
         send(&config, &live, None, &pairs(&[("a", "b")]), &[], None),
         Err(sentence.to_owned())

@@ -1,5 +1,5 @@
-//! Fields of which an object has one at most: who states one replaces the other, as `kubectl apply` does. A strategic merge
-//! alone would leave both, which the API server refuses.
+//! Unions: an object has at most one of these fields, so a stated field replaces the other one, as in `kubectl apply`. A strategic
+//! merge alone would leave both, which the API server refuses.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ const SOURCE: [&str; 5] = [
     "fileKeyRef",
 ];
 
-/// Adds a null for every field of `live` that makes way for one that is stated.
+/// Adds a null for every field of `live` that a stated field replaces.
 pub(crate) fn settle(sent: &mut Value, live: &Value) {
     if let (Value::Object(sent), Value::Object(live)) = (sent, live) {
         fields(sent, live);
@@ -50,7 +50,7 @@ fn elements(list: &str, stated: &mut [Value], there: &[Value]) {
     }
 }
 
-/// `key` is the field that holds the map, or the list that has it as its element.
+/// `key` is the field with the map, or the list that contains the map as an element.
 fn one_of(key: &str, stated: &mut Map<String, Value>, there: &Map<String, Value>) {
     let belongs = |field: &str| match key {
         "livenessProbe" | "readinessProbe" | "startupProbe" => PROBE.contains(&field),
@@ -72,7 +72,7 @@ fn one_of(key: &str, stated: &mut Map<String, Value>, there: &Map<String, Value>
     }
 }
 
-/// `rollingUpdate` belongs to one type, which the API server fills it in for.
+/// `rollingUpdate` belongs to one type, and the API server adds it for that type.
 fn strategy(key: &str, stated: &mut Map<String, Value>, there: &Map<String, Value>) {
     let another = stated.get("type").and_then(Value::as_str);
     let leaves =

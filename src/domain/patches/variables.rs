@@ -1,4 +1,4 @@
-//! `$(VAR)` in a container: the kubelet expands only what is defined before it, and leaves the rest as it is written.
+//! `$(VAR)` in a container: the kubelet expands only variables that are defined before it, and leaves the rest as written.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::domain::patches::pods::{CONTAINER_LISTS, elements, pod_template_pointer, text};
 use crate::domain::paths::{get, keyed};
 
-/// `$(X)` that a stated patch uses and that would not be expanded: a JSON pointer into the patch and a sentence each.
-/// `target` is the manifest of the target where it is known; without it only what the patch itself defines too late counts.
+/// Each `$(X)` of a stated patch that would not be expanded: a JSON pointer into the patch, and a clause.
+/// `target` is the manifest of the target, if it is known. Without it, only variables that the patch itself defines too late count.
 pub fn undefined(kind: &str, patch: &Value, target: Option<&Value>) -> Vec<(String, String)> {
     let Some(template) = pod_template_pointer(kind) else {
         return vec![];
@@ -35,7 +35,7 @@ fn in_container(
     all_known: bool,
     found: &mut Vec<(String, String)>,
 ) {
-    // What comes from elsewhere is defined before everything else, and its names are not known.
+    // Variables of `envFrom` are defined before all others, and their names are not known.
     let from_elsewhere = |c: &Value| c.get("envFrom").is_some();
     if from_elsewhere(container) || live.is_some_and(from_elsewhere) {
         return;
@@ -47,12 +47,12 @@ fn in_container(
     let order: Vec<&String> = before.iter().chain(new).collect();
     let mut say = |at: String, used: &str, late: bool| {
         let why = if late {
-            "is defined only after it"
+            "is defined too late"
         } else {
             "is not defined"
         };
         let sentence = format!(
-            "$({used}) is not expanded, because {used} {why} in container {name}: state {used} before what uses it, or write $$({used}) to mean the text"
+            "$({used}) is not expanded, because {used} {why} in container {name}: define {used} before it is used, or write $$({used}) for the literal text"
         );
         found.push((at, sentence));
     };

@@ -1,4 +1,4 @@
-//! One difference of a target, as it is kept.
+//! One difference of a target, as it is stored.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -10,40 +10,40 @@ use crate::domain::digest;
 pub struct Change {
     /// A JSON pointer (RFC 6901) that leads through maps only.
     pub path: String,
-    /// The value before the change; `None` is absent, which is something else than `null`.
+    /// The value before the change; `None` means absent, which differs from `null`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
     pub before: Option<Value>,
-    /// The value after the change; `None` is absent.
+    /// The value after the change; `None` means absent.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
     pub after: Option<Value>,
-    /// In place of `after`: the hash of a large value.
+    /// Instead of `after`: the hash of a large value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_digest: Option<String>,
 }
 
-/// Serde reads `null` into an `Option` as `None`; here a key that is there is a value that is there.
+/// Serde reads `null` into an `Option` as `None`. Here a key with `null` is a value.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
-/// The hash that stands for a large value.
+/// The hash of a large value.
 pub(crate) fn digest_of(value: &Value) -> String {
     format!("sha256:{}", digest::hex(&digest::canonical(value), 64))
 }
 
-/// Serialized bytes from which on only the hash of what a change puts there is kept: it is compared, never written back.
+/// From this size in serialized bytes on, only the hash of the new value is stored: it is compared, never written back.
 const LARGE: usize = 1024;
 
 impl Change {
-    /// The same, with the hash of a large text in place of the text.
+    /// The same, with the hash of a large text instead of the text.
     #[must_use]
     pub fn with_digest(&self) -> Self {
         match &self.after {

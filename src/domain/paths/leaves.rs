@@ -1,5 +1,5 @@
-//! Changes taken apart: a captured change may be a whole list, but what is compared and put back is what differs in it,
-//! element by element and field by field. What others have in the same list, element or map is theirs, and stays.
+//! Changes split into leaves: a captured change may be a whole list, but only the differences in it are compared and restored,
+//! element by element and field by field. Changes of other writers in the same list, element or map stay.
 
 use std::rc::Rc;
 
@@ -14,15 +14,15 @@ use crate::domain::paths::pointer::{below, tokens};
 /// One field, element or one-value list that was changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf<'a> {
-    /// As [`keyed`] writes it.
+    /// In the format of [`keyed`].
     pub path: String,
     pub before: Option<&'a Value>,
     pub after: After<'a>,
-    /// Of an element that was taken away: the keys of its list as they stood, so that it goes back to its place.
+    /// For a removed element: the keys of its list in their previous order, so that it is restored to its place.
     pub order: Option<Rc<[String]>>,
 }
 
-/// What a change put there.
+/// The value after a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum After<'a> {
     Value(Option<&'a Value>),
@@ -30,16 +30,16 @@ pub(crate) enum After<'a> {
     Digest(&'a str),
 }
 
-/// What is to be done about a change, piece by piece.
+/// A change in pieces.
 #[derive(Default)]
 pub(crate) struct Leaves<'a> {
     pub all: Vec<Leaf<'a>>,
-    /// Maps and lists that were not there before: taken away again once nothing is left in them. The outermost first.
+    /// Maps and lists that did not exist before: removed again once they are empty. The outermost first.
     pub brought: Vec<String>,
 }
 
 impl<'a> Leaves<'a> {
-    /// Takes changes apart.
+    /// Splits changes into leaves.
     pub fn of(changes: &'a [Change]) -> Self {
         let mut leaves = Self::default();
         for change in changes {
@@ -121,7 +121,7 @@ impl<'a> Leaves<'a> {
     }
 }
 
-/// Whether the elements that both have stand in the same order in both.
+/// Whether the common elements have the same order in both.
 fn same_order(before: &[Value], after: &[Value], key: &str) -> bool {
     let common = |one: &[Value], other: &[Value]| -> Vec<String> {
         let ids = one.iter().filter_map(|element| keyed::identity(element, key));
@@ -130,8 +130,8 @@ fn same_order(before: &[Value], after: &[Value], key: &str) -> bool {
     common(before, after) == common(after, before)
 }
 
-/// Maps of free keys, where each key is a field of its own and an absent map is an empty one. In every other map what is
-/// absent says something else than what is empty: `emptyDir: {}`.
+/// Maps of free keys, where each key is a field of its own and an absent map is an empty one. In every other map,
+/// absent and empty differ: `emptyDir: {}`.
 pub(crate) fn is_dictionary(name: &str) -> bool {
     matches!(
         name,
@@ -147,7 +147,7 @@ pub(crate) fn is_dictionary(name: &str) -> bool {
 }
 
 impl Leaf<'_> {
-    /// Of which only the place matters.
+    /// A leaf with a path only.
     pub fn at(path: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -157,18 +157,18 @@ impl Leaf<'_> {
         }
     }
 
-    /// What `live` has there.
+    /// The value of `live` at its path.
     pub fn live<'v>(&self, live: &'v Value) -> Option<&'v Value> {
         get(live, &self.path)
     }
 
-    /// Whether `live` has what was there before the change.
+    /// Whether `live` has the value from before the change.
     pub fn is_before(&self, live: &Value) -> bool {
         holds(self.before, self.live(live))
     }
 
-    /// Whether `live` has what the change put there. An image of the same digest from elsewhere is the same artifact, unless
-    /// it is that digest that stood there before.
+    /// Whether `live` has the value of the change. An image of the same digest from another registry is the same artifact, unless the
+    /// previous image had that digest too.
     pub fn is_after(&self, live: &Value) -> bool {
         let live = self.live(live);
         match self.after {
@@ -182,7 +182,7 @@ impl Leaf<'_> {
         }
     }
 
-    /// Whether the change makes a difference at all.
+    /// Whether the change sets a value, rather than removing one.
     pub fn brings(&self) -> bool {
         !matches!(self.after, After::Value(None))
     }
@@ -196,7 +196,7 @@ fn same_artifact(one: Option<&Value>, other: Option<&Value>) -> bool {
     digest(one).is_some_and(|one| Some(one) == digest(other))
 }
 
-/// Whether `live` has everything that `wanted` says: of a map, its keys; of a list whose elements have a key, its elements.
+/// Whether `live` contains everything in `wanted`: the keys of a map, and the elements of a list whose elements have a key.
 fn holds(wanted: Option<&Value>, live: Option<&Value>) -> bool {
     fn within(name: &str, wanted: &Value, live: &Value) -> bool {
         match (wanted, live) {

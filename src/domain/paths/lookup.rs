@@ -1,4 +1,4 @@
-//! What stands at a path of an object, and which keys maps have.
+//! The value at a path of an object, and the keys of maps.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::domain::paths::keyed;
 use crate::domain::paths::pointer::tokens;
 
 /// The value at a path that leads through maps and, by their keys, through elements of lists ([`keyed`]). Unlike
-/// `Value::pointer` it never takes a list's element by its position.
+/// `Value::pointer`, it never selects an element of a list by its position.
 pub fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     tokens(path).try_fold(object, |value, token| step(value, &token))
 }
@@ -20,7 +20,7 @@ fn step<'a>(value: &'a Value, token: &str) -> Option<&'a Value> {
     }
 }
 
-/// The value of a key, if there is a map that has it.
+/// The value of a key, if the map exists and has it.
 pub(crate) fn child<'a>(map: Option<&'a Value>, key: &str) -> Option<&'a Value> {
     map?.get(key)
 }

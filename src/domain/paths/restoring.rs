@@ -1,4 +1,4 @@
-//! The way back: the JSON Patch (RFC 6902) that puts every changed field back and leaves alone what others have written.
+//! The way back: the JSON Patch (RFC 6902) that restores every changed field and keeps the changes of other writers.
 
 use serde_json::{Map, Value, json};
 
@@ -8,11 +8,11 @@ use crate::domain::paths::leaves::{Leaf, Leaves};
 use crate::domain::paths::lookup::get;
 use crate::domain::paths::pointer::{below, tokens};
 
-/// The JSON Patch that puts every path back to what it held before; empty where nothing is left to do. Its first operation
-/// makes a stale `resource_version` a 409.
+/// The JSON Patch that restores the previous value of every path; empty if nothing is left to do. Because of its first operation, a
+/// stale `resource_version` results in a 409.
 #[must_use]
 pub fn restoration(changes: &[Change], live: &Value, resource_version: &str) -> Vec<Value> {
-    // The object as the operations so far leave it: what one of them created is not created again, and positions move.
+    // The object after the operations so far: what one of them created is not created again, and positions move.
     let mut way = Way {
         object: live.clone(),
         operations: Vec::new(),
@@ -45,7 +45,7 @@ pub fn restoration(changes: &[Change], live: &Value, resource_version: &str) -> 
     way.operations
 }
 
-/// `base`, the value at `path`, with what `result` has at each of `fields`.
+/// `base`, the value at `path`, with the values of `result` at each of `fields`.
 pub(crate) fn laid_over<'a>(
     path: &str,
     base: Option<&Value>,
@@ -74,14 +74,14 @@ struct Way {
 }
 
 impl Way {
-    /// Puts `value` at the leaf's path. What is missing on the way is created, but for elements of lists: an element that
-    /// somebody took away is theirs to put back.
+    /// Sets `value` at the leaf's path. Missing parents are created, except for elements of lists: an element that another writer removed
+    /// is not created again.
     fn put(&mut self, leaf: &Leaf<'_>, value: &Value) {
         let mut parent = &mut self.object;
         let mut at = String::new();
         let mut tokens = tokens(&leaf.path).peekable();
         while let Some(token) = tokens.next() {
-            // Somebody removed the parent, or made it something else. Adding over an existing member replaces it.
+            // Another writer removed the parent, or changed its type. Adding over an existing member replaces it.
             if !parent.is_object() {
                 self.operations
                     .push(json!({"op": "add", "path": at, "value": {}}));
@@ -182,7 +182,7 @@ impl Way {
     }
 }
 
-/// Where an element goes back to: behind the nearest of those that stood before it, else to the front.
+/// Where an element is restored: after the nearest of its previous predecessors, else at the front.
 fn place_of(id: &str, order: &[String], elements: &[Value], key: &str) -> usize {
     let ahead = order.iter().take_while(|other| *other != id);
     let behind = ahead

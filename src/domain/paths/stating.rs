@@ -1,18 +1,18 @@
-//! What of a dry run's result is ours: what was stated, and what lies below it. Everything else that the result shows,
-//! admission or the API server has added: it may differ from one request to the next, and is nobody's to put back.
+//! Which part of a dry run's result is ours: what was stated, and everything below it. Admission or the API server added everything
+//! else in the result: it may differ from one request to the next, and is not restored.
 
 use serde_json::{Map, Value};
 
 use crate::domain::paths::keyed;
 use crate::domain::paths::pointer::below;
 
-/// `live` with nothing changed but what `sent`, a strategic merge patch, states; as `result`, the dry run's, shows it.
+/// `live` with only the fields changed that `sent`, a strategic merge patch, states, with their values in `result`, the dry run's result.
 #[must_use]
 pub fn stated(live: &Value, sent: &Value, result: &Value) -> Value {
     merged("", Some(live), sent, Some(result)).unwrap_or(Value::Null)
 }
 
-/// What of `result` a new object of `sent` states.
+/// The part of `result` that `sent` states for a new object.
 #[must_use]
 pub fn stated_anew(sent: &Value, result: &Value) -> Option<Value> {
     merged("", None, sent, Some(result))
@@ -25,7 +25,7 @@ fn merged(name: &str, live: Option<&Value>, sent: &Value, result: Option<&Value>
             Some(elements) => Some(Value::Array(elements)),
             None => result.cloned(),
         },
-        // A null takes away, unless the API server has a default for it.
+        // A null removes the field, unless the API server sets a default.
         _ => result.cloned(),
     }
 }
@@ -43,7 +43,7 @@ fn map(live: Option<&Value>, sent: &Map<String, Value>, result: Option<&Value>) 
     Some(Value::Object(merged_map))
 }
 
-/// None where the list is one value.
+/// None if the list is one value.
 fn list(name: &str, live: Option<&Value>, sent: &[Value], result: Option<&Value>) -> Option<Vec<Value>> {
     let elements = |side: Option<&'_ Value>| side.and_then(Value::as_array).cloned().unwrap_or_default();
     if live.is_some_and(|live| !live.is_array()) {
@@ -72,7 +72,7 @@ fn list(name: &str, live: Option<&Value>, sent: &[Value], result: Option<&Value>
     Some(merged_list)
 }
 
-/// The paths that `sent`, a strategic merge patch, takes away from `live`: by a null, or an element by its directive.
+/// The paths that `sent`, a strategic merge patch, removes from `live`: by a null, or by the directive of an element.
 #[must_use]
 pub fn taken_away(sent: &Value, live: &Value) -> Vec<String> {
     fn walk(path: &str, sent: &Value, live: &Value, taken: &mut Vec<String>) {

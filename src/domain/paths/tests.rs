@@ -1,4 +1,4 @@
-//! The algebra of paths: whatever changed, restoring gives back exactly what was there.
+//! The algebra of paths: whatever changed, a restoration results in exactly the previous state.
 
 use serde_json::{Map, json};
 
@@ -17,7 +17,7 @@ fn change(path: &str, before: Option<Value>, after: Option<Value>) -> Change {
     }
 }
 
-/// Applies the restoration of what turned `before` into `after` to `live`.
+/// Applies the restoration of the change from `before` to `after` to `live`.
 fn restored(before: &Value, after: &Value, live: &Value) -> Value {
     apply(&restoration(&difference(before, after), live, "1"), live)
 }
@@ -174,7 +174,7 @@ fn restoring_removes_nothing_that_is_already_gone() {
     assert_eq!(stands(&changes, &before), Err(vec!["/spec/a".to_owned()]));
 }
 
-/// Knuth's MMIX constants: the same values on every run, so that a failure can be looked at again.
+/// Knuth's MMIX constants: the same values on every run, so that a failure can be reproduced.
 struct Dice(u64);
 
 impl Dice {
@@ -259,7 +259,7 @@ fn whatever_changed_restoring_gives_it_back() {
             changes,
             "round {round}"
         );
-        // Whatever somebody else made of the object meanwhile, our paths come back.
+        // Whatever another writer did to the object since, our paths are restored.
         let third = restored(&a, &b, &dice.object());
         assert_eq!(untouched(&changes, &third), Ok(()), "round {round}");
         nontrivial += usize::from(changes.len() > 2);
@@ -288,7 +288,7 @@ fn another_container_s_environment_is_not_our_field() {
     assert_eq!(
         apply(&restoration(&changes, &edited, "1"), &edited),
         back,
-        "everything of others stays"
+        "everything of other writers stays"
     );
 
     let reverted = pod(json!([{"name": "app", "image": "a:1"}, {"name": "proxy", "image": "p:1"}]));
@@ -322,7 +322,7 @@ fn a_removed_environment_variable_that_is_back_does_not_stand() {
 
 #[test]
 fn two_ports_of_one_number_make_their_list_one_value() {
-    // A strategic merge mixes them up, so that none of them can be stated by itself.
+    // A strategic merge cannot distinguish them, so none of them can be stated alone.
     let ports = |ports: Value| object(json!({"ports": ports}));
     let before =
         ports(json!([{"containerPort": 53, "hostPort": 1}, {"containerPort": 53, "protocol": "UDP"}]));
@@ -404,7 +404,7 @@ fn a_backout_takes_our_keys_out_of_a_map_and_the_map_only_where_nothing_else_is_
     );
     let alone = with(json!({"A": "1"}));
     assert_eq!(apply(&restoration(&brought, &alone, "1"), &alone), without);
-    // In other maps what is absent says something else than what is empty.
+    // In other maps, absent and empty differ.
     let volume =
         |source: Value| pod(json!([{"name": "app", "volumes": [{"name": "v", "emptyDir": source}]}]));
     let changes = difference(&volume(json!({})), &volume(json!({"medium": "Memory"})));
@@ -453,7 +453,7 @@ fn an_image_of_the_same_digest_from_elsewhere_is_no_drift_unless_it_stood_there_
     let changes = difference(&with(&image("r", "1")), &with(&image("r", "2")));
     assert_eq!(stands(&changes, &with(&image("cache", "2"))), Ok(()));
     assert!(stands(&changes, &with(&image("cache", "3"))).is_err());
-    // A release that only moves to another registry is not there before it was carried out.
+    // A release that only changes the registry does not count as applied beforehand.
     let moves = difference(&with(&image("r", "2")), &with(&image("cache", "2")));
     assert!(stands(&moves, &with(&image("r", "2"))).is_err());
 }
@@ -499,7 +499,7 @@ fn only_what_is_stated_is_ours_whatever_a_dry_run_shows_besides() {
     });
     assert_eq!(after, wanted);
     let changes = difference(&live, &after);
-    // What the real write shows differs from the dry run, where admission likes it to.
+    // Because of admission, the result of the real write may differ from the dry run.
     assert_eq!(stands(&changes, &result), Ok(()));
     let back = apply(&restoration(&changes, &result, "2"), &result);
     assert_eq!(untouched(&changes, &back), Ok(()));
@@ -507,9 +507,9 @@ fn only_what_is_stated_is_ours_whatever_a_dry_run_shows_besides() {
     assert_eq!(
         app["readinessProbe"],
         Value::Null,
-        "defaults go with what was brought"
+        "defaults are removed with what was added"
     );
-    assert_eq!(app["env"][1]["name"], "INJECTED", "and what others brought stays");
+    assert_eq!(app["env"][1]["name"], "INJECTED", "and what others added stays");
     assert_eq!(back["metadata"]["annotations"]["audit"], "dry");
 }
 
@@ -573,7 +573,7 @@ fn a_second_attempt_goes_back_to_what_stood_before_the_first_and_leaves_what_oth
     };
     let original = env("a:1", &["A"]);
     let first = difference(&original, &env("a:2", &["A", "OURS"]));
-    // A reloader came in between, and the second attempt brings another image and another variable.
+    // A reloader wrote in between, and the second attempt has another image and another variable.
     let live = env("a:2", &["A", "OURS", "THEIRS"]);
     let result = env("a:3", &["A", "OURS", "THEIRS", "MORE"]);
     let changes = inherited(&first, &difference(&live, &result), &result);
@@ -583,7 +583,7 @@ fn a_second_attempt_goes_back_to_what_stood_before_the_first_and_leaves_what_oth
         apply(&restoration(&changes, &result, "1"), &result),
         env("a:1", &["A", "THEIRS"])
     );
-    // What the first attempt changed and the second one does not state goes back too.
+    // What the first attempt changed and the second one does not state is restored too.
     let changes = inherited(&first, &[], &live);
     assert_eq!(
         apply(&restoration(&changes, &live, "1"), &live),

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::domain::paths::keyed;
 use crate::domain::paths::pointer::tokens;
 
-/// Whoever owns the field at `path`, other than `us`: the one who wrote last where there are several. `managed_fields` are
-/// those of the object, with `fieldsV1`. None where nobody else does; a field that is not there has no owner.
+/// The owner of the field at `path` other than `us`: the last writer if there are several. `managed_fields` are those of the object,
+/// with `fieldsV1`. None if there is no other owner. A field that does not exist has no owner.
 #[must_use]
 pub fn of(managed_fields: &[Value], path: &str, us: &str) -> Option<String> {
     let text = |entry: &Value, key: &str| {

@@ -1,19 +1,19 @@
-//! What fields of a live object say, and what it means that they are absent.
+//! Fields of a live object, and what it means if they are absent.
 
 use serde_json::Value;
 
 use crate::domain::text::clause;
 
-/// The kinds that have pods, whose status says which generation it is of.
+/// The kinds with pods, whose status has the observed generation.
 pub(crate) fn has_observed_generation(kind: &str) -> bool {
     matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
 }
 
-/// Why the status says nothing about the present spec, if it does not.
+/// Why the status does not describe the present spec, if so.
 pub(crate) fn unobserved(object: &Value) -> Option<String> {
     let generation = number(object, "/metadata/generation");
     let observed = number(object, "/status/observedGeneration");
-    // Kinds without the field are judged only if somebody set it.
+    // Other kinds are judged only if the field is set.
     let asked = has_observed_generation(text(object, "/kind")) || observed.is_some();
     (asked && (observed.is_none() || observed != generation)).then(|| {
         let shown = |number: Option<i64>| number.map_or("no".to_owned(), |number| number.to_string());
@@ -25,12 +25,12 @@ pub(crate) fn unobserved(object: &Value) -> Option<String> {
     })
 }
 
-/// How many pods are asked for; the API server has 1 where none is stated.
+/// How many pods the spec asks for; the default of the API server is 1.
 pub(crate) fn wanted_replicas(object: &Value) -> i64 {
     number(object, "/spec/replicas").unwrap_or(1)
 }
 
-/// The API server leaves out counts that are zero.
+/// A count of the status. The API server omits counts that are zero.
 pub(crate) fn count(object: &Value, name: &str) -> i64 {
     object
         .get("status")
@@ -52,7 +52,7 @@ fn condition<'a>(object: &'a Value, wanted: &str) -> Option<&'a Value> {
         .find(|condition| text(condition, "/type") == wanted)
 }
 
-/// A field of the condition `wanted`; empty where there is no such condition or field.
+/// A field of the condition `wanted`; empty if there is no such condition or field.
 pub(crate) fn condition_text<'a>(object: &'a Value, wanted: &str, field: &str) -> &'a str {
     condition(object, wanted)
         .and_then(|condition| condition.get(field))
@@ -86,17 +86,17 @@ pub(crate) fn is_terminating(object: &Value) -> bool {
         .is_some_and(|at| !at.is_null())
 }
 
-/// A boolean; false where there is none.
+/// A boolean; false if there is none.
 pub(crate) fn flag(object: &Value, pointer: &str) -> bool {
     object.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// A whole number, where there is one.
+/// A whole number, if there is one.
 pub(crate) fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// A text; empty where there is none.
+/// A text; empty if there is none.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object
         .pointer(pointer)

@@ -1,4 +1,4 @@
-//! Which pods are a workload's, which of those run its present template, and what ails those.
+//! Which pods belong to a workload, which of them run its present template, and why they are not healthy.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::domain::readiness::fields::{
 };
 
 const REVISION_LABEL: &str = "controller-revision-hash";
-/// The pod's condition that its sandbox, with network and volumes, is there.
+/// The pod's condition that its sandbox, with network and volumes, is ready.
 const SANDBOX: &str = "PodReadyToStartContainers";
 const TEMPLATE_LABEL: &str = "pod-template-hash";
 
-/// What controls a pod: names of pods are cut, and selectors of workloads may overlap, so that neither tells.
+/// The controller of a pod. Names of pods are truncated, and selectors of workloads may overlap, so neither identifies the workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Controller {
     kind: String,
@@ -27,7 +27,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// The controller of `pod`; of a pod without one it is that of no workload.
+    /// The controller of `pod`. A pod without a controller belongs to no workload.
     #[must_use]
     pub fn of(pod: &Value) -> Self {
         let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);
@@ -44,8 +44,8 @@ impl Controller {
         }
     }
 
-    /// Whether that is `workload`, or a ReplicaSet of the Deployment `workload`. ReplicaSets are not watched, but a
-    /// Deployment names each after itself and the hash of its template, in full.
+    /// Whether it is `workload`, or a ReplicaSet of the Deployment `workload`. ReplicaSets are not watched, but the full name of each
+    /// consists of the name of its Deployment and the hash of its template.
     #[must_use]
     pub fn is(&self, workload: &Value) -> bool {
         if text(workload, "/kind") != "Deployment" {
@@ -58,20 +58,20 @@ impl Controller {
     }
 }
 
-/// What a workload owes while it is looked after.
+/// What a workload owes while it is observed.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
-    /// How many pods were ready when the component became Ready. Unknown: as many as are asked for.
+    /// How many pods were ready when the component became Ready. If unknown, as many as the spec asks for.
     pub ready: Option<i64>,
-    /// When the component became Ready. Unknown: no end of a container is known to have come after it.
+    /// When the component became Ready. If unknown, no exit of a container counts as later.
     pub since: Option<Timestamp>,
-    /// A container that was restarted has recovered once it has run for as long.
+    /// A container that was restarted has recovered once it has run for this long.
     pub grace: SignedDuration,
     pub now: Timestamp,
 }
 
-/// Why a workload is unhealthy now; the caller applies the grace. Scaling, drained nodes and pods that start beyond
-/// what was ready before are not health loss, and finished Jobs have no health to lose.
+/// Why a workload is unhealthy now; the caller applies the grace. Scaling, drained nodes and starting pods beyond
+/// those that were ready before are not health loss, and finished Jobs have no health to lose.
 #[must_use]
 pub fn unhealthy(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<String> {
     if !has_observed_generation(text(object, "/kind")) {
@@ -94,8 +94,8 @@ pub fn unhealthy(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<Strin
     (have < least(object, owed)).then(|| format!("{have} of {owed} pods ready{}", ailing(&ours)))
 }
 
-/// Why a workload has lost its health for good, whatever its pods say at the moment and however long the grace: a
-/// container that is to run on has failed twice since the component became Ready.
+/// Why a workload has permanently lost its health, whatever the present state of its pods and the grace: a container that should keep
+/// running has failed twice since the component became Ready.
 #[must_use]
 pub fn crash_loop(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<String> {
     let failed = failed_since(object, pods, due).into_iter();
@@ -103,7 +103,7 @@ pub fn crash_loop(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<Stri
     (!again.is_empty()).then(|| format!("crash-looping since it was Ready: {}", listed(again)))
 }
 
-/// Containers that were restarted because they failed since the component became Ready, which once is no failure.
+/// Containers that were restarted because they failed since the component became Ready. A single restart is not a failure.
 #[must_use]
 pub fn restarted(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<String> {
     let failed = failed_since(object, pods, due).into_iter();
@@ -115,14 +115,13 @@ pub fn restarted(object: &Value, pods: &[Arc<Value>], due: &Due) -> Option<Strin
 struct Failed {
     /// Pod, container and cause.
     says: String,
-    /// Not for the first time since then.
+    /// It has failed before since then.
     again: bool,
 }
 
-/// The containers of the present template that have failed since the component became Ready. A pod tells of the last end
-/// only, and of how many there were. But a run that itself began after that instant was not the one that was Ready: what
-/// ran before it has ended since, too, unless it was the first. So nothing has to be remembered, and a pod that has taken the
-/// place of another one is judged by its own ends.
+/// The containers of the present template that have failed since the component became Ready. A pod reports only
+/// its last exit, and the number of exits. But a run that began after that instant was not the one that was Ready: the run before it has
+/// ended since, too, unless it was the first. So nothing has to be cached, and a pod that replaced another one is judged by its own exits.
 fn failed_since(object: &Value, pods: &[Arc<Value>], due: &Due) -> Vec<Failed> {
     let Some(since) = due
         .since
@@ -139,7 +138,7 @@ fn failed_since(object: &Value, pods: &[Arc<Value>], due: &Due) -> Vec<Failed> {
         } else {
             runs + 1
         };
-        // A node that was restarted ends every container once, and gives the pod a sandbox anew: that end was no failure.
+        // A restart of the node ends every container once and creates a new sandbox for the pod: that exit is not a failure.
         let of_the_node = i64::from(
             condition_text(pod, SANDBOX, "lastTransitionTime")
                 .parse::<Timestamp>()
@@ -174,7 +173,7 @@ pub fn ready_pods(object: &Value) -> i64 {
     }
 }
 
-/// How many pods are asked for.
+/// How many pods the workload asks for.
 pub(crate) fn asked(object: &Value) -> i64 {
     match text(object, "/kind") {
         "DaemonSet" => count(object, "desiredNumberScheduled"),
@@ -182,13 +181,13 @@ pub(crate) fn asked(object: &Value) -> i64 {
     }
 }
 
-/// How many of `owed` pods have to be ready at least, by what the workload itself tolerates. One, whatever it tolerates:
-/// a workload that may lose all of its pods at once in a rollout is still down without any.
+/// How many of `owed` pods must be ready, by the tolerance of the workload itself. At least one: a workload that may lose all of its
+/// pods at the same time in a rollout is still down without any.
 pub(crate) fn least(object: &Value, owed: i64) -> i64 {
     (owed - tolerance(object, owed)).max(owed.min(1))
 }
 
-/// How many pods a workload does without while it is updated, by its own strategy, of `all`.
+/// How many of `all` pods may be unavailable during an update, by the strategy of the workload.
 pub(crate) fn tolerance(object: &Value, all: i64) -> i64 {
     match text(object, "/kind") {
         "Deployment" if text(object, "/spec/strategy/type") == "Recreate" => 0,
@@ -197,7 +196,7 @@ pub(crate) fn tolerance(object: &Value, all: i64) -> i64 {
                 let stated = object.pointer(&format!("/spec/strategy/rollingUpdate/{name}"));
                 share(stated.unwrap_or(&Value::from("25%")), all, up)
             };
-            // As the controller has it: neither more nor fewer pods would never end.
+            // As the controller does it: without extra or missing pods the rollout would never finish.
             match (part("maxUnavailable", false), part("maxSurge", true)) {
                 (0, 0) => 1,
                 (unavailable, _) => unavailable,
@@ -208,7 +207,7 @@ pub(crate) fn tolerance(object: &Value, all: i64) -> i64 {
             let stated = object.pointer("/spec/updateStrategy/rollingUpdate/maxUnavailable");
             share(stated.unwrap_or(&Value::from(1)), all, true)
         }
-        // One is what the API server fills in, so that it says nothing of what somebody meant.
+        // 1 is the default of the API server, so it may not have been set on purpose.
         "StatefulSet" => {
             let stated = object.pointer("/spec/updateStrategy/rollingUpdate/maxUnavailable");
             let most = share(stated.unwrap_or(&Value::from(0)), all, true);
@@ -229,7 +228,7 @@ fn share(stated: &Value, all: i64, up: bool) -> i64 {
     stated.as_i64().or_else(|| percent().map(part)).unwrap_or(0)
 }
 
-/// Pods of the workload's present template that are there and stay.
+/// Pods of the workload's present template that are running or starting, and are not being deleted.
 fn present<'a>(object: &'a Value, pods: &'a [Arc<Value>]) -> impl Iterator<Item = &'a Value> {
     pods.iter()
         .map(|pod| &**pod)
@@ -242,7 +241,7 @@ pub(crate) fn ready_of_present(object: &Value, pods: &[Arc<Value>]) -> i64 {
     length(present(object, pods).filter(|pod| is_true(pod, "Ready")))
 }
 
-/// Every pod of the present template that is not ready waits for a node, and at least one is ready.
+/// Whether every unready pod of the present template waits for a node, and at least one pod is ready.
 pub(crate) fn only_nodes_are_missing(object: &Value, pods: &[Arc<Value>]) -> bool {
     ready_of_present(object, pods) >= 1
         && present(object, pods)
@@ -250,11 +249,11 @@ pub(crate) fn only_nodes_are_missing(object: &Value, pods: &[Arc<Value>]) -> boo
             .all(|pod| ailment(pod) == UNSCHEDULABLE)
 }
 
-/// Whether a pod of the present template fails by itself, rather than for want of a node.
+/// Whether a pod of the present template fails by itself, rather than because no node is available.
 pub(crate) fn any_fails(object: &Value, pods: &[Arc<Value>]) -> bool {
     const BY_ITSELF: [&str; 9] = [
         "CrashLoopBackOff",
-        // What a kubelet shows of the same loop for spells of its back-off.
+        // What a kubelet shows for the same loop between its back-offs.
         "Error",
         "OOMKilled",
         "StartError",
@@ -267,7 +266,7 @@ pub(crate) fn any_fails(object: &Value, pods: &[Arc<Value>]) -> bool {
     present(object, pods).any(|pod| BY_ITSELF.contains(&ailment(pod)))
 }
 
-/// What keeps pods from being ready, named: "; ledger-1 (ImagePullBackOff)".
+/// Why pods are not ready, with their names: ": ledger-1 (ImagePullBackOff)".
 fn ailing(pods: &[&Value]) -> String {
     let unready = pods.iter().filter(|pod| !is_true(pod, "Ready"));
     let mut named: Vec<String> = unready.map(|pod| named(pod)).collect();
@@ -278,7 +277,7 @@ fn ailing(pods: &[&Value]) -> String {
     }
 }
 
-/// The first few, and how many there are besides.
+/// The first few, and how many more there are.
 fn listed(mut all: Vec<String>) -> String {
     const MOST: usize = 3;
     let more = all.len().saturating_sub(MOST);
@@ -289,8 +288,8 @@ fn listed(mut all: Vec<String>) -> String {
     }
 }
 
-/// `message`, with the pods of the present template that cannot become ready as they are, and the word that the kubelet or
-/// the scheduler has for it: ": ledger-1 (ImagePullBackOff)". Those that only start are not worth a name.
+/// `message`, with the pods of the present template that cannot become ready, and the reason of the kubelet or the scheduler:
+/// ": ledger-1 (ImagePullBackOff)". Pods that are only starting are not named.
 #[must_use]
 pub fn with_pods(message: &str, object: &Value, pods: &[Arc<Value>]) -> String {
     let failing: Vec<&Value> = present(object, pods)
@@ -305,10 +304,10 @@ fn named(pod: &Value) -> String {
 }
 
 const UNSCHEDULABLE: &str = "Unschedulable";
-/// Nothing is known against it: it may only be starting.
+/// No failure is known: it may only be starting.
 const NOT_READY: &str = "NotReady";
 
-/// Why a pod is not ready, in the word that the kubelet or the scheduler has for it.
+/// Why a pod is not ready: the reason of the kubelet or the scheduler.
 fn ailment(pod: &Value) -> &str {
     let waiting = statuses(pod)
         .map(|status| text(status, "/state/waiting/reason"))
@@ -325,18 +324,18 @@ fn ailment(pod: &Value) -> &str {
     waiting.or_else(ended).or_else(unscheduled).unwrap_or(NOT_READY)
 }
 
-/// Pods of another template that are on their way out, and may still serve.
+/// Pods of another template that are terminating, and may still serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lingering {
     pub count: i64,
     /// When the first of them was deleted.
     pub since: Timestamp,
-    /// When the kubelet ends the last of them: their grace is over.
+    /// When the kubelet kills the last of them: their grace has expired.
     pub until: Timestamp,
 }
 
 impl Lingering {
-    /// A sentence without the object's name.
+    /// A clause without the object's name.
     #[must_use]
     pub fn says(&self) -> String {
         let Self { count, until, .. } = self;
@@ -345,12 +344,12 @@ impl Lingering {
         } else {
             "pods of another version are"
         };
-        format!("{count} {are} still ending, until {until} at the latest")
+        format!("{count} {are} still terminating, until {until} at the latest")
     }
 }
 
-/// The pods of another template of which a workload's controller does not tell any more, or in `terminatingReplicas` only,
-/// and that are there for as long as their grace lasts. One whose grace is over waits for a kubelet that does not answer.
+/// The pods of another template that a workload's controller no longer counts, or only in `terminatingReplicas`, and that exist until
+/// their grace expires. A pod whose grace has expired waits for a kubelet that does not answer.
 #[must_use]
 pub fn lingering(object: &Value, pods: &[Arc<Value>], now: Timestamp) -> Option<Lingering> {
     let hash = match text(object, "/kind") {
@@ -384,26 +383,26 @@ pub fn lingering(object: &Value, pods: &[Arc<Value>], now: Timestamp) -> Option<
     })
 }
 
-/// A pod that a StatefulSet's controller waits for before it replaces it, which it never does by itself: broken, and of
-/// another revision than the one that is to run (kubernetes#67250).
+/// A broken pod of an old revision: a StatefulSet's controller waits until it is ready before it replaces it, which never happens
+/// (kubernetes#67250).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
     pub name: String,
     pub uid: String,
-    /// In one word.
+    /// The reason, in one word.
     pub why: String,
     pub unready_since: Option<Timestamp>,
 }
 
 impl Stuck {
-    /// Nothing is known to be wrong with it: it may be starting.
+    /// No failure is known: it may be starting.
     #[must_use]
     pub fn is_only_unready(&self) -> bool {
         self.why == NOT_READY
     }
 }
 
-/// The pods that `object` waits for, which runs a revision again that they are not of.
+/// The pods of another revision that `object` waits for.
 #[must_use]
 pub fn stuck(object: &Value, pods: &[Arc<Value>]) -> Vec<Stuck> {
     let revision = text(object, "/status/updateRevision");
@@ -412,7 +411,7 @@ pub fn stuck(object: &Value, pods: &[Arc<Value>]) -> Vec<Stuck> {
     if !is_one || revision.is_empty() || unobserved(object).is_some() {
         return vec![];
     }
-    // Those before the partition stay what they are.
+    // Pods before the partition are not updated.
     let partition = number(object, "/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0);
     let updated = |pod: &&Arc<Value>| {
         let ordinal = text(pod, "/metadata/name").rsplit('-').next();
@@ -441,7 +440,7 @@ fn length<T>(items: impl Iterator<Item = T>) -> i64 {
     i64::try_from(items.count()).unwrap_or(i64::MAX)
 }
 
-/// How many pods of a StatefulSet's update revision are there, stay, and are ready.
+/// How many pods of a StatefulSet's update revision are ready and not being deleted.
 pub(crate) fn ready_of_update_revision(object: &Value, pods: &[Arc<Value>]) -> i64 {
     let revision = text(object, "/status/updateRevision");
     length(pods.iter().filter(|pod| {
@@ -452,15 +451,15 @@ pub(crate) fn ready_of_update_revision(object: &Value, pods: &[Arc<Value>]) -> i
     }))
 }
 
-/// Whether pods of another template than a Deployment's present one run, in words.
+/// Whether pods of another template than the Deployment's present one run: a clause.
 #[must_use]
 pub fn others_run(object: &Value) -> Option<String> {
     let (all, updated) = (count(object, "replicas"), count(object, "updatedReplicas"));
     (text(object, "/kind") == "Deployment" && updated < all)
-        .then(|| format!("{updated} of {all} pods run the template that was put back"))
+        .then(|| format!("{updated} of {all} pods run the restored template"))
 }
 
-/// Evicted, or ended with its node: a new pod takes its place, and nothing restarts its containers.
+/// Evicted, or ended with its node: a new pod replaces it, and its containers are not restarted.
 fn is_over(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Failed" | "Succeeded")
 }
@@ -473,10 +472,9 @@ fn label<'a>(pod: &'a Value, key: &str) -> Option<&'a str> {
     pod.pointer("/metadata/labels")?.get(key)?.as_str()
 }
 
-/// A StatefulSet names the revision of its template. The others do not: a Deployment's hash is on a
-/// ReplicaSet, which is not watched, and a DaemonSet's template generation rises in a backout without its
-/// pods changing. But once the controller counts every pod as updated, every pod is; until then a pod is
-/// compared with the template.
+/// A StatefulSet reports the revision of its template. Other kinds do not: a Deployment's hash is on a ReplicaSet, which is not
+/// watched, and a DaemonSet's template generation rises in a backout without a change of its pods. But once the controller counts
+/// every pod as updated, all are. Until then, a pod is compared with the template.
 fn runs_present_template(object: &Value, pod: &Value) -> bool {
     match text(object, "/kind") {
         "StatefulSet" => has_revision(pod, text(object, "/status/updateRevision")),
@@ -488,14 +486,13 @@ fn runs_present_template(object: &Value, pod: &Value) -> bool {
     }
 }
 
-/// Counts of an older generation say nothing about the present template.
+/// Counts of an older generation do not describe the present template.
 fn all_are(object: &Value, all: &str, updated: &str) -> bool {
     unobserved(object).is_none() && count(object, all) == count(object, updated)
 }
 
-/// Labels, annotations and images: what a pod takes over from its template and what a release usually
-/// changes. Everything else is defaulted or injected into on the way. More containers than the template's are
-/// injected ones.
+/// Compares labels, annotations and images: a pod copies them from its template, and a release usually changes them. Everything else
+/// may be defaulted or injected. Containers that the template does not have are injected ones.
 fn matches_template(template: &Value, pod: &Value) -> bool {
     let takes_over = |pointer| {
         let stated = template
@@ -516,9 +513,8 @@ fn matches_template(template: &Value, pod: &Value) -> bool {
             .all(|image| running.contains(image))
 }
 
-/// The first container that keeps crashing: one that waits out its back-off, one between two such waits, not ready or
-/// just ended, and one that is ready for some seconds between two ends. How it ended does not matter there: what serves
-/// does not end.
+/// The first container that keeps crashing: one in back-off, one between two back-offs that is not ready or has just exited, or one that
+/// is ready for some seconds between two exits. In the last case the exit code does not matter: a container that serves does not exit.
 fn crash_looping<'a>(pod: &'a Value, due: &Due) -> Option<&'a Value> {
     let looping = |status: &&Value| {
         let failed = |pointer| {
@@ -540,7 +536,7 @@ fn crash_looping<'a>(pod: &'a Value, due: &Due) -> Option<&'a Value> {
     statuses(pod).find(looping)
 }
 
-/// A pod and its container, and how that one has failed, where it has: "ledger-1 (container app: OOMKilled)".
+/// A pod and its container, and how the container failed, if it did: "ledger-1 (container app: OOMKilled)".
 fn container(pod: &Value, status: &Value) -> String {
     let cause = last_end(status).filter(|end| fails(end)).map(cause);
     let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
@@ -548,8 +544,8 @@ fn container(pod: &Value, status: &Value) -> String {
     format!("{pod} (container {name}{cause})")
 }
 
-/// How a container ended. That a liveness probe has failed is in an Event only: what shows here is the signal that the
-/// kubelet sends then, which others send too.
+/// How a container exited. A failed liveness probe is in an Event only. Here only the signal shows that the kubelet sends then, and others
+/// send it too.
 fn cause(end: &Value) -> String {
     let (reason, code) = (text(end, "/reason"), exit_code(end));
     if reason == "OOMKilled" {
@@ -568,13 +564,14 @@ fn cause(end: &Value) -> String {
     format!("{reason}exit code {code}{signal}")
 }
 
-/// The last end of a container of which its pod knows.
+/// The last exit of a container that its pod reports.
 fn last_end(status: &Value) -> Option<&Value> {
     let ended = status.pointer("/state/terminated");
     ended.or_else(|| status.pointer("/lastState/terminated"))
 }
 
-/// Whether a container ended by its own failure: not where it was done, nor where it went with its node and the kubelet does not know how it ended.
+/// Whether a container failed by itself: not if it completed, and not if it was lost with its node and the kubelet does not know how it
+/// ended.
 fn fails(end: &Value) -> bool {
     exit_code(end) != 0 && !matches!(text(end, "/reason"), "ContainerStatusUnknown" | "Unknown")
 }
@@ -583,7 +580,7 @@ fn exit_code(end: &Value) -> i64 {
     number(end, "/exitCode").unwrap_or(0)
 }
 
-/// The states of containers that are to run as long as their pod: its own, and sidecars.
+/// The states of containers that should run as long as their pod: regular containers, and sidecars.
 fn running_on(pod: &Value) -> impl Iterator<Item = &Value> {
     let is_sidecar = |status: &&Value| {
         elements(pod, "/spec/initContainers").any(|container| {
@@ -594,7 +591,7 @@ fn running_on(pod: &Value) -> impl Iterator<Item = &Value> {
     sidecars.chain(elements(pod, "/status/containerStatuses"))
 }
 
-/// The states of a pod's containers, those of the first steps first.
+/// The states of a pod's containers, init containers first.
 fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
     ["/status/initContainerStatuses", "/status/containerStatuses"]
         .into_iter()

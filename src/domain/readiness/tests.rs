@@ -1,4 +1,4 @@
-//! Every row of readiness.md, and every known mistake of others.
+//! Every rule of readiness, and every known mistake of other tools.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ fn job(conditions: Value) -> Value {
     )
 }
 
-/// A pod of whichever workload: its controller bears the uid of one and the name of a ReplicaSet of the other.
+/// A pod of either workload: its controller has the uid of one and the name of a ReplicaSet of the other.
 fn pod(name: &str, revision: &str, over: &Value) -> Value {
     let pod = json!({
         "metadata": {
@@ -132,7 +132,7 @@ fn unhealthy_of(object: &Value, pods: &[Value], ready: Option<i64>) -> Option<St
     super::unhealthy(object, &shared(pods), &due(ready))
 }
 
-/// What is due of a component that became Ready at eleven.
+/// What a component owes that became Ready at eleven.
 fn due(ready: Option<i64>) -> Due {
     Due {
         ready,
@@ -241,7 +241,7 @@ fn general_conditions_come_before_those_of_the_kind() {
         ),
         "Reconciling"
     );
-    // A stale Stalled is somebody's verdict on another spec.
+    // A stale Stalled condition is about another spec.
     let stale = with(stalled, &json!({"metadata": {"generation": 4}}));
     assert_eq!(verdict(&stale, &[]), "NotObserved");
 }

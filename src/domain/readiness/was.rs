@@ -1,25 +1,25 @@
-//! How a target was doing before a release.
+//! The health of a target before a release.
 
 use serde::{Deserialize, Serialize};
 
-/// How a target was doing when it was captured: what a release owes is no more than that.
+/// The health of a target when it was captured: a release owes no more than that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Was {
-    /// How many pods the release asks for, by its own patch or as it found them. Absent: as many as are asked for at any
-    /// time. What is raised later is owed by who raises it.
+    /// How many pods the release asks for, by its own patch or as it found them. Absent: as many as the spec asks for at
+    /// any time. The release does not owe replicas that are raised later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i64>,
-    /// How many nodes a DaemonSet went without, as far as it tolerates that.
+    /// How many pods of a DaemonSet were missing, within its tolerance.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub away: i64,
-    /// It was not ready, so that going back to it cannot make it so.
+    /// It was not ready, so a restoration cannot make it ready.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unready: bool,
 }
 
 impl Was {
-    /// It owed whatever is asked for, and was ready.
+    /// It owed all replicas of the spec, and was ready.
     pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,4 @@
-//! The definitions' rules, and the API server's words for what breaks them.
+//! The definitions' rules, and the API server's words for violations.
 
 #![allow(clippy::unwrap_used)]
 
@@ -103,7 +103,7 @@ fn what_the_api_server_accepts_is_accepted() {
     }
 }
 
-/// The sentences of the API server's own tests.
+/// The messages of the API server's own tests.
 /// One table: a row for each thing that the API server refuses.
 #[test]
 fn a_release_is_refused_in_the_words_of_the_api_server() {
@@ -139,7 +139,7 @@ fn a_release_is_refused_in_the_words_of_the_api_server() {
         ),
         (
             "/spec/components/1/after",
-            json!(["nobody"]),
+            json!(["missing"]),
             "spec.components: Invalid value: after may only name components that stand earlier in the list",
         ),
         (
@@ -384,7 +384,7 @@ fn what_has_no_form_does_not_hide_what_is_wrong_elsewhere() {
         ],
     );
     let fields: Vec<_> = said.iter().map(|s| s.split(": ").next().unwrap()).collect();
-    // Whether `after` names earlier components cannot be asked of a number.
+    // The rule that `after` names earlier components cannot be evaluated for a number.
     assert_eq!(
         fields,
         [

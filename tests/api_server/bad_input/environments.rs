@@ -36,7 +36,7 @@ async fn a_window_that_cannot_be_understood_counts_as_closed_and_is_said_on_the_
         (
             &zone,
             "uat",
-            r#"Window "tuesdays" counts as closed: the time zone "Europe/Lodnon" is not known; write it like Europe/London"#,
+            r#"Window "tuesdays" counts as closed: the time zone "Europe/Lodnon" is unknown; write a name like Europe/London"#,
         ),
         (
             &never,

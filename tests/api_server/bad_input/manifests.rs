@@ -52,7 +52,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
         (
             patched("metadata", json!({ "metadata": { "finalizers": ["a.example.com/b"] } })),
             "PatchNotAllowed",
-            "Component ledger: patch /metadata/finalizers is not allowed: of metadata only labels, annotations and name are.".into(),
+            "Component ledger: patch /metadata/finalizers is not allowed: in metadata only labels, annotations and name are.".into(),
         ),
         (
             patched("other-name", json!({ "metadata": { "name": "leger" } })),
@@ -62,7 +62,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
         (
             patched("huge", json!({ "spec": { "revisionHistoryLimit": 9_007_199_254_740_993_i64 } })),
             "PatchNotAllowed",
-            "patch /spec/revisionHistoryLimit is 9007199254740993, which the API server would round: integers end at 2^53; use a string.".into(),
+            "patch /spec/revisionHistoryLimit is 9007199254740993, which the API server would round: integers beyond 2^53 are not exact; use a string.".into(),
         ),
         (
             of("large").config("large", "large", json!({ "text": "x".repeat(256 * 1024) })),
@@ -80,7 +80,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
         (
             of("identity").component(ledger(json!({ "spec": { "minReadySeconds": 1 } }), json!(["/metadata/name"]))),
             "PatchNotAllowed",
-            "Component ledger: remove /metadata/name is not allowed: only what lies below /spec".into(),
+            "Component ledger: remove /metadata/name is not allowed: only fields below /spec".into(),
         ),
         (
             of("both").component(ledger(
@@ -88,7 +88,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
                 json!(["/spec/minReadySeconds"]),
             )),
             "PatchNotAllowed",
-            "Component ledger: remove /spec/minReadySeconds takes away what patch sets.".into(),
+            "Component ledger: remove /spec/minReadySeconds removes what patch sets.".into(),
         ),
         (
             of("gadget").component(json!({

@@ -127,7 +127,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "PatchNotAllowed",
-            "Component ledger: remove /spec/template/spec/containers/1 goes by position, which moves when another writer adds an element: name the element by its key, as in /spec/template/spec/containers[name=…]".into(),
+            "Component ledger: remove /spec/template/spec/containers/1 names an element by its position, which changes when another writer adds an element: name the element by its key, as in /spec/template/spec/containers[name=…]".into(),
         ),
         (
             of("replicas").component(with(

@@ -144,7 +144,7 @@ async fn a_release_has_succeeded_once_the_pods_before_it_are_gone_and_says_so_un
     let release = stage.submit(brings(&stage, NEW)).await;
     let told = stage
         .until(&release, "sit", |p| {
-            p.state == State::Succeeded || component_says(p, "still ending")
+            p.state == State::Succeeded || component_says(p, "still terminating")
         })
         .await;
     assert_ne!(

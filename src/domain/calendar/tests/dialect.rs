@@ -1,4 +1,4 @@
-//! Schedules as CronJobs are read: what robfig/cron v3.0.1 says of each.
+//! Schedules as CronJobs are read: what robfig/cron v3.0.1 says about each.
 
 use crate::domain::calendar::recurrence::Recurrence;
 use crate::domain::calendar::tests::*;
@@ -501,8 +501,9 @@ fn two_restricted_fields_for_days_are_noted() {
     ] {
         let calendar = calendar(&[allow(schedule, "4h", "UTC")]);
         let sentence = format!(
-            "Window \"allow\": the schedule \"{schedule}\" restricts both day of month and day of week, and cron takes a day \
-             that matches either: to mean one such weekday of a month write it like TUE#1, its first Tuesday, and * as day of month."
+            "Window \"allow\": the schedule \"{schedule}\" restricts both day of month and day of week, so it fires on days \
+            that match either. For one weekday of a \
+             month, write TUE#1 (the first Tuesday) with * as day of month."
         );
         let expected = noted.then_some(sentence);
         let notes: Vec<_> = calendar

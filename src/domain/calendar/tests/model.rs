@@ -68,7 +68,7 @@ fn stretches(window: &Window) -> Vec<(Timestamp, Timestamp)> {
     let instant = |civil: DateTime, early: bool| {
         let ambiguous = zone.to_ambiguous_timestamp(civil);
         match ambiguous.offset() {
-            // Walk back to the last minute that the clock does show.
+            // Go back to the last minute that the clock shows.
             AmbiguousOffset::Gap { before, after } => {
                 let mut instant = before.to_timestamp(civil).unwrap();
                 while zone.to_offset(instant - SignedDuration::from_mins(1)) == after {
@@ -132,7 +132,7 @@ fn forecasts_agree_with_trying_every_minute() {
     for windows in varied_calendars() {
         let calendar = Calendar::new(&windows, default_of(&windows));
         let open = minutes_open(&windows, begin, count);
-        // The nights on which some clock is changed, and everywhere else.
+        // The nights on which clocks change, and all other times.
         let mut dice = Dice(7);
         let mut tries: Vec<i64> = (0..60).map(|_| dice.below(365 * 24 * 60)).collect();
         for night in [
@@ -172,7 +172,7 @@ fn forecasts_agree_with_trying_every_minute() {
     }
 }
 
-/// What makes two answers one: everything, but for the name of an Allow window that hands over to the next.
+/// What two equal answers have in common: everything except the name of an Allow window that is followed by another one.
 fn essence(opening: &Opening) -> (&'static str, String, Option<Timestamp>) {
     match opening {
         Opening::Open { until, .. } => ("Open", String::new(), *until),
@@ -205,7 +205,7 @@ fn an_answer_holds_until_its_next_edge_and_changes_there() {
                 }
                 let after = essence(&calendar.at(next, needed));
                 assert_ne!((after.0, after.1), (answer.0, answer.1), "{now} to {next}");
-                // Some edges are walked onto, others jumped over.
+                // Some edges are hit exactly, others are skipped.
                 now = next + SignedDuration::from_hours(dice.below(2) * dice.below(60));
             }
         }

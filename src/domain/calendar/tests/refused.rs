@@ -9,16 +9,16 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
     let read = |field: &str, why: &str| format!("cannot be read: {field}: {why}");
     let fields = "is not five fields (minute, hour, day of month, month, day of week)".to_owned();
     let empty = |what: &str| {
-        format!("an element of the list is empty: take the comma out, or write * for every {what}")
+        format!("an element of the list is empty: remove the comma, or write * for every {what}")
     };
     let month = |name: &str, here: &str| {
         format!(
-            "{name} is the name of a month, which stands in the fourth field; here stands a number from {here}"
+            "{name} is the name of a month, which belongs in the fourth field; write a number from {here} here"
         )
     };
     let weekday = |name: &str, here: &str| {
         format!(
-            "{name} is the name of a day of week, which stands in the fifth field; here stands a number from {here}"
+            "{name} is the name of a day of week, which belongs in the fifth field; write a number from {here} here"
         )
     };
     let by_name = |what: &str| {
@@ -26,17 +26,18 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
             "{what}: write the weekday by its name, like TUE#1 or FRIL, because its number is not the same everywhere"
         )
     };
-    let which =
-        |what: &str| format!("{what}: write which one of the month as #1 to #5, or the last one like FRIL");
-    let minute = |text: &str| format!("\"{text}\" is no number from 0 to 59");
+    let which = |what: &str| {
+        format!("{what}: number the weekday within the month from #1 to #5, or write the last one like FRIL")
+    };
+    let minute = |text: &str| format!("\"{text}\" is not a number from 0 to 59");
     let weekdays = "from 0 to 6 or a name from SUN to SAT";
-    let sunday = "7 is outside 0 to 6: Sunday is 0 or SUN, and begins the week";
-    let nearest = "the weekday nearest to a day cannot be said: write the days, like 13-17";
-    let zone = "names a time zone: the window's timeZone names it, so leave it out here".to_owned();
+    let sunday = "7 is outside 0 to 6: write 0 or SUN for Sunday";
+    let nearest = "the weekday nearest to a day (W) is not supported: write the days, like 13-17";
+    let zone = "names a time zone: set it in the window's timeZone and remove it here".to_owned();
     let every = "depends on when a process started: write when it begins by the clock, like 0 */2 * * * for every second hour";
-    let nicknames = "is none of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly: write one of them or five fields";
+    let nicknames = "is not one of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly: write one of them, or five fields";
     for (schedule, expected) in [
-        // An element that says nothing.
+        // Empty elements.
         (", 9 * * *", read("minute \",\"", &empty("minute"))),
         ("0 , * * *", read("hour \",\"", &empty("hour"))),
         ("0 9 , * *", read("day of month \",\"", &empty("day of month"))),
@@ -44,7 +45,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("0 9 * * ,", read("day of week \",\"", &empty("day of week"))),
         ("1,,2 9 * * *", read("minute \"1,,2\"", &empty("minute"))),
         ("1, 9 * * *", read("minute \"1,\"", &empty("minute"))),
-        // Names in another field than their own.
+        // Names in the wrong field.
         (
             "0 9 * * JAN",
             read(
@@ -74,19 +75,22 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ),
         (
             "0 9 1JAN * *",
-            read("day of month \"1JAN\"", "\"1JAN\" is no number from 1 to 31"),
+            read("day of month \"1JAN\"", "\"1JAN\" is not a number from 1 to 31"),
         ),
         (
             "0 9 * * MONDAY",
             read(
                 "day of week \"MONDAY\"",
-                &format!("\"MONDAY\" is no number {weekdays}"),
+                &format!("\"MONDAY\" is not a number {weekdays}"),
             ),
         ),
-        // Numbers that are none, and those outside.
+        // Texts that are not numbers, and numbers out of range.
         (
             "0 0 13 * +5",
-            read("day of week \"+5\"", &format!("\"+5\" is no number {weekdays}")),
+            read(
+                "day of week \"+5\"",
+                &format!("\"+5\" is not a number {weekdays}"),
+            ),
         ),
         ("+5 0 * * *", read("minute \"+5\"", &minute("+5"))),
         ("-5 0 * * *", read("minute \"-5\"", &minute(""))),
@@ -145,39 +149,39 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         // Stars and steps.
         (
             "*-5 0 * * *",
-            read("minute \"*-5\"", "* is every minute and begins no range"),
+            read("minute \"*-5\"", "* means every minute and cannot begin a range"),
         ),
         (
             "?-5 0 * * *",
-            read("minute \"?-5\"", "? is every minute and begins no range"),
+            read("minute \"?-5\"", "? means every minute and cannot begin a range"),
         ),
         ("** 0 * * *", read("minute \"**\"", &minute("**"))),
         (
             "*/0 0 * * *",
             read(
                 "minute \"*/0\"",
-                "\"0\" is no step, which is a whole number from 1 on",
+                "\"0\" is not a step: write a whole number of at least 1",
             ),
         ),
         (
             "*/ 0 * * *",
             read(
                 "minute \"*/\"",
-                "\"\" is no step, which is a whole number from 1 on",
+                "\"\" is not a step: write a whole number of at least 1",
             ),
         ),
         (
             "*/+2 0 * * *",
             read(
                 "minute \"*/+2\"",
-                "\"+2\" is no step, which is a whole number from 1 on",
+                "\"+2\" is not a step: write a whole number of at least 1",
             ),
         ),
         (
             "1/2/3 0 * * *",
             read(
                 "minute \"1/2/3\"",
-                "\"2/3\" is no step, which is a whole number from 1 on",
+                "\"2/3\" is not a step: write a whole number of at least 1",
             ),
         ),
         ("/5 0 * * *", read("minute \"/5\"", &minute(""))),
@@ -186,9 +190,12 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("0 0 LW * *", read("day of month \"LW\"", nearest)),
         (
             "0 0 L-3 * *",
-            read("day of month \"L-3\"", "\"L\" is no number from 1 to 31"),
+            read("day of month \"L-3\"", "\"L\" is not a number from 1 to 31"),
         ),
-        ("0 L * * *", read("hour \"L\"", "\"L\" is no number from 0 to 23")),
+        (
+            "0 L * * *",
+            read("hour \"L\"", "\"L\" is not a number from 0 to 23"),
+        ),
         ("0 0 * * L", read("day of week \"L\"", &by_name("L"))),
         ("0 0 * * 5L", read("day of week \"5L\"", &by_name("5L"))),
         ("0 0 * * 5#2", read("day of week \"5#2\"", &by_name("5#2"))),
@@ -203,7 +210,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
             "0 0 * JAN#1 *",
             read(
                 "month \"JAN#1\"",
-                "\"JAN#1\" is no number from 1 to 12 or a name from JAN to DEC",
+                "\"JAN#1\" is not a number from 1 to 12 or a name from JAN to DEC",
             ),
         ),
         // Too few fields, and too many.
@@ -213,7 +220,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("0 9\u{a0}1 * * *", fields.clone()),
         ("", fields.clone()),
         (" @daily", fields),
-        // Zones, and what is written with an @.
+        // Zones, and nicknames.
         ("TZ=Asia/Tokyo 0 9 * * *", zone.clone()),
         ("CRON_TZ=Asia/Tokyo 0 9 * * *", zone.clone()),
         ("TZ=UTC", zone),
@@ -222,7 +229,7 @@ fn what_a_cron_job_would_not_take_is_refused_with_what_to_write() {
         ("@Daily", nicknames.to_owned()),
         ("@daily ", nicknames.to_owned()),
         ("@reboot", nicknames.to_owned()),
-        // Never.
+        // Schedules that never fire.
         ("0 0 31 2 *", "never fires".to_owned()),
         ("0 0 30 2 *", "never fires".to_owned()),
         ("0 0 31 4,6,9,11 ?", "never fires".to_owned()),

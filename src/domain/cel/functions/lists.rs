@@ -9,7 +9,7 @@ use crate::domain::cel::functions::{numbers, times};
 use crate::domain::cel::value::{Key, Value, equal, order};
 use crate::domain::cel::work::Work;
 
-/// What lists and maps have.
+/// The functions of lists and maps.
 pub(crate) const TABLE: Table = &[
     ("_+_(list<A>, list<A>): list<A>", |given, work| match given {
         [Value::List(a), Value::List(b)] => {
@@ -31,7 +31,7 @@ pub(crate) const TABLE: Table = &[
     ("_[_](list<A>, I): A", |given, _| match given {
         [Value::List(list), at] => match index(at).and_then(|at| list.get(at)) {
             Some(value) => Ok(value.clone()),
-            None => Failure::told(format!("there is no such place in a list of {}", list.len())),
+            None => Failure::told(format!("there is no such index in a list of {}", list.len())),
         },
         _ => no_overload(),
     }),
@@ -54,7 +54,7 @@ pub(crate) const TABLE: Table = &[
     ("_[_](optional<map<K,V>>, K): optional<V>", within),
     ("_[?_](optional<list<A>>, I): optional<A>", within),
     ("_[?_](optional<map<K,V>>, K): optional<V>", within),
-    // Of what a patch holds: a list, whose places may be whole numbers of any type, a map, or an optional.
+    // For dyn, such as the content of a patch: a list, whose index may be a whole number of any type, a map, or an optional.
     ("@index(dyn, dyn): dyn", |given, work| match given {
         [of @ Value::Optional(_), at] => within(&[of.clone(), at.clone()], work),
         [of, at] => match inside(of, at)? {
@@ -107,7 +107,7 @@ pub(crate) const TABLE: Table = &[
     ("list<C>.max(): C", |given, work| {
         outermost(given, Ordering::Greater, work)
     }),
-    // Of what a patch holds, the first of them that fits is called.
+    // For dyn, such as the content of a patch, the first one that fits is called.
     ("list<int>.sum(): int", |given, work| {
         sum(given, Value::Int(0), numbers::plus_int, work)
     }),
@@ -128,7 +128,10 @@ pub(crate) const TABLE: Table = &[
                     work.spend(part.len())?;
                     Ok(Value::list(part.to_vec()))
                 }
-                None => Failure::told(format!("{from} to {to} is no range of a list of {}", list.len())),
+                None => Failure::told(format!(
+                    "{from} to {to} is not a range of a list of {}",
+                    list.len()
+                )),
             }
         }
         _ => no_overload(),
@@ -164,9 +167,9 @@ pub(crate) const TABLE: Table = &[
     ("list<C>.sort(): list<C>", |given, work| match given {
         [Value::List(list)] => {
             if list.iter().any(|value| value.type_name() != list[0].type_name()) {
-                return Failure::told("sort is for a list of values of one type");
+                return Failure::told("sort needs a list of values of one type");
             }
-            // Some log2(n) comparisons for each value, which all have an order: they have one with themselves.
+            // About log2(n) comparisons for each value. All of them have an order, because each has one with itself.
             let comparisons = list.len().checked_ilog2().unwrap_or_default() as usize + 1;
             for value in list.iter() {
                 ordered(value, value, work)?;
@@ -226,7 +229,7 @@ pub(crate) fn found(value: Option<&Value>) -> Value {
     Value::Optional(value.cloned().map(Arc::new))
 }
 
-/// The place in a list that `value` is: a whole number of any type.
+/// `value` as an index of a list: a whole number of any type.
 fn index(value: &Value) -> Option<usize> {
     match Key::of(value)? {
         Key::Int(at) => usize::try_from(at).ok(),
@@ -234,7 +237,7 @@ fn index(value: &Value) -> Option<usize> {
     }
 }
 
-/// What a list or map holds at `at`.
+/// The value of a list or map at `at`.
 fn inside(of: &Value, at: &Value) -> Result<Option<Value>, Failure> {
     match of {
         Value::List(list) => match Key::of(at) {
@@ -246,7 +249,7 @@ fn inside(of: &Value, at: &Value) -> Result<Option<Value>, Failure> {
     }
 }
 
-/// What is at a place of what may be absent.
+/// The value at an index of an optional.
 fn within(given: &[Value], _: &mut Work) -> Answer {
     match given {
         [Value::Optional(None), _] => Ok(Value::Optional(None)),
@@ -276,7 +279,7 @@ fn size(given: &[Value], _: &mut Work) -> Answer {
     }
 }
 
-/// Whether each can be compared with its like.
+/// Whether each value can be compared with its own type.
 fn have_an_order(list: &[Value], work: &mut Work) -> Result<(), Failure> {
     list.iter()
         .try_for_each(|value| ordered(value, value, work).map(|_| ()))
@@ -300,7 +303,7 @@ fn outermost(given: &[Value], wanted: Ordering, work: &mut Work) -> Answer {
     Ok(best.clone())
 }
 
-/// Adds up from `zero` with `plus`, which takes two values.
+/// Sums the values from `zero` with `plus`, which takes two values.
 fn sum(given: &[Value], zero: Value, plus: fn(&[Value]) -> Answer, work: &mut Work) -> Answer {
     let [Value::List(list)] = given else {
         return no_overload();

@@ -1,4 +1,4 @@
-//! What is written out in a text and can be read before anything is released.
+//! Literals in a text that can be read at compile time.
 
 use crate::domain::cel::evaluate::Node;
 use crate::domain::cel::failure::Failure;
@@ -6,7 +6,7 @@ use crate::domain::cel::functions::times;
 use crate::domain::cel::pattern::compiled;
 use crate::domain::cel::value::Value;
 
-/// Whether what is written out can be read as what `name` takes: a pattern, or a time zone.
+/// Whether a literal can be read as the argument of `name`: a pattern, or a time zone.
 pub(crate) fn check_literal(name: &str, given: &[Node]) -> Result<(), Failure> {
     let Some(Node::Constant(Value::Text(text))) = given.get(1) else {
         return Ok(());

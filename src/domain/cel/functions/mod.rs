@@ -1,5 +1,5 @@
-//! Every function and operator that expressions have: its signature, by which expressions are checked and by which it is found when
-//! they are evaluated, and what it does. They mean what they mean in the API server, which is what tests/dialects compares.
+//! Every function and operator of expressions: its signature, which is used to check expressions and to select the function during
+//! evaluation, and what it does. They mean the same as in the API server, which tests/dialects compares.
 
 mod lists;
 pub(crate) mod literals;
@@ -42,7 +42,7 @@ pub(crate) static FUNCTIONS: LazyLock<BTreeMap<&'static str, Vec<Overload>>> = L
     functions
 });
 
-/// Functions that Kubernetes has and expressions do not, and some that people look for: what to write instead.
+/// Functions that Kubernetes supports and expressions do not, and some that users try: what to write instead.
 pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("any", "use exists(x, …)"),
     ("every", "use all(x, …)"),
@@ -50,12 +50,12 @@ pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("len", "use size(…)"),
     (
         "now",
-        "windows, soaks and schedules say when; a clock would give another answer each time",
+        "use windows, soaks and schedules, because a clock would give another answer each time",
     ),
     ("format", "compare the values themselves"),
-    ("strings.quote", "compare the texts themselves"),
+    ("strings.quote", "compare the strings themselves"),
     ("lists.range", "use a list of release or environment"),
-    ("sortBy", "sort what is compared, with map(…).sort()"),
+    ("sortBy", "sort the values to compare, with map(…).sort()"),
     ("transformMapEntry", "use transformMap or transformList"),
     ("optFlatMap", "use .?field once more, or optMap"),
     ("url", URL),
@@ -67,8 +67,8 @@ pub(crate) static ABSENT: &[(&str, &str)] = &[
     ("isCIDR", ADDRESS),
     ("format.named", "use matches(…)"),
     ("asApproximateFloat", "compare quantities with isLessThan(…)"),
-    ("bytes", "compare texts"),
-    ("authorizer", "name who may approve in an approval gate"),
+    ("bytes", "compare strings"),
+    ("authorizer", "name the approvers in an approval gate"),
 ];
 const URL: &str = "use matches('^https://host/') or startsWith('https://host/')";
 const ADDRESS: &str = "use startsWith(…) or matches(…)";

@@ -1,4 +1,4 @@
-//! Arithmetic, order, and what makes a number of something else.
+//! Arithmetic, order, and conversions to numbers.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use crate::domain::cel::functions::overload::{Answer, Table, no_overload, ordere
 use crate::domain::cel::value::Value;
 use crate::domain::cel::work::Work;
 
-/// What numbers and booleans have.
+/// The functions of numbers and booleans.
 pub(crate) const TABLE: Table = &[
     ("_+_(int, int): int", |given, _| plus_int(given)),
     ("_-_(int, int): int", |given, _| int(given, i64::checked_sub)),
@@ -72,7 +72,7 @@ pub(crate) const TABLE: Table = &[
         _ => no_overload(),
     }),
     ("int(double): int", |given, _| match given {
-        // The ends themselves are refused: a double cannot tell them from their neighbours.
+        // The limits themselves are refused: as doubles, they equal their neighbours.
         [Value::Double(d)] if d.abs() < 9_223_372_036_854_775_807.0 => Ok(Value::Int(*d as i64)),
         [Value::Double(_)] => out_of_range(),
         _ => no_overload(),
@@ -100,7 +100,7 @@ pub(crate) const TABLE: Table = &[
         _ => no_overload(),
     }),
     ("uint(string): uint", |given, _| match given {
-        // A sign is none of an uint there.
+        // Kubernetes does not accept a sign for a uint.
         [Value::Text(text)] if !text.starts_with('+') => {
             read(text, text.parse().ok().map(Value::Uint), "an uint")
         }
@@ -118,7 +118,7 @@ pub(crate) const TABLE: Table = &[
     }),
     ("double(string): double", |given, _| match given {
         [Value::Text(text)] => {
-            // Kubernetes reads more, such as `0x1p-2` and `Inf`; what it makes of this is the same.
+            // Kubernetes reads more, such as `0x1p-2` and `Inf`. What both read gives the same value.
             let plain = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
             let number = text
                 .parse::<f64>()
@@ -142,12 +142,12 @@ pub(crate) const TABLE: Table = &[
     }),
 ];
 
-/// What gives back what it is given.
+/// Returns its argument.
 pub(crate) fn same(given: &[Value], _: &mut Work) -> Answer {
     given.first().cloned().map_or_else(no_overload, Ok)
 }
 
-/// What `value` is, where `text` could be read as it.
+/// `value`, if `text` could be read.
 pub(crate) fn read(text: &str, value: Option<Value>, what: &str) -> Answer {
     value.map_or_else(|| Failure::told(format!("{} is not {what}", quoted(text))), Ok)
 }
@@ -192,7 +192,7 @@ fn fits(number: Option<i64>) -> Answer {
     number.map_or_else(out_of_range, |i| Ok(Value::Int(i)))
 }
 
-/// What is said where a result has no value.
+/// The failure if a result has no value.
 pub(crate) fn out_of_range() -> Answer {
     Failure::told("a number is out of range, or is divided by zero")
 }

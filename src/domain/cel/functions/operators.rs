@@ -1,9 +1,9 @@
-//! What every value has: equality, and its type.
+//! The functions of every value: equality, and its type.
 
 use crate::domain::cel::functions::overload::{Table, no_overload};
 use crate::domain::cel::value::{Value, equal};
 
-/// What values of every type have.
+/// The functions of values of every type.
 pub(crate) const TABLE: Table = &[
     ("_==_(A, A): bool", |given, work| match given {
         [a, b] => Ok(Value::Bool(equal(a, b, work)?)),

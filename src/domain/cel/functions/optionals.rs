@@ -8,7 +8,7 @@ use crate::domain::cel::functions::overload::{Answer, Table, no_overload};
 use crate::domain::cel::value::Value;
 use crate::domain::cel::work::Work;
 
-/// What optionals have.
+/// The functions of optionals.
 pub(crate) const TABLE: Table = &[
     ("optional.none(): optional<V>", |_, _| Ok(Value::Optional(None))),
     ("optional.of(V): optional<V>", |given, _| Ok(found(given.first()))),
@@ -21,7 +21,7 @@ pub(crate) const TABLE: Table = &[
     }),
     ("optional<V>.value(): V", |given, _| match given {
         [Value::Optional(Some(inner))] => Ok(Value::clone(inner)),
-        [Value::Optional(None)] => Failure::told("there is no value, and value() is asked: use orValue(…)"),
+        [Value::Optional(None)] => Failure::told("value() is called on an absent value: use orValue(…)"),
         _ => no_overload(),
     }),
     (

@@ -1,4 +1,4 @@
-//! One signature of a function, and what all of them answer with.
+//! One signature of a function, and the result type of all functions.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Overload {
 /// Signatures as they are written, each with what it does.
 pub(crate) type Table = &'static [(&'static str, Run)];
 
-/// A line of a table, such as `list<A>.indexOf(A): int`: the function's name, and its signature. `None` where it cannot be read.
+/// A line of a table, such as `list<A>.indexOf(A): int`: the function's name, and its signature. `None` if it cannot be read.
 pub(crate) fn read(text: &'static str, run: Run) -> Option<(&'static str, Overload)> {
     let (head, result) = text.rsplit_once(": ")?;
     let (name, list) = head.strip_suffix(')')?.split_once('(')?;
@@ -59,15 +59,15 @@ pub(crate) fn read(text: &'static str, run: Run) -> Option<(&'static str, Overlo
     ))
 }
 
-/// What is said where values turn out to be of other types than a function takes.
+/// The failure if values have other types than a function takes.
 pub(crate) fn no_overload<T>() -> Result<T, Failure> {
-    Failure::told("a value is of another type than is needed there")
+    Failure::told("a value is of another type than needed there")
 }
 
-/// What is said where a map has nothing at `key`.
+/// The failure if a map has no such `key`.
 pub(crate) fn no_such_key(key: &Value) -> String {
     match key {
-        Value::Text(name) => format!("there is no {}", quoted(name)),
+        Value::Text(name) => format!("there is no key {}", quoted(name)),
         other => format!("there is no such key, of type {}", other.type_name()),
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn no_such_key(key: &Value) -> String {
 /// `a` and `b` in their order.
 ///
 /// # Errors
-/// They have none.
+/// They have no order.
 pub(crate) fn ordered(a: &Value, b: &Value, work: &mut Work) -> Result<std::cmp::Ordering, Failure> {
     if let (Value::Text(a), Value::Text(b)) = (a, b) {
         work.spend_text(a.len().min(b.len()))?;

@@ -6,7 +6,7 @@ use crate::domain::cel::functions::overload::{Answer, Table, no_overload};
 use crate::domain::cel::value::Value;
 use crate::domain::cel::work::Work;
 
-/// What is asked of texts by a pattern.
+/// The functions of texts that take a pattern.
 pub(crate) const TABLE: Table = &[
     ("string.matches(string): bool", matches),
     ("matches(string, string): bool", matches),
@@ -49,12 +49,12 @@ fn matches(given: &[Value], work: &mut Work) -> Answer {
     }
 }
 
-/// What is read to match `text`: at the worst, each byte of it for each state that the pattern has.
+/// The cost of matching `text`: at worst, each byte of it for each state of the pattern.
 fn to_match(text: &str, pattern: &str) -> usize {
     text.len().saturating_mul(4 + pattern.len() / 8)
 }
 
-/// At most `most`; all, where that is negative.
+/// At most `most`, or all if that is negative.
 fn find_all(text: &str, pattern: &Arc<str>, most: i64, work: &mut Work) -> Answer {
     work.spend_text(to_match(text, pattern))?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);

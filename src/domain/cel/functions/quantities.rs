@@ -8,7 +8,7 @@ use crate::domain::cel::functions::overload::{Answer, Table, no_overload};
 use crate::domain::cel::quantity::{NANO, Quantity, parts};
 use crate::domain::cel::value::Value;
 
-/// What quantities have.
+/// The functions of quantities.
 pub(crate) const TABLE: Table = &[
     ("quantity(string): quantity", |given, _| match given {
         [Value::Text(text)] => Quantity::read(text).map(Value::Quantity),

@@ -10,7 +10,7 @@ use crate::domain::cel::functions::overload::{Answer, Table, no_overload};
 use crate::domain::cel::value::Value;
 use crate::domain::cel::work::Work;
 
-/// What texts have.
+/// The functions of texts.
 pub(crate) const TABLE: Table = &[
     ("_+_(string, string): string", |given, work| match given {
         [Value::Text(a), Value::Text(b)] => {
@@ -63,7 +63,7 @@ pub(crate) const TABLE: Table = &[
             let (from, to) = (within(*from, characters.len())?, within(*to, characters.len())?);
             match characters.get(from..to) {
                 Some(part) => Ok(Value::text(part.iter().collect::<String>())),
-                None => Failure::told(format!("{from} to {to} is no range of characters")),
+                None => Failure::told(format!("{from} to {to} is not a range of characters")),
             }
         }
         _ => no_overload(),
@@ -84,7 +84,7 @@ pub(crate) const TABLE: Table = &[
             } else {
                 characters - 1
             };
-            // Of an empty text: nothing is found, and no place is out of it.
+            // An empty text: nothing is found, and no index is out of range.
             if from < 0 {
                 return Ok(Value::Int(-1));
             }
@@ -155,7 +155,7 @@ pub(crate) const TABLE: Table = &[
         _ => no_overload(),
     }),
     ("string(duration): string", |given, _| match given {
-        // Through a double, as there: seconds without an exponent.
+        // Through a double, as in Kubernetes: seconds without an exponent.
         [Value::Duration(nanoseconds)] => {
             let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
             Ok(Value::text(format!("{}s", seconds as f64 + rest as f64 / 1e9)))
@@ -204,7 +204,7 @@ fn characters(text: &str, work: &mut Work) -> Result<Vec<char>, Failure> {
     Ok(text.chars().collect())
 }
 
-/// A place in `length` characters, their end included.
+/// An index within `length` characters, including their end.
 fn within(at: i64, length: usize) -> Result<usize, Failure> {
     match usize::try_from(at) {
         Ok(index) if index <= length => Ok(index),
@@ -212,7 +212,7 @@ fn within(at: i64, length: usize) -> Result<usize, Failure> {
     }
 }
 
-/// Where searches from `from` on stand; `Err` where it is no place at all.
+/// Where a search from `from` starts; `Err` if it is not an index.
 fn start(from: i64) -> Result<usize, Failure> {
     usize::try_from(from).or_else(|_| Failure::told(format!("there is no character {from}")))
 }
@@ -236,7 +236,7 @@ fn last(text: &str, part: &str, from: i64, work: &mut Work) -> Answer {
     if part.is_empty() {
         return Ok(Value::Int(start.min(characters.len()) as i64));
     }
-    // What lies beyond the end finds nothing there either.
+    // As in Kubernetes, a search from beyond the end finds nothing.
     if start >= characters.len() {
         return Ok(Value::Int(-1));
     }
@@ -249,7 +249,7 @@ fn last(text: &str, part: &str, from: i64, work: &mut Work) -> Answer {
     Ok(Value::Int(found.map_or(-1, |index| index as i64)))
 }
 
-/// At most `most` times; all, where that is negative.
+/// At most `most` times, or all if that is negative.
 fn replace(text: &str, from: &str, to: &str, most: i64, work: &mut Work) -> Answer {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     work.spend_text(text.len())?;
@@ -258,14 +258,14 @@ fn replace(text: &str, from: &str, to: &str, most: i64, work: &mut Work) -> Answ
     Ok(Value::text(text.replacen(from, to, most)))
 }
 
-/// Into `most` parts at most; all, where that is negative.
+/// Into at most `most` parts, or all if that is negative.
 fn split(text: &str, at: &str, most: i64, work: &mut Work) -> Answer {
     work.spend_text(text.len())?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let parts: Vec<Arc<str>> = if most == 0 {
         vec![]
     } else if at.is_empty() {
-        // Into characters, the last part with all that are left.
+        // Into characters; the last part has all the rest.
         let mut rest = text;
         let mut parts = vec![];
         while let Some(character) = rest.chars().next() {
@@ -279,7 +279,7 @@ fn split(text: &str, at: &str, most: i64, work: &mut Work) -> Answer {
         }
         parts
     } else {
-        // Before they are made: a text may be all separators.
+        // Counted beforehand: a text may consist of separators only.
         work.spend(text.matches(at).count().min(most))?;
         text.splitn(most, at).map(Arc::from).collect()
     };
@@ -290,7 +290,10 @@ fn join(list: &[Value], between: &str, work: &mut Work) -> Answer {
     let mut joined = String::new();
     for (index, value) in list.iter().enumerate() {
         let Value::Text(text) = value else {
-            return Failure::told(format!("join is for texts, and one is {}", value.type_name()));
+            return Failure::told(format!(
+                "join needs strings, but one element is {}",
+                value.type_name()
+            ));
         };
         work.spend_text(between.len() + text.len())?;
         if index > 0 {

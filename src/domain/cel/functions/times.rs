@@ -1,4 +1,4 @@
-//! Instants, and how long something takes. Years and hours of an instant are those of UTC, or of the zone that is named.
+//! Timestamps and durations. Years and hours of a timestamp are those of UTC, or of the given zone.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -11,7 +11,7 @@ use crate::domain::cel::value::Value;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// What timestamps and durations have.
+/// The functions of timestamps and durations.
 pub(crate) const TABLE: Table = &[
     ("duration(duration): duration", same),
     ("duration(string): duration", |given, _| match given {
@@ -166,7 +166,7 @@ fn part(given: &[Value], of: fn(DateTime) -> i64) -> Answer {
     Ok(Value::Int(of(zone.to_datetime(*at))))
 }
 
-/// What is said where there is no such zone.
+/// The failure if there is no such zone.
 pub(crate) fn no_zone(name: &str) -> String {
     format!(
         "{} is not a time zone: write it like Europe/London or +01:00",
@@ -222,7 +222,7 @@ fn moved(at: Timestamp, offset: Offset, by: Option<i64>) -> Answer {
     instant(moved, offset)
 }
 
-/// Before the year 1 there is no timestamp.
+/// Timestamps start with the year 1.
 fn instant(at: Option<Timestamp>, offset: Offset) -> Answer {
     const FIRST: i64 = -62_135_596_800;
     match at.filter(|at| at.as_second() >= FIRST) {
@@ -268,7 +268,7 @@ fn duration(text: &str) -> Option<i64> {
             total += i128::from(whole.parse::<i64>().ok()?) * i128::from(unit);
         }
         if !fraction.is_empty() {
-            // Of more digits Kubernetes makes something by rounding.
+            // Kubernetes rounds more digits.
             if fraction.len() > 9 {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Semantic versions. What is written after `+` has no part in their order.
+//! Semantic versions. The part after `+` does not count for their order.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::domain::cel::functions::numbers::{out_of_range, read};
 use crate::domain::cel::functions::overload::{Answer, Table, no_overload};
 use crate::domain::cel::value::Value;
 
-/// What versions have.
+/// The functions of versions.
 pub(crate) const TABLE: Table = &[
     ("semver(string): semver", |given, _| match given {
         [Value::Text(text)] => version(text, false),
         _ => no_overload(),
     }),
     ("semver(string, bool): semver", |given, _| match given {
-        [Value::Text(text), Value::Bool(mends)] => version(text, *mends),
+        [Value::Text(text), Value::Bool(lenient)] => version(text, *lenient),
         _ => no_overload(),
     }),
     ("isSemver(string): bool", |given, _| match given {
@@ -24,7 +24,7 @@ pub(crate) const TABLE: Table = &[
         _ => no_overload(),
     }),
     ("isSemver(string, bool): bool", |given, _| match given {
-        [Value::Text(text), Value::Bool(mends)] => Ok(Value::Bool(parsed(text, *mends).is_some())),
+        [Value::Text(text), Value::Bool(lenient)] => Ok(Value::Bool(parsed(text, *lenient).is_some())),
         _ => no_overload(),
     }),
     ("semver.major(): int", |given, _| {
@@ -47,9 +47,9 @@ pub(crate) const TABLE: Table = &[
     }),
 ];
 
-/// With `mends`, a `v` in front, zeros at the beginning of a number and missing numbers are forgiven.
-fn parsed(text: &str, mends: bool) -> Option<Version> {
-    // Numbers of a pre-release have 64 bits there.
+/// With `lenient`, a leading `v`, leading zeros of a number and missing numbers are accepted.
+fn parsed(text: &str, lenient: bool) -> Option<Version> {
+    // Numbers of a pre-release have 64 bits in Kubernetes.
     let read = |text: &str| {
         let version = Version::parse(text).ok()?;
         let mut numbers = version
@@ -59,7 +59,7 @@ fn parsed(text: &str, mends: bool) -> Option<Version> {
         let fit = numbers.all(|number| number.is_empty() || number.parse::<u64>().is_ok());
         fit.then_some(version)
     };
-    if !mends {
+    if !lenient {
         return read(text);
     }
     let text = text.strip_prefix('v').unwrap_or(text);
@@ -84,8 +84,8 @@ fn without_zeros(part: &str) -> String {
     format!("{zero}{rest}")
 }
 
-fn version(text: &str, mends: bool) -> Answer {
-    let version = parsed(text, mends).map(|version| Value::Version(Arc::new(version)));
+fn version(text: &str, lenient: bool) -> Answer {
+    let version = parsed(text, lenient).map(|version| Value::Version(Arc::new(version)));
     read(text, version, "a semantic version")
 }
 

@@ -1,4 +1,4 @@
-//! What a strategic merge alone cannot say: an order, one field instead of another, an element taken out.
+//! What a strategic merge alone cannot express: an order, one field instead of another, a removed element.
 
 use crate::domain::patches::tests::*;
 
@@ -16,7 +16,7 @@ fn at_version(mut live: Value) -> Value {
     live
 }
 
-/// What is sent of the container.
+/// The part of the patch for the container.
 fn sent(live: &Value, stated: &Stated<'_>) -> Value {
     let sent = forward(&LEDGER, &at_version(live.clone()), stated).expect("a patch");
     sent["spec"]["template"]["spec"]["containers"][0].clone()
@@ -103,11 +103,11 @@ fn one_field_of_a_union_makes_way_for_another() {
         let again = patched(&patch, &patch);
         assert_eq!(again.pointer(gone), None, "{gone}: nothing to make way");
     }
-    // What is not one of the union stays.
+    // Fields outside the union stay.
     let probe = json!({"readinessProbe": {"httpGet": {"port": 80}, "periodSeconds": 3}});
     let sent = patched(&probe, &json!({"readinessProbe": {"periodSeconds": 5}}));
     assert_eq!(sent["readinessProbe"], json!({"periodSeconds": 5}));
-    // Who states both is taken at the word.
+    // If both are stated, both are sent.
     let both = env(json!({"value": "", "valueFrom": secret}));
     let sent = patched(&env(json!({"value": "x"})), &both);
     assert_eq!(sent["env"][0]["value"], json!(""));
@@ -161,7 +161,7 @@ fn an_element_is_taken_out_by_its_key_and_a_field_below_it_too() {
         "readinessProbe": null,
     });
     assert_eq!(sent(&ledger(&live), &stated), expected);
-    // What is gone already is not sent, nor what surrounds it.
+    // What is already removed is not sent, and neither are its parents.
     let gone = forward(
         &LEDGER,
         &at_version(ledger(&json!({}))),
@@ -209,7 +209,8 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
     ] {
         assert_eq!(by_key(pointer, &one), Ok(named.to_owned()));
     }
-    let sentence = "remove /spec/template/spec/containers/0/env goes by position, which moves when another writer adds an element: \
+    let sentence = "remove /spec/template/spec/containers/0/env names an element by its position, which changes when another \
+    writer adds an element: \
                     name the element by its key, as in /spec/template/spec/containers[name=…]/env";
     let refused = [
         (live(), "/spec/template/spec/containers/0/env", sentence),
@@ -226,9 +227,9 @@ fn a_position_is_taken_only_where_the_list_has_no_other_element() {
         (
             one.clone(),
             "/spec/template/spec/containers[image=x]",
-            "names an element of containers by image, which does not tell its elements apart",
+            "names an element of containers by image, which is not the key of that list",
         ),
-        (live(), "/metadata/name/x", "/metadata/name is no map"),
+        (live(), "/metadata/name/x", "/metadata/name is not a map"),
     ];
     for (live, pointer, sentence) in refused {
         let said = by_key(pointer, &live).expect_err(pointer).to_string();
@@ -331,8 +332,11 @@ fn what_is_replaced_has_to_be_a_map_that_patch_states() {
     for (path, sentence) in [
         (format!("{container}/lifecycle"), "is not stated by patch"),
         (format!("{container}/env"), "is a list: name its elements"),
-        (format!("{container}/env[name=A]/value"), "is one value"),
-        ("/spec/template/spec/containers/0".into(), "goes by position"),
+        (format!("{container}/env[name=A]/value"), "is a single value"),
+        (
+            "/spec/template/spec/containers/0".into(),
+            "names an element by its position",
+        ),
         (
             "/spec/template/spec/containers[image=x]".into(),
             "write containers[name=…]",
@@ -369,7 +373,7 @@ fn an_element_without_its_name_is_refused() {
     assert_eq!(
         lints(&patch),
         [
-            "patch /spec/template/spec/containers/0/env/0 has no name, by which elements of env are told apart: state it"
+            "patch /spec/template/spec/containers/0/env/0 has no name, which is the key of the elements of env: state it"
         ]
     );
 }
@@ -390,8 +394,8 @@ fn what_nothing_can_put_back_is_named_with_what_to_do_instead() {
     assert_eq!(
         irreversible(&config, &open, &shut).as_deref(),
         Some(
-            "ConfigMap c: /immutable becomes true, and no backout could put that back: an immutable ConfigMap can neither be \
-             changed nor made mutable again; create a ConfigMap of a new name that is immutable from the start, and refer to it"
+            "ConfigMap c: /immutable becomes true, which a backout cannot restore: an immutable ConfigMap can neither be \
+             changed nor made mutable again; create a ConfigMap with a new name that is immutable from the start, and refer to it"
         )
     );
     assert!(irreversible(&claim, &sized("1Gi"), &sized("2Gi")).is_some());
@@ -436,7 +440,7 @@ fn a_reference_to_a_variable_that_is_not_defined_before_it_is_found() {
     let here = "/spec/template/spec/containers/0";
     let late = env(&[("URL", "http://$(HOST)/"), ("HOST", "db")]);
     assert_eq!(said(&late, None), [format!("{here}/env/0/value")]);
-    // It is there already, and stays before what is new.
+    // It exists already, and stays before the new ones.
     let there = ledger(&env(&[("HOST", "db")]));
     assert_eq!(said(&late, Some(&there)), Vec::<String>::new());
     let alone = env(&[("URL", "$(HOST)")]);

@@ -1,4 +1,4 @@
-//! What is health loss and what is not, while observing and before we start.
+//! What is health loss and what is not, during observation and before a release starts.
 
 use crate::domain::readiness::tests::*;
 
@@ -32,7 +32,7 @@ fn scaling_drains_and_starting_pods_are_not_health_loss() {
     assert_eq!(unhealthy_of(&raised, &pods, Some(2)), None);
     let raised = stateful_set(json!({"replicas": 6}), json!({}));
     assert_eq!(unhealthy_of(&raised, &pods, Some(3)), None);
-    // What was scaled away is not missed.
+    // Pods that were scaled down are not missing.
     let lowered = |ready| {
         stateful_set(
             json!({"replicas": 1}),
@@ -51,7 +51,7 @@ fn scaling_drains_and_starting_pods_are_not_health_loss() {
     );
 }
 
-/// For every kind: what was ready, what the strategy tolerates, and both sides of the edge.
+/// For every kind: how many pods were ready, what the strategy tolerates, and both sides of the limit.
 #[test]
 fn fewer_ready_pods_than_were_ready_are_health_loss_beyond_what_the_workload_tolerates() {
     let rolling = |unavailable: Value, surge: Value| {
@@ -60,7 +60,7 @@ fn fewer_ready_pods_than_were_ready_are_health_loss_beyond_what_the_workload_tol
     };
     let nodes = |unavailable: Value| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}});
     let on_delete = || json!({"updateStrategy": {"type": "OnDelete"}});
-    // kind, strategy, ready when it became Ready, least that has to be ready
+    // kind, strategy, ready when it became Ready, minimum that must be ready
     let rows = [
         ("Deployment", none(), 2, 2),
         ("Deployment", none(), 4, 3),
@@ -142,7 +142,7 @@ fn health_loss_names_the_pods_and_what_ails_them() {
     assert_eq!(said(&[]), Some("1 of 3 pods ready".to_owned()));
 }
 
-/// An application that is ready for a while and ends again and again is not well, however it ends.
+/// An application that is ready for a while and exits again and again is unhealthy, whatever its exit code.
 #[test]
 fn who_is_restarted_has_recovered_once_it_has_run_as_long_as_the_grace() {
     let container = |restarts: u64, started: &str, code: i64| {
@@ -231,7 +231,7 @@ fn only_pods_of_our_template_count_against_us() {
         )
         .is_some()
     );
-    // Counts of an older generation say nothing.
+    // Counts of an older generation do not count.
     let stale = deployment(none(), json!({"observedGeneration": 2}));
     assert_eq!(
         unhealthy(&stale, &[with(crash_looping("p0", ""), &old_image)]),
@@ -246,7 +246,7 @@ fn only_pods_of_our_template_count_against_us() {
     );
 }
 
-/// Names of pods are cut, and selectors overlap: only the controller tells whose a pod is.
+/// Names of pods are truncated, and selectors overlap: only the controller identifies the workload of a pod.
 #[test]
 fn pods_are_those_that_the_workload_controls() {
     let owned = |owner: Value, hash: &str| {
@@ -323,7 +323,7 @@ fn before_we_start_whole_workloads_and_kinds_without_health_are_healthy() {
     ] {
         assert_eq!(healthy_before(&object), Ok(()));
     }
-    // A resize that is under way is no illness.
+    // A resize in progress is healthy.
     assert_eq!(
         healthy_before(&deployment(json!({"replicas": 9}), none())),
         Ok(())
@@ -433,7 +433,7 @@ fn a_target_is_well_since_enough_of_it_is_ready() {
     assert_eq!(
         since(&stateful_set(none(), none()), &[9, 30]),
         None,
-        "a third one is not seen yet"
+        "a third one is not observed yet"
     );
     assert_eq!(since(&stateful_set(json!({"replicas": 0}), none()), &[]), None);
     assert_eq!(
@@ -466,7 +466,8 @@ fn pods_of_another_template_that_are_ending_linger_until_their_grace_is_over() {
         ending("c", "h1", "12:00:40"),
     ];
     for object in [deployment(none(), none()), set(), daemon_set(none(), none())] {
-        let said = "2 pods of another version are still ending, until 2026-11-01T12:00:30Z at the latest";
+        let said =
+            "2 pods of another version are still terminating, until 2026-11-01T12:00:30Z at the latest";
         assert_eq!(
             lingering(&object, &pods),
             Some(said.to_owned()),
@@ -479,10 +480,10 @@ fn pods_of_another_template_that_are_ending_linger_until_their_grace_is_over() {
         ended["status"]["phase"] = json!("Failed");
         assert_eq!(lingering(&object, &[here(), ended]), None);
     }
-    // Nothing else is there to compare with.
+    // There is nothing else to compare with.
     let mut old = ending("a", "h0", "12:00:20");
     old["spec"]["containers"][0]["image"] = json!("a:1");
-    let said = "1 pod of another version is still ending, until 2026-11-01T12:00:20Z at the latest";
+    let said = "1 pod of another version is still terminating, until 2026-11-01T12:00:20Z at the latest";
     assert_eq!(
         lingering(&deployment(none(), none()), &[old]),
         Some(said.to_owned())

@@ -1,4 +1,5 @@
-//! What a release owes: no replicas that others raised, no node that was away before, and what its own strategy tolerates.
+//! What a release owes: no replicas that others raised, no pods on nodes that were missing before, and no more than its own strategy
+//! requires.
 
 use crate::domain::readiness::tests::*;
 
@@ -101,7 +102,7 @@ fn when_time_is_over_what_only_lacks_nodes_is_good_enough() {
     );
     assert!(
         !enough(&stuck, &[new(), unscheduled("x")], &was(10)),
-        "nobody raised anything"
+        "the replicas were not raised"
     );
 }
 
@@ -127,13 +128,13 @@ fn nodes_that_were_away_before_are_not_waited_for() {
         !judged(&of(3, 0), &[], &away(3)),
         "one is needed, whatever is tolerated"
     );
-    // Nodes that went meanwhile: when time is over, within what it tolerates, and if nothing fails by itself.
+    // Nodes that were lost in between: once the deadline is exceeded, within the tolerance, and if nothing fails by itself.
     assert!(enough(&of(3, 2), &[], &away(0)));
     assert!(enough(&of(3, 1), &[], &away(0)));
     assert!(!enough(&of(3, 0), &[], &away(0)));
     assert!(!enough(&of(2, 2), &[], &away(0)));
     assert!(!enough(&of(3, 2), &[crash_looping("p", "r2")], &away(0)));
-    // For spells of the same back-off a kubelet shows how the last run ended instead.
+    // Between back-offs, a kubelet shows how the last run ended instead.
     for reason in ["Error", "OOMKilled"] {
         let ended = json!({"name": "app", "state": {"terminated": {"exitCode": 1, "reason": reason}}});
         let between = pod(
@@ -159,7 +160,7 @@ fn how_a_target_is_doing_is_captured() {
     );
     assert_eq!(super::was(Some(&whole), &result), was(5));
     assert_eq!(super::was(None, &result), was(5));
-    // A resize under way is none that a backout may rest on.
+    // A backout may not rely on a resize in progress.
     let resized = deployment(none(), json!({"availableReplicas": 1}));
     assert_eq!(super::was(Some(&resized), &resized), was(2));
     let broken = deployment(
@@ -200,9 +201,9 @@ fn how_a_target_is_doing_is_captured() {
     assert_eq!(super::was(Some(&config), &config), Was::default());
 }
 
-/// What ails a target that is not healthy.
+/// Why a target is not healthy.
 fn ill(object: &Value) -> String {
-    healthy_before(object).expect_err("it is ill").to_string()
+    healthy_before(object).expect_err("it is unhealthy").to_string()
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn before_we_start_what_a_workload_tolerates_keeps_nobody_out() {
     assert_eq!(ill(&nodes(1)), "numberAvailable is 1 of 3");
     let paused = deployment(json!({"paused": true}), none());
     assert_eq!(ill(&paused), "it is paused: resume it (kubectl rollout resume)");
-    // Its strategy tolerates to lose every pod, so that it is Available without any.
+    // Its strategy tolerates the loss of every pod, so it is Available without any.
     assert_eq!(
         ill(&deployment(none(), json!({"availableReplicas": 0}))),
         "availableReplicas is 0 of 1"

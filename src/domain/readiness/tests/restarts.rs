@@ -2,7 +2,7 @@
 
 use crate::domain::readiness::tests::*;
 
-/// A container that runs and is ready, after its last run from `began` to `ended`, o'clock.
+/// A container that runs and is ready, after its last run from `began` to `ended` (times of day).
 fn ready_after(restarts: u64, began: &str, ended: &str, code: i64, reason: &str) -> Value {
     let at = |time: &str| format!("2026-11-01T{time}Z");
     json!({"name": "app", "restartCount": restarts, "ready": true, "state": {"running": {"startedAt": at(ended)}},
@@ -13,7 +13,7 @@ fn of_containers(statuses: &[Value]) -> Value {
     pod("p0", "r2", &json!({"status": {"containerStatuses": statuses}}))
 }
 
-/// What is said of a restart, and whether it is a loop. The component became Ready at eleven.
+/// The message about a restart, and whether it is a loop. The component became Ready at eleven.
 fn told(object: &Value, pods: &[Value]) -> (Option<String>, bool) {
     let (pods, due) = (shared(pods), due(None));
     let restarted = super::super::restarted(object, &pods, &due);
@@ -27,7 +27,7 @@ fn told(object: &Value, pods: &[Value]) -> (Option<String>, bool) {
     (restarted, looping.is_some())
 }
 
-/// It becomes ready, lives for a while and fails: between two ends nothing else shows it.
+/// It becomes ready, runs for a while and fails: between two exits nothing else shows the loop.
 #[test]
 fn who_fails_twice_since_the_component_was_ready_is_crash_looping_whatever_it_says_now() {
     let rows = [
@@ -52,7 +52,7 @@ fn who_fails_twice_since_the_component_was_ready_is_crash_looping_whatever_it_sa
             Some(true),
         ),
         (
-            "within the very second",
+            "within the same second",
             ready_after(2, "11:00:00", "11:20:12", 1, "Error"),
             Some(false),
         ),
@@ -62,12 +62,12 @@ fn who_fails_twice_since_the_component_was_ready_is_crash_looping_whatever_it_sa
             Some(false),
         ),
         (
-            "it is done, and begins anew",
+            "it completed, and starts again",
             ready_after(9, "11:20:00", "11:20:12", 0, "Completed"),
             None,
         ),
         (
-            "it went with its node",
+            "it was lost with its node",
             ready_after(2, "11:20:00", "11:20:12", 255, "Unknown"),
             None,
         ),
