@@ -34,7 +34,7 @@ fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
     (exit, String::from_utf8(printed).unwrap())
 }
 
-/// `printed` is what stands in the file; `GOLDEN=write` writes it there, for people to look at the difference.
+/// Asserts that `printed` is the content of the file. `GOLDEN=write` writes it there, so that people can review the difference.
 fn golden(name: &str, printed: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/cli/tests")

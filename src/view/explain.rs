@@ -245,7 +245,7 @@ impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(held) => held.fmt(f),
-            Self::Component { name, .. } => write!(f, "{name} is not ready yet"),
+            Self::Component { name, .. } => write!(f, "{name} is not ready yet."),
             Self::Trouble { reason, message, .. } => write!(f, "{reason}: {message}"),
         }
     }
@@ -311,7 +311,7 @@ impl fmt::Display for WaitsFor {
             Self::Queue => f.write_str("the release before it"),
             Self::Workloads => f.write_str("workloads"),
             Self::Decision => f.write_str("a Decision"),
-            Self::Mending => f.write_str("somebody who mends it"),
+            Self::Mending => f.write_str("a fix"),
         }
     }
 }

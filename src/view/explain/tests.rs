@@ -99,7 +99,7 @@ fn a_subject_is_whole_and_a_sentence_is_made_last() {
     assert_eq!(
         told,
         [
-            ("ledger", "ledger is not ready yet".to_owned()),
+            ("ledger", "ledger is not ready yet.".to_owned()),
             ("Unreadable", "Unreadable: a: b is not ready yet".to_owned()),
         ]
     );
