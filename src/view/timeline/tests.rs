@@ -1,4 +1,4 @@
-//! What is said about steps, windows and backouts.
+//! What is printed about steps, windows and backouts.
 
 use jiff::Timestamp;
 use serde_json::json;
