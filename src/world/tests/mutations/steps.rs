@@ -32,7 +32,7 @@ fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut 
     step
 }
 
-/// Does this instead, where there is something.
+/// Does this instead, if it is something.
 fn instead(step: Step, actions: Vec<Action>) -> Step {
     if actions.is_empty() {
         step
@@ -51,7 +51,7 @@ pub(crate) fn patch_without_version(observed: &Observed, now: Timestamp) -> Step
     })
 }
 
-/// As v0.1.0 put a change back.
+/// As v0.1.0 restored a change.
 pub(crate) fn lists_whole(observed: &Observed, now: Timestamp) -> Step {
     let whole = |change: &paths::Change| match &change.before {
         Some(before) => json!({ "op": "add", "path": change.path, "value": before }),
@@ -106,7 +106,7 @@ pub(crate) fn claim_released_before_restore(observed: &Observed, now: Timestamp)
     instead(step, gives_back)
 }
 
-/// Whoever is in line takes over the claim.
+/// The next Release in the queue takes over the claim.
 pub(crate) fn claim_not_needed(observed: &Observed, now: Timestamp) -> Step {
     let promotions = observed.release.status.iter().flat_map(|s| &s.environments);
     let queued = promotions.filter(|p| p.state == State::Queued);
