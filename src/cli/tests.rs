@@ -1,4 +1,4 @@
-//! What the commands print, byte for byte, and how they end.
+//! What the commands print, byte for byte, and their exit status.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::cli::{Arguments, Exit, Terminal, run_on};
 use crate::decide::fixtures::morning;
 
-/// How `signalbox` with these words ends, and what it prints; on a Monday morning in November 2026.
+/// The exit status of `signalbox` with these words, and what it prints, on a Monday morning in November 2026.
 fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
     let words = std::iter::once(&"signalbox").chain(words);
     let arguments = match Arguments::try_parse_from(words) {

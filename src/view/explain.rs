@@ -135,7 +135,7 @@ pub enum WaitsFor {
     /// A Decision on what failed.
     Decision,
     /// A fix of what a check reports.
-    Mending,
+    Fix,
 }
 
 /// Explains `release`.
@@ -289,7 +289,7 @@ impl Held {
             Some(Clears::Time) if waits && self.check.name != ControlName::WindowOpen.as_str() => {
                 WaitsFor::Time(None)
             }
-            _ => WaitsFor::Mending,
+            _ => WaitsFor::Fix,
         }
     }
 }
@@ -311,7 +311,7 @@ impl fmt::Display for WaitsFor {
             Self::Queue => f.write_str("the release before it"),
             Self::Workloads => f.write_str("workloads"),
             Self::Decision => f.write_str("a Decision"),
-            Self::Mending => f.write_str("a fix"),
+            Self::Fix => f.write_str("a fix"),
         }
     }
 }

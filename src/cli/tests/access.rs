@@ -36,7 +36,7 @@ fn who_may_and_who_could_is_a_table_for_people_and_json_for_tools() {
     golden("access.txt", &table(&answer, Paint(false)));
     let printed = json(&answer).unwrap();
     golden("access.json", &printed);
-    // What the reference promises to tools.
+    // What the reference documents for tools.
     let read: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(read["complete"], false);
     let of_bob = &read["namespaces"][1]["rows"];
@@ -85,7 +85,7 @@ fn where_something_was_refused_nobody_is_not_said_of_anything() {
     }
 }
 
-/// A cluster of these listings, by path, or of one namespace; what is not among them is forbidden. Answers two objects a page.
+/// A cluster with these listings, by path, or of one namespace. Everything else is forbidden. It answers two objects per page.
 fn cluster(listings: &[(&str, Vec<Value>)]) -> (Client, Arc<Mutex<Vec<String>>>) {
     let listings: BTreeMap<String, Vec<Value>> = listings
         .iter()
@@ -226,7 +226,7 @@ async fn who_may_list_some_namespaces_only_gets_the_answer_for_those() {
     question.namespace = Some("payments".to_owned());
     let answer = answered(&one(&listings), &question).await;
     assert_eq!(who(&answer), ["ServiceAccount ci/robot"]);
-    // Who could be the robot stands in its own namespace, of which nothing may be known.
+    // The bindings that allow acting as the robot are in its own namespace, which may not be read.
     let unread: Vec<_> = answer
         .unread
         .iter()

@@ -118,7 +118,7 @@ fn a_mistyped_kind_version_or_field_is_not_passed_over() {
     }
 }
 
-/// What `lint` says of an Environment with this window, without where it stands.
+/// What `lint` reports about an Environment with this window, without its place.
 fn of_window(window: &str) -> (Result<u8, String>, String) {
     let environment = format!(
         "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {{name: production}}\nspec:\n  stage: Production\n  namespace: \"{{namespace}}-prod\"\n  windows:\n  - {{name: w, kind: Allow, {window}}}\n"
@@ -220,7 +220,7 @@ fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_i
         } else {
             to.to_owned()
         };
-        // What begins in the year before is over, so that nothing else is said.
+        // A window that begins in the previous year is in the past, so nothing else is reported.
         let (_, printed) = of_window(&format!("from: 2026-01-01T00:00:00Z, to: {to}"));
         let printed = printed
             .strip_prefix("Environment production: ")
@@ -270,7 +270,7 @@ fn a_decision_that_would_not_count_is_named() {
     }
 }
 
-/// A folder of as many Releases, each of its own product, beside the example's Environments.
+/// A folder with this number of Releases, each of its own product, and the example's Environments.
 fn folder(releases: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let release = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();

@@ -133,7 +133,7 @@ fn with_one_approver_too_few_it_is_blocked_and_nobody_signs_for_a_year() {
 
 #[test]
 fn who_would_sign_in_time_blocks_nothing() {
-    // Sooner than three days before the planned start an approval would have expired.
+    // An approval that is given more than three days before the planned start would expire.
     let planned = "  schedule: [{ environment: production, start: 2026-12-01T19:00:00Z }]\n";
     let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
     let (text, _second) = text.rsplit_once("---\n").unwrap();
@@ -204,7 +204,7 @@ fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtake
     let [uat, production, first, _] = &documents[..] else {
         panic!("two Environments and two Releases");
     };
-    // Planned for a Tuesday later than the one on which the next version goes in.
+    // Planned for a Tuesday after the one on which the next version enters.
     let planned = "  schedule: [{ environment: production, start: 2026-12-08T18:00:00Z }]\n";
     let second = first
         .replace("2026.11.1", "2026.11.2")
@@ -326,7 +326,7 @@ fn bad_manifests_are_named() {
     );
 }
 
-/// As many releases, of a product each, spread over a year by their schedules.
+/// This number of releases, each of its own product, spread over a year by their schedules.
 fn year(releases: usize) -> String {
     let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
     let documents: Vec<&str> = text.split("---\n").collect();

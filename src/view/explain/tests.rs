@@ -160,14 +160,8 @@ fn a_check_says_who_or_what_clears_it() {
         ),
         ("Waiting", reasons::JOB_RUNNING, None, WaitsFor::Job, true),
         ("Waiting", reasons::SOAKING, later, WaitsFor::Time(later), false),
-        ("Failed", reasons::SOAKING, later, WaitsFor::Mending, true),
-        (
-            "Waiting",
-            reasons::WINDOW_TOO_SHORT,
-            later,
-            WaitsFor::Mending,
-            true,
-        ),
+        ("Failed", reasons::SOAKING, later, WaitsFor::Fix, true),
+        ("Waiting", reasons::WINDOW_TOO_SHORT, later, WaitsFor::Fix, true),
         (
             "Waiting",
             reasons::TARGET_UNHEALTHY,
@@ -175,8 +169,8 @@ fn a_check_says_who_or_what_clears_it() {
             WaitsFor::Time(later),
             false,
         ),
-        ("Failed", reasons::TARGET_UNHEALTHY, None, WaitsFor::Mending, true),
-        ("Waiting", "AWordOfOthers", None, WaitsFor::Mending, true),
+        ("Failed", reasons::TARGET_UNHEALTHY, None, WaitsFor::Fix, true),
+        ("Waiting", "AWordOfOthers", None, WaitsFor::Fix, true),
     ] {
         let held = held(state, reason, until);
         assert_eq!(held.for_good(), for_good, "{held:?}");
