@@ -1,4 +1,4 @@
-//! What commands that print have in common.
+//! The common part of the commands that print.
 
 use std::io::{self, ErrorKind};
 

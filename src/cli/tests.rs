@@ -1,6 +1,6 @@
 //! What the commands print, byte for byte, and their exit status.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod access;
 mod lint;

@@ -28,7 +28,7 @@ type Answer<T> = Result<T, Trouble>;
 pub(crate) struct Cluster {
     objects: Arc<Mutex<Objects>>,
     interleaved: bool,
-    /// Which operator asks.
+    /// The operator that sends the requests.
     operator: usize,
 }
 

@@ -183,7 +183,7 @@ impl Objects {
         true
     }
 
-    /// An autoscaler asks for as many replicas, of which `room` find a node.
+    /// An autoscaler sets this number of replicas, of which `room` find a node.
     #[cfg(test)]
     pub(crate) fn scaled(&mut self, spot: &Spot, replicas: i64, room: Option<i64>) {
         match room {

@@ -1,7 +1,7 @@
 //! The operator in memory and virtual time: a [`World`] of plain values in which the unchanged `observe`, `decide` and
 //! `apply` run, and which answers their requests as Kubernetes would, preconditions included.
 //!
-//! It stands in for the API server and its controllers only as far as the operator's own requests go. Nothing here decides.
+//! It replaces the API server and its controllers only for the operator's own requests. Nothing here decides.
 
 mod admission;
 mod answers;
@@ -77,14 +77,14 @@ impl World {
     /// [`Self::new`] with other settings.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn with(now: Timestamp, script: Script, settings: Settings) -> Result<Self, Error> {
         let user = format!("system:serviceaccount:{}:signalbox", settings.operator_namespace);
         let expected = Expected::new(&user, &settings.deployer)?;
         Ok(Self::among(now, script, settings, expected, false))
     }
 
-    /// With the policies already read. Where it is `interleaved`, every request pauses.
+    /// [`Self::new`] with policies that have been read. If `interleaved`, every request pauses.
     pub(crate) fn among(
         now: Timestamp,
         script: Script,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::world::changes::Spot;
 
-/// What admission puts on an object: another value with each write.
+/// What admission adds to an object: another value with each write.
 pub(crate) const STAMP: &str = "stamped.example/at";
 /// The path of the containers of a workload.
 pub(crate) const CONTAINERS: &str = "/spec/template/spec/containers";
@@ -39,7 +39,7 @@ pub(crate) struct Owner {
     pub(crate) left: u32,
 }
 
-/// By namespace, or target.
+/// The neighbours, by namespace or target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbours {
     pub(crate) admission: BTreeMap<String, Admission>,

@@ -320,7 +320,7 @@ impl Objects {
 
     // ---- Claims and pre-states ------------------------------------------------------------------------------
 
-    /// The claim that the Lease `name` is.
+    /// The claim of the Lease `name`.
     pub(crate) fn claim(&self, name: &str) -> Option<Claim> {
         self.leases.get(name).and_then(|lease| claims::read(lease))
     }

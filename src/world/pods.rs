@@ -51,7 +51,7 @@ impl Objects {
                 .any(|(_, pod)| hash_of(pod) != hash && !is_ready(pod))
     }
 
-    /// Every pod of the workload is of the present template; as many as there is room for are ready, or none.
+    /// Every pod of the workload is of the present template. As many as there is room for are ready, or none.
     pub(crate) fn renew_pods(&mut self, spot: &Spot, object: &Value, ready: i64, other: Doing) {
         let mut wanted = BTreeSet::new();
         for n in 0..asked(object) {

@@ -52,7 +52,7 @@ impl Reaction {
 }
 
 impl Then {
-    /// The status of `object` then, of whose pods `room` find a node.
+    /// The status of `object` after the reaction, if `room` of its pods find a node.
     pub(crate) fn status(self, object: &Value, room: Option<i64>, now: Timestamp) -> Value {
         match self {
             Self::RolledOut | Self::Scaled | Self::Crashed => done(object, room).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Workloads as their controllers report on them: status by status, plain values.
+//! The status of workloads as their controllers report it, as plain values.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

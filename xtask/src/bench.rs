@@ -102,7 +102,7 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// What is measured, over all sizes.
+/// What is measured, for all sizes.
 struct Bench {
     repository: PathBuf,
     tools: Tools,
@@ -281,7 +281,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A new process over a cluster in which everything is settled.
+    /// A new process in a cluster in which everything is settled.
     async fn restarted(&mut self, operator: &mut Operator) -> Result<()> {
         let (began, since) = (Instant::now(), Timestamp::now());
         operator.ready().await?;

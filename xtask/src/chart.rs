@@ -33,7 +33,7 @@ async fn printed(helm: &Path, arguments: &[&str], chart: &Path, values: &Path) -
 /// Lints and renders.
 ///
 /// # Errors
-/// Anything that helm complains about, with its own words on standard error.
+/// Every error of helm, with its output on standard error.
 pub async fn run() -> Result<()> {
     let root = crate::repository()?;
     let helm = crate::tools::Tools::ready(&root).await?.folder().join("helm");

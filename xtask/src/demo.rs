@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the story of `examples/payments` on a real control plane. One release goes through to production,
+//! `cargo xtask demo`: `examples/payments` on a real control plane. One release is promoted to production,
 //! with an approval by a user other than the requester. The next one fails in UAT and is backed out there.
 
 mod follow;

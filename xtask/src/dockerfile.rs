@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What Docker sets in an image from scratch.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How an image is run, as the OCI image specification has it in its configuration.
+/// How an image is run: its configuration in the OCI image specification.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Config {

@@ -210,7 +210,7 @@ pub async fn push(oci: &Oci, layout: &Path, reference: &str) -> Result<String> {
 }
 
 impl Built {
-    /// The bytes of its layers, as a registry has them.
+    /// The compressed size of its layers, as in a registry.
     fn compressed(&self) -> Result<u64> {
         let layers = self.manifest()?["layers"].take();
         Ok(layers
@@ -230,14 +230,14 @@ impl Built {
     }
 }
 
-/// Folders and files below `root`, as tests/oci takes them.
+/// Folders and files below `root`, in the form that tests/oci reads.
 fn walk(root: &Path, below: &str, layer: &mut Vec<Value>, files: &mut Vec<File>) -> Result<()> {
     let folder = root.join(below.trim_start_matches('/'));
     let mut entries = fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = format!("{below}/{}", entry.file_name().to_string_lossy());
-        // As image.sh leaves them, whatever the file system makes of modes.
+        // The modes that image.sh sets, whatever the file system does with them.
         let mut described = json!({ "path": path, "mode": 0o755 });
         if entry.file_type()?.is_dir() {
             layer.push(described);

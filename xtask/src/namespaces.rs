@@ -70,12 +70,12 @@ impl Namespaces {
         Ok(format!("/{path}"))
     }
 
-    /// Makes mounts and interfaces private, before the first process that would change them.
+    /// Makes mounts and interfaces private, before the first process starts that changes them.
     ///
     /// # Errors
     /// The error of `mount` or `ip`.
     pub async fn furnish(&self) -> Result<()> {
-        // Private first, so that nothing reaches the machine; then shared among our own, as containers need it.
+        // First private, so that nothing changes on the machine. Then shared within the namespace, as containers need it.
         tool("mount", &["--make-rprivate", "/"]).await?;
         tool("mount", &["--make-rshared", "/"]).await?;
         let (upper, work) = (self.folder.join("var"), self.folder.join("var.work"));

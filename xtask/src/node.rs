@@ -198,7 +198,7 @@ fn containerd(runtime: &Runtime, folder: &Path, name: &str, socket: &Path, pause
             format!("bin_dirs = [\"{plugins}\"]"),
         ),
     };
-    // One table for both halves of the old layout, which may not be opened twice.
+    // One table for both parts of the old layout, because a table may not be defined twice.
     let head = if runtime.layout == 2 {
         format!("[plugins.'{cri}']\n{sandbox}restrict_oom_score_adj = true\n")
     } else {
@@ -251,7 +251,7 @@ fn kubelet(cgroup: &str, index: usize, socket: &Path, folder: &Path) -> Value {
     configuration
 }
 
-/// Waits for a program that has just been started, but not past its end.
+/// Waits for a program that has just been started, as long as it runs.
 async fn answers<F: Future<Output = bool>>(process: &mut Process, asked: impl Fn() -> F) -> Result<()> {
     let asking = async {
         while !asked().await {

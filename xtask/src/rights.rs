@@ -28,7 +28,7 @@ const IMPERSONATES: [(&str, &str); 2] = [
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
     group: String,
-    /// With its subresource.
+    /// The resource, with its subresource.
     resource: String,
     verb: String,
 }
@@ -97,7 +97,7 @@ impl Asked {
         let entry: Entry = serde_json::from_str(line).context("the audit log cannot be read")?;
         let operator = operator::username();
         let impersonated = entry.impersonated_user.as_ref().map(|user| &user.username);
-        // Older versions, which tests run in turn with the present one, send no user agent of their own. Operators within a test impersonate.
+        // Older versions, which tests run in turn with the present one, send no user agent of their own. Operators in tests impersonate.
         let itself = entry.user.username == operator && entry.user_agent.starts_with("signalbox/");
         let within_a_test = impersonated == Some(&operator) && entry.user_agent.is_empty();
         let Some(object) = entry.object_ref.filter(|_| itself || within_a_test) else {

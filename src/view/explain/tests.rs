@@ -95,7 +95,7 @@ fn a_subject_is_whole_and_a_sentence_is_made_last() {
     }));
     let blocks = explain(&release).environments.remove(0).blocks;
     let told: Vec<(&str, String)> = blocks.iter().map(|b| (b.subject(), b.to_string())).collect();
-    // Checks are of no consequence after the entry.
+    // Checks do not matter after the entry.
     assert_eq!(
         told,
         [

@@ -35,7 +35,7 @@ pub struct Question {
     pub approvals: Vec<Approvals>,
 }
 
-/// `environment/name`: a component that never gets ready, or a Job that fails.
+/// `environment/name`: a component that never becomes ready, or a Job that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fail {
     pub environment: String,

@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 /// The indentation of messages.
 const INDENT: usize = 24;
 
-/// What happens when, release by release.
+/// The timeline as text, release by release.
 #[must_use]
 pub fn text(timeline: &Timeline) -> String {
     let mut text = String::new();

@@ -377,7 +377,7 @@ impl Play {
             .expect("it is there");
     }
 
-    /// What others do in target namespaces.
+    /// What other writers do in target namespaces.
     fn others(&mut self, step: Step) {
         match step {
             Step::WritesTarget { environment, field } => {
@@ -529,7 +529,7 @@ impl Play {
         }));
     }
 
-    /// An edit of the spec; the rules of the definition are those of a few words that matter here.
+    /// An edit of the spec. Only the few rules of the definition that matter here are applied.
     fn edits(&mut self, release: usize, edit: impl FnOnce(&mut crate::api::ReleaseSpec)) {
         let Some(known) = self.release(release) else {
             return;
@@ -659,7 +659,7 @@ fn behaviour(fate: Fate) -> Behaviour {
             lost_after: seconds(30),
             back_after: None,
         },
-        // Each time it has recovered by the grace.
+        // It has recovered each time before the grace ends.
         Fate::CrashesWhileReady => Behaviour::CrashesWhileReady {
             ready_after: seconds(5),
             every: seconds(150),

@@ -80,7 +80,7 @@ pub(crate) struct Invariants {
     asked: HashMap<(String, String, Spot), i64>,
 }
 
-/// Writes of a target that a process needs at most for one promotion, by then: forward once, back five times, and three tries
+/// The most writes of a target by one process for one promotion: one forward, five restores, and three tries
 /// to release the entry in `managedFields`.
 const MOST_WRITES: u32 = 1 + 5 + 3;
 /// How long a backout takes at most.
@@ -359,7 +359,7 @@ impl Invariants {
                 "I15",
                 || format!("{name}/{} Succeeded beside pods of another version", p.name),
             )?;
-            // Without an observation it is what the controller says that counts, and pods may go right after it has said so.
+            // Without an observation the status of the controller counts, and pods may be lost right after it was written.
             let looked_after = entered.observation.is_some() && crate::world::rolls_out(&target.kind);
             if let Some(live) = live.filter(|_| looked_after) {
                 let (ready, asked) = (objects.ready_of_present(&spot, live), asked(live));

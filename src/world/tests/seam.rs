@@ -35,7 +35,7 @@ pub(crate) struct Seam {
     pub lays: fn(&World),
 }
 
-/// Which requests are answered otherwise than the API server would.
+/// The requests that get another answer than the API server's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answers {
     /// None.

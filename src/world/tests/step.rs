@@ -5,11 +5,11 @@ use std::fmt;
 use crate::decide::fixtures::REQUESTER;
 use crate::world::tests::town::ENVIRONMENTS;
 
-/// Which plan an answer names.
+/// The plan that a Decision names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hash {
     Current,
-    /// The one of another attempt.
+    /// The plan of another attempt.
     Old,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Fate {
 /// What another writer changes on the workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Field {
-    /// Which a release states.
+    /// The image, which a release states.
     Image,
     /// The entry that a release states.
     OurEnv,
@@ -204,7 +204,7 @@ fn name(environment: usize) -> &'static str {
 }
 
 impl Step {
-    /// What people do with Releases, else what happens around them.
+    /// What people do with Releases, or else what happens around them.
     fn of_people(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let person = |person: &usize| PEOPLE[*person];
         match self {
@@ -269,7 +269,7 @@ impl Step {
         }
     }
 
-    /// What others do in target namespaces.
+    /// What other writers do in target namespaces.
     fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WritesTarget { environment, field } => {

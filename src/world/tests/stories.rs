@@ -49,7 +49,7 @@ fn a_release_goes_through() {
     assert_eq!(states(&world), [State::Succeeded; 3], "{:#?}", world.releases());
 }
 
-/// The check TargetsAllowed of sit once nothing more is to be done at this instant, where the target's controller comes before so many dry runs.
+/// The check TargetsAllowed of sit at rest, if the target's controller writes before this number of dry runs.
 fn allowed_where_the_controller_comes_between(times: u32) -> (State, Option<Check>) {
     let mut world = world(Script::default());
     let spot = (

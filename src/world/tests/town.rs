@@ -184,7 +184,7 @@ fn targets(pipeline: &Pipeline) -> [Value; 3] {
     ]
 }
 
-/// Everything but the Releases.
+/// Everything except the Releases.
 pub(crate) fn world(pipeline: &Pipeline, script: Script, interleaved: bool) -> World {
     let mut world = World::among(morning(), script, settings(), policies(), interleaved);
     world.add_namespace(HOME, [].into());

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::fleet::{Name, WAVE};
 
-/// And a second for each Release.
+/// The timeout, to which a second is added for each Release.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 type Seen = HashMap<(String, String), Release>;
@@ -45,7 +45,7 @@ impl Board {
                         seen.insert(key, release);
                     }),
                     Ok(None) => return,
-                    Err(_) => {} // it begins again by itself
+                    Err(_) => {} // it restarts by itself
                 }
             }
         });

@@ -30,7 +30,7 @@ const DEPLOYER: &str = "signalbox-deployer";
 const APPROVER: &str = "bob";
 /// How long a Deployment may take to run.
 const TO_RUN: Duration = Duration::from_secs(120);
-/// Requests at once: enough to keep an API server on two cores busy.
+/// Concurrent requests: enough to keep an API server on two cores busy.
 const AT_ONCE: usize = 16;
 
 /// A Release, and the namespace that it enters first.

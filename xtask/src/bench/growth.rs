@@ -19,13 +19,13 @@ pub enum Series {
     Promotion,
     /// Peak resident memory, with all releases in progress.
     UnderWay,
-    /// From a window's opening until the last of those that waited has moved.
+    /// Time from a window's opening until the last waiting release has moved.
     Opening,
     /// CPU from the opening until all releases have succeeded.
     OpeningCpu,
-    /// Resident with settled releases.
+    /// Resident memory with settled releases.
     Settled,
-    /// From a start over settled releases until ready.
+    /// Time from a start with settled releases until ready.
     Ready,
 }
 

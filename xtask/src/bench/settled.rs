@@ -18,7 +18,7 @@ const PRODUCTS: usize = 10;
 const VERSIONS: usize = 10;
 const AT_ONCE: usize = 16;
 
-/// The copies.
+/// The copies of settled Releases.
 pub struct Settled {
     admin: Client,
     operator: Client,

@@ -83,7 +83,7 @@ impl Follower {
     }
 }
 
-/// Where each promotion is, and why it does not move.
+/// The state of each promotion, and why it makes no progress.
 fn stands(release: &Release) -> String {
     let environments = explain(release).environments;
     let lines = environments

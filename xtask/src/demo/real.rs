@@ -1,4 +1,5 @@
-//! The story with real containers: the operator's own image, and a small program in place of the example's made-up images.
+//! The demo with real containers: the operator's own image, and a small program in place of the example's images, which do not
+//! exist.
 
 use std::path::Path;
 use std::process::ExitCode;

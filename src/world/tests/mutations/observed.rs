@@ -34,7 +34,7 @@ fn decisions(o: &mut Observed, edit: impl Fn(&Release, &mut DecisionSpec)) {
     }
 }
 
-/// The places of promotions in such states.
+/// The places of the promotions in these states.
 fn places(o: &mut Observed, state: impl Fn(State) -> bool, edit: impl Fn(&mut Place)) {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     for p in promotions.filter(|p| state(p.state)) {

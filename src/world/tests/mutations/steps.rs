@@ -1,4 +1,4 @@
-//! Rules that are broken between `decide` and `apply`: each of these does something else than was decided.
+//! Rules that are broken between `decide` and `apply`: each of these does something other than what was decided.
 
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ pub(crate) fn reject_goes_with_release(observed: &Observed, now: Timestamp) -> S
     let rejects =
         |d: &api::Decision| d.spec.action == api::Action::Reject && d.spec.release == observed.name();
     let step = seeing(observed, now, |o| {
-        // One that it owns already would be given up.
+        // A Reject that it already owns would be released.
         for reject in o.decisions.iter_mut().filter(|d| rejects(d)) {
             Arc::make_mut(reject).metadata.owner_references = None;
         }

@@ -7,7 +7,7 @@ use crate::world::tests::town::Pipeline;
 /// The world, and what happens in it, one history after the other.
 pub(crate) type Written = (Pipeline, Vec<Vec<Step>>);
 
-/// Two environments, and backouts that people decide on.
+/// Two environments, and backouts that need a Decision.
 const TWO: Pipeline = Pipeline {
     environments: 2,
     automatic: false,
@@ -22,7 +22,7 @@ const BACK_OUT: usize = 0;
 const ABANDON: usize = 2;
 const RETRY: usize = 3;
 
-/// A backout of v1 is decided on.
+/// A BackOut of v1 is decided.
 fn backs_out(environment: usize) -> Step {
     Step::Decides {
         action: BACK_OUT,
