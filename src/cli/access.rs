@@ -1,4 +1,4 @@
-//! `signalbox access`: who may do what with Releases, and who could get round the rules.
+//! `signalbox access`: who may do what with Releases, and who can bypass the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,13 +14,13 @@ use crate::view::timeline::visible;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only what concerns this Environment
+    /// Show only the rights in this Environment
     #[arg(short, long, value_name = "NAME")]
     environment: Option<String>,
-    /// Only Releases of this namespace; otherwise of every one in which a right to do with Releases is bound
+    /// Show only the Releases of this namespace (default: every namespace in which such a right is bound)
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
-    /// The operator's own namespace, where claims and pre-states stand
+    /// The operator's own namespace, which holds its locks (Leases) and pre-states
     #[arg(
         long,
         env = "SIGNALBOX_NAMESPACE",
@@ -28,7 +28,7 @@ pub(crate) struct Options {
         value_name = "NAME"
     )]
     operator_namespace: String,
-    /// The ServiceAccount as which the operator writes in target namespaces
+    /// The ServiceAccount that the operator impersonates in target namespaces
     #[arg(
         long,
         env = "SIGNALBOX_DEPLOYER_NAME",
@@ -36,10 +36,10 @@ pub(crate) struct Options {
         value_name = "NAME"
     )]
     deployer_name: String,
-    /// A kubeconfig; without one $KUBECONFIG, or what kubectl would take
+    /// Path of a kubeconfig (default: $KUBECONFIG, or the one that kubectl uses)
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
-    /// table for people, json for programs
+    /// Output format: table for people, json for programs
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Format,
 }
@@ -50,10 +50,10 @@ enum Format {
     Json,
 }
 
-/// Prints the answer; 2 where not all could be read.
+/// Prints the answer. The exit status is 2 if something could not be read.
 ///
 /// # Errors
-/// A sentence: the cluster cannot be read, or the output not be written.
+/// A sentence: the cluster cannot be read, or the output cannot be written.
 pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
     let question = Question {
         environment: options.environment,
@@ -71,47 +71,41 @@ pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
     Ok(if answer.complete { 0 } else { 2 })
 }
 
-/// For programs, on lines of their own.
+/// The answer as indented JSON, for programs.
 ///
 /// # Errors
-/// A sentence: it cannot be written as JSON.
+/// A sentence: the answer cannot be written as JSON.
 pub(crate) fn json(answer: &Answer) -> Result<String, String> {
-    let text = serde_json::to_string_pretty(answer).map_err(|e| format!("cannot print JSON: {e}"))?;
+    let text = serde_json::to_string_pretty(answer).map_err(|e| format!("Cannot print JSON: {e}"))?;
     Ok(format!("{text}\n"))
 }
 
-/// For people: acts, then ways round them, then what could not be read.
+/// For people: the rights, then the ways to bypass the rules, then what could not be read.
 pub(crate) fn table(answer: &Answer, paint: Paint) -> String {
     let mut text = String::new();
     let everywhere = acts(&answer.everywhere);
     if !everywhere.is_empty() {
-        headed(
-            &mut text,
-            paint,
-            "Who may, in every namespace",
-            &ACTS,
-            &everywhere,
-        );
+        headed(&mut text, paint, "Rights in every namespace", &ACTS, &everywhere);
     }
     for Home { name, rows, unfilled } in &answer.namespaces {
         let mut rows = acts(rows);
-        // What was refused to be listed may be just what grants it.
+        // A listing that was refused may contain the binding that grants this right.
         let concerns = |unread: &Unread| unread.namespace.as_ref().is_none_or(|other| other == name);
-        let nobody = if answer.unread.iter().any(concerns) {
+        let no_one = if answer.unread.iter().any(concerns) {
             "unknown"
         } else {
-            "nobody"
+            "no one"
         };
         rows.extend(unfilled.iter().map(|unfilled| {
             let act = format!("approve as {}", unfilled.role);
-            let [who, may, by, why] = [nobody, "-", "-", ""].map(str::to_owned);
+            let [who, may, by, why] = [no_one, "-", "-", ""].map(str::to_owned);
             [act, unfilled.environment.clone(), who, may, by, why]
         }));
-        let title = format!("Who may, in namespace {name}");
+        let title = format!("Rights in namespace {name}");
         if rows.is_empty() {
             let _ = writeln!(
                 text,
-                "{}\n\n  nobody by a RoleBinding\n",
+                "{}\n\n  No RoleBinding here grants any right to Signalbox objects.\n",
                 paint.bold(&visible(&title))
             );
         } else {
@@ -119,7 +113,7 @@ pub(crate) fn table(answer: &Answer, paint: Paint) -> String {
         }
     }
     if answer.everywhere.is_empty() && answer.namespaces.is_empty() {
-        let _ = writeln!(text, "No binding grants anything to do with Releases.\n");
+        let _ = writeln!(text, "No binding grants any right to Signalbox objects.\n");
     }
     around(&mut text, paint, &answer.around);
     let own = answer
@@ -139,12 +133,12 @@ pub(crate) fn table(answer: &Answer, paint: Paint) -> String {
         let own: Vec<String> = own.into_iter().collect();
         let _ = writeln!(
             text,
-            "So could Kubernetes itself, by bindings that it brings along: {}.",
+            "Kubernetes' own components have such rights, too, by its default bindings: {}.",
             visible(&own.join(", "))
         );
     }
     text.push_str(
-        "RBAC does not say who is in which group: who is in several holds the sum of their rights. Other authorizers, such as webhooks, are not looked at.\n",
+        "RBAC does not list the members of a group. A user in several groups has the rights of all of them. Other authorizers, such as webhooks, are not checked.\n",
     );
     for note in &answer.notes {
         let _ = writeln!(text, "{} {}", paint.yellow("note:"), visible(note));
@@ -161,14 +155,14 @@ fn refused(unread: &Unread) -> String {
         None => String::new(),
     };
     format!(
-        "{}{place} could not be listed, and what they grant or say is missing above: {}",
+        "{}{place} could not be listed, so what depends on them is missing above. The API server said: {}",
         unread.what, unread.because
     )
 }
 
 const ACTS: [&str; 6] = ["ACT", "ENVIRONMENT", "WHO", "MAY", "BY", ""];
 
-/// One line for all Environments of which the same is to be said.
+/// One line for all Environments in which the same is true.
 fn acts(rows: &[Row]) -> Vec<[String; 6]> {
     let mut lines: Vec<(&Row, Vec<&str>)> = Vec::new();
     let mut known = BTreeMap::new();
@@ -206,11 +200,11 @@ fn acts(rows: &[Row]) -> Vec<[String; 6]> {
     lines.into_iter().map(line).collect()
 }
 
-/// Two rights in words say what it is about; `-o json` has them all.
+/// The table shows this many rights of each way; `-o json` shows them all.
 const TOLD: usize = 2;
 
 fn around(text: &mut String, paint: Paint, all: &[Around]) {
-    let _ = writeln!(text, "{}\n", paint.bold("Who could get round it"));
+    let _ = writeln!(text, "{}\n", paint.bold("Who can bypass the rules"));
     let mut ways: BTreeMap<_, Vec<[String; 4]>> = BTreeMap::new();
     for one in all.iter().filter(|one| !one.built_in) {
         let place = match &one.scope {
@@ -256,7 +250,7 @@ fn headed<const N: usize>(
     text.push('\n');
 }
 
-/// Lines in columns as wide as what stands in them.
+/// Lines in columns. Each column is as wide as its widest cell.
 fn columns<const N: usize>(text: &mut String, lines: &[[String; N]]) {
     let lines: Vec<_> = lines
         .iter()

@@ -1,4 +1,4 @@
-//! `signalbox lint`: what is wrong with manifests, told before anybody applies them.
+//! `signalbox lint`: reports what is wrong with manifests before they are applied.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::view::timeline::visible;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
+    /// A file, a folder (every .yaml, .yml and .json file below it), or - for standard input; may be repeated
     #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
     filenames: Vec<PathBuf>,
-    /// How findings are printed
+    /// Output format of the findings
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Format,
-    /// Environments that exist besides those among the files, so that names are checked
+    /// Environments that exist in addition to those in the files, so that names can be checked
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     known_environments: Vec<String>,
 }
@@ -30,7 +30,7 @@ enum Format {
     Json,
 }
 
-/// Prints what is found; 1 where something is an error.
+/// Prints the findings. The exit status is 1 if one of them is an error.
 ///
 /// # Errors
 /// A sentence: there is nothing to check, or the output cannot be written.
@@ -42,19 +42,19 @@ pub(crate) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<Exit
         Format::Json => json(&report)?,
     };
     terminal.output.write_all(text.as_bytes()).or_else(ended)?;
-    // A pipeline that looks into the wrong folder must not be green for ever.
+    // A pipeline that checks the wrong folder must not succeed.
     if report.checked == 0 && report.findings.is_empty() {
         return Err(format!(
-            "nothing to check: no object of signalbox.dev among {} in {}; -f must name manifests that have one",
-            counted(report.passed_over, "object", "objects"),
+            "Nothing to check: no Signalbox object found in {} ({} skipped). Name manifests with Signalbox objects with -f.",
             counted(report.files, "file", "files"),
+            counted(report.passed_over, "other object", "other objects"),
         ));
     }
     Ok(if report.clean() { 0 } else { 1 })
 }
 
 fn json(report: &Report) -> Result<String, String> {
-    let text = serde_json::to_string_pretty(report).map_err(|e| format!("cannot print JSON: {e}"))?;
+    let text = serde_json::to_string_pretty(report).map_err(|e| format!("Cannot print JSON: {e}"))?;
     Ok(format!("{text}\n"))
 }
 
@@ -72,28 +72,22 @@ fn text(report: &Report, paint: Paint) -> String {
         return text;
     }
     let (errors, notes) = (report.count(Severity::Error), report.count(Severity::Note));
+    let found = counted(errors, "error", "errors");
     let mut found = match errors {
-        0 => paint.green("no errors"),
-        _ => paint.red(&counted(errors, "error", "errors")),
+        0 => paint.green(&found),
+        _ => paint.red(&found),
     };
     if notes > 0 {
         let _ = write!(found, ", {}", paint.yellow(&counted(notes, "note", "notes")));
     }
     let others = match report.passed_over {
         0 => String::new(),
-        n => format!(
-            "; {} passed over",
-            counted(n, "object of another kind", "objects of other kinds")
-        ),
+        n => format!(" ({} skipped)", counted(n, "other object", "other objects")),
     };
     let _ = writeln!(
         text,
-        "{found} in {} in {}{others}",
-        counted(
-            report.checked,
-            "object of signalbox.dev",
-            "objects of signalbox.dev"
-        ),
+        "{} in {}: {found}{others}.",
+        counted(report.checked, "Signalbox object", "Signalbox objects"),
         counted(report.files, "file", "files"),
     );
     text

@@ -1,4 +1,4 @@
-//! What stands in a cluster, read as the user of a kubeconfig, and never written.
+//! What a cluster contains, read as the user of a kubeconfig. Nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -16,8 +16,8 @@ use crate::api::{Decision, Environment, Release, ReleaseReview};
 use crate::cli::kubeconfig::cluster;
 use crate::view::timeline::Cast;
 
-/// Puts what stands there beside what the files say. What stands in both is as the files have it, with the status that it
-/// has got in the cluster.
+/// Adds the cluster's objects to those of the files. An object that is in both has the spec of the file and the status of the
+/// cluster.
 pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(), String> {
     let client = client(kubeconfig).await?;
 
@@ -50,10 +50,10 @@ pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(
 
 /// The cluster of a kubeconfig, as its user.
 pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, String> {
-    // The choice is made once a process; whoever made it before chose the same.
+    // The provider is installed once per process. An earlier call installed the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = cluster(kubeconfig).await?;
-    Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))
+    Client::try_from(config).map_err(|e| format!("Cannot create a client for the API server: {e}"))
 }
 
 async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), String> {
@@ -66,7 +66,7 @@ async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), St
             .collect();
         if !moving.is_empty() {
             return Err(format!(
-                "Release {home}/{} is on its way into {}: its claim and pre-state are the operator's to read; wait until it has come to rest",
+                "Release {home}/{} is in progress in {}. Only the operator can read its lock (a Lease) and its pre-state. Simulate again once it has finished there.",
                 release.name_any(),
                 moving.join(", ")
             ));
@@ -85,7 +85,7 @@ async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), St
     Ok(())
 }
 
-/// Namespaces, and every object there that a Release or a gate speaks of.
+/// Namespaces, and every object in them that a Release or a gate names.
 async fn targets(cast: &mut Cast, client: &Client, homes: &BTreeSet<String>) -> Result<(), String> {
     let mut wanted: BTreeMap<String, BTreeSet<Target>> = BTreeMap::new();
     for release in &cast.releases {
@@ -133,7 +133,7 @@ async fn targets(cast: &mut Cast, client: &Client, homes: &BTreeSet<String>) -> 
     Ok(())
 }
 
-/// Since when the policies stand there; people who may not read them are taken to know that they do.
+/// When the admission policies were created. Where the user may not read them, they are assumed to exist.
 async fn policies(client: &Client) -> Option<jiff::Timestamp> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let policy = policies.get_opt("signalbox-decision").await.ok()??;
@@ -147,9 +147,9 @@ where
     let listed = api.list(&ListParams::default()).await;
     listed
         .map(|list| list.items)
-        .map_err(|e| format!("cannot list {} of the cluster: {e}", K::plural(&())))
+        .map_err(|e| format!("Cannot list {} in the cluster: {e}", K::plural(&())))
 }
 
 fn found<T>(answer: kube::Result<Option<T>>, what: &str) -> Result<Option<T>, String> {
-    answer.map_err(|e| format!("cannot read {what} of the cluster: {e}"))
+    answer.map_err(|e| format!("Cannot read {what} in the cluster: {e}"))
 }

@@ -1,5 +1,5 @@
-//! The operator's log, a line an event, as text or JSON. What people write (names, reasons, what admission says) is one escaped
-//! field: nothing of it can pass for another field, or for another line.
+//! The operator's log, one line per event, as text or JSON. What people write (names, reasons, messages of admission) is one escaped
+//! field, so that no part of it can look like another field or another line.
 
 use std::fmt::{self, Debug};
 
@@ -20,7 +20,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Whoever takes events and writes them to `writer`; `colours` are for a terminal.
+/// A subscriber that writes events to `writer`; `colours` are for a terminal.
 pub(crate) fn subscriber<W>(
     format: LogFormat,
     filter: EnvFilter,
@@ -76,7 +76,7 @@ impl Line<'_> {
         }
         let word = |c: char| c.is_ascii_alphanumeric() || "-_./:@+".contains(c);
         match field.name() {
-            // Our own words, and no value of anybody's.
+            // The message is Signalbox' own text, without values of others.
             "message" => self.writer.write_str(&printable(value)),
             name if !value.is_empty() && value.chars().all(word) => write!(self.writer, "{name}={value}"),
             name => write!(self.writer, "{name}={value:?}"),
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// What is logged while a Release is backed out by one Decision and withdrawn, with a hostile reason each.
+    /// What is logged while a Release is backed out by a Decision and withdrawn, each with a hostile reason.
     fn logged(format: LogFormat) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -188,7 +188,7 @@ mod tests {
                     let mut seen = BTreeMap::new();
                     while let Some((key, value)) = map.next_entry::<String, Value>()? {
                         if seen.insert(key.clone(), value).is_some() {
-                            return Err(A::Error::custom(format!("{key} stands there twice")));
+                            return Err(A::Error::custom(format!("{key} is there twice")));
                         }
                     }
                     Ok(seen)
@@ -245,7 +245,7 @@ mod tests {
                 .filter(|(_, value)| value.contains("done\\n"))
                 .count();
             let names: std::collections::BTreeSet<_> = fields.iter().map(|(name, _)| name).collect();
-            assert_eq!(names.len(), fields.len(), "a field stands there twice: {line}");
+            assert_eq!(names.len(), fields.len(), "a field is there twice: {line}");
         }
         let (level, words, fields) = parsed(lines.last().expect("a line"));
         assert_eq!(level, "WARN");

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line: one file for each subcommand.
 
 mod access;
 mod kubeconfig;
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 pub use terminal::{Exit, Terminal};
 
-/// A release manager's job, done in the cluster.
+/// A Kubernetes operator that does a release manager's job in the cluster.
 #[derive(Parser)]
 #[command(name = "signalbox", version, about, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -30,20 +30,20 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the operator, inside a cluster or beside one
+    /// Run the operator, inside or outside a cluster
     Run(run::Options),
-    /// Checks manifests without a cluster, by the rules of the API server and the operator
+    /// Check manifests without a cluster, with the rules of the API server and the operator
     Lint(lint::Options),
-    /// Plays Releases forward: what enters when, what blocks it, and who is waited for
+    /// Simulate Releases: when each enters an environment, what blocks it, and what it waits for
     Simulate(simulate::Options),
-    /// Tells who may request, approve and back out Releases, and who could get round the rules, from the cluster's RBAC
+    /// Report who may request, approve and back out Releases, and who can bypass the rules, from the cluster's RBAC
     Access(access::Options),
 }
 
-/// Carries out the command, on this process's standard input and output.
+/// Runs the command with this process's standard input and output.
 ///
 /// # Errors
-/// A sentence for the person who gave it.
+/// A sentence for the user.
 pub async fn run(arguments: Arguments) -> Result<Exit, String> {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = std::io::stdout().is_terminal() && !plain;
@@ -59,10 +59,10 @@ pub async fn run(arguments: Arguments) -> Result<Exit, String> {
     Ok(exit)
 }
 
-/// Carries out the command with `terminal` as its surroundings.
+/// Runs the command with `terminal` as its input and output.
 ///
 /// # Errors
-/// A sentence for the person who gave it.
+/// A sentence for the user.
 pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result<Exit, String> {
     match arguments.command {
         Command::Run(options) => run::run(options).await.map(|()| 0),

@@ -1,8 +1,8 @@
-//! What commands that print have in common.
+//! The common part of the commands that print.
 
 use std::io::{self, ErrorKind};
 
-/// Colours of a terminal, or nothing at all.
+/// Colours of a terminal, or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Paint(pub bool);
 
@@ -36,12 +36,12 @@ impl Paint {
     }
 }
 
-/// Whoever reads the output may stop reading, as `head` does; anything else is an error.
+/// The reader of the output may stop reading, as `head` does. Any other failure is an error.
 pub(crate) fn ended(error: io::Error) -> Result<(), String> {
     if error.kind() == ErrorKind::BrokenPipe {
         Ok(())
     } else {
-        Err(format!("cannot write the output: {error}"))
+        Err(format!("Cannot write the output: {error}"))
     }
 }
 

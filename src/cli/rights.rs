@@ -1,4 +1,4 @@
-//! RBAC and Environments of a cluster, read as the user of a kubeconfig and in pages. What that user may not list is named.
+//! RBAC and Environments of a cluster, read page by page as the user of a kubeconfig. Kinds that this user may not list are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -13,13 +13,13 @@ use serde::de::DeserializeOwned;
 use crate::access::{self, Answer, Facts, Listed, Question, Unread};
 use crate::api::Environment;
 
-/// As many as kubectl asks for at once.
+/// The page size that kubectl uses.
 const PAGE: u32 = 500;
 
-/// The answer from what may be read.
+/// The answer, from the objects that the user may read.
 ///
 /// # Errors
-/// A sentence: the API server cannot be reached, or what the question names does not exist.
+/// A sentence: the API server cannot be reached, or an object that the question names does not exist.
 pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answer, String> {
     let (cluster_roles, bindings, roles, role_bindings, environments, namespaces) = tokio::join!(
         list::<ClusterRole>(Api::all(client.clone()), Listed::ClusterRoles),
@@ -39,7 +39,7 @@ pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answe
     };
     let (roles, role_bindings) = (roles?, role_bindings?);
     let everywhere = roles.is_ok() && role_bindings.is_ok();
-    // Those of some namespaces may be open to who may not list all of them.
+    // A user who may not list all of them may still be allowed to list those of some namespaces.
     let one_by_one = !everywhere && question.namespace.is_some();
     if !one_by_one {
         facts.roles = or_named(roles, &mut unread);
@@ -51,7 +51,7 @@ pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answe
     let mut answer = access::answer(&facts, question);
     if one_by_one {
         let mut read: BTreeSet<String> = BTreeSet::new();
-        // Who is found in one namespace may be a ServiceAccount of another, in which others could act as it.
+        // A subject that is found in one namespace may be a ServiceAccount of another, where others can act as it.
         while let Some(next) = answer.places.iter().find(|place| !read.contains(*place)).cloned() {
             within(client, &next, &mut facts).await?;
             read.insert(next);
@@ -84,7 +84,7 @@ where
     Api::namespaced(client.clone(), namespace)
 }
 
-/// What was listed, or that it was refused.
+/// What was listed, or why it was refused.
 type Listing<K> = Result<Vec<K>, Unread>;
 
 fn or_named<K>(listing: Listing<K>, unread: &mut Vec<Unread>) -> Vec<K> {
@@ -97,7 +97,7 @@ fn or_named<K>(listing: Listing<K>, unread: &mut Vec<Unread>) -> Vec<K> {
 /// All of a kind, page by page.
 ///
 /// # Errors
-/// A sentence, if there is no answer; what the API server refuses to this user is no error.
+/// A sentence, if there is no answer. A listing that the API server refuses to this user is not an error.
 async fn list<K>(api: Api<K>, what: Listed) -> Result<Listing<K>, String>
 where
     K: Clone + DeserializeOwned + Debug,
@@ -107,7 +107,7 @@ where
     loop {
         let listed = match api.list(&page).await {
             Ok(listed) => listed,
-            // No right to it, or no definition of it.
+            // The user has no right to list it, or its definition is missing.
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
                 return Ok(Err(Unread {
                     what,
@@ -115,7 +115,7 @@ where
                     because: status.message.clone(),
                 }));
             }
-            Err(error) => return Err(format!("cannot list {what} of the cluster: {error}")),
+            Err(error) => return Err(format!("Cannot list {what} in the cluster: {error}")),
         };
         all.extend(listed.items);
         match listed.metadata.continue_ {
@@ -125,7 +125,7 @@ where
     }
 }
 
-/// All of them, or the one that is asked about where no other may be read.
+/// All of them, or only the one in the question if the user may not list all.
 async fn namespaces(client: &Client, question: &Question) -> Result<Listing<Namespace>, String> {
     let api: Api<Namespace> = Api::all(client.clone());
     let listed = list(api.clone(), Listed::Namespaces).await?;
@@ -136,7 +136,7 @@ async fn namespaces(client: &Client, question: &Question) -> Result<Listing<Name
         Ok(Some(namespace)) => Ok(Ok(vec![namespace])),
         Ok(None) => Ok(Ok(vec![])),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(refused.clone())),
-        Err(error) => Err(format!("cannot read namespace {name} of the cluster: {error}")),
+        Err(error) => Err(format!("Cannot read namespace {name} in the cluster: {error}")),
     }
 }
 
@@ -151,7 +151,7 @@ fn labels(namespaces: Vec<Namespace>) -> BTreeMap<String, BTreeMap<String, Strin
     labelled.collect()
 }
 
-/// A mistyped name would be answered with "nobody".
+/// Without this check, a mistyped name would be answered with "no one".
 fn exists(facts: &Facts, question: &Question) -> Result<(), String> {
     let refused = |what: Listed| facts.unread.iter().any(|unread| unread.what == what);
     if let Some(name) = &question.namespace
@@ -159,7 +159,7 @@ fn exists(facts: &Facts, question: &Question) -> Result<(), String> {
         && !refused(Listed::Namespaces)
     {
         return Err(format!(
-            "--namespace {name}: there is no namespace of that name in the cluster"
+            "--namespace {name}: the cluster has no namespace of that name."
         ));
     }
     if let Some(name) = &question.environment
@@ -170,7 +170,7 @@ fn exists(facts: &Facts, question: &Question) -> Result<(), String> {
         && !refused(Listed::Environments)
     {
         return Err(format!(
-            "--environment {name}: there is no Environment of that name in the cluster"
+            "--environment {name}: the cluster has no Environment of that name."
         ));
     }
     Ok(())

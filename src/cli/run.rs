@@ -18,38 +18,38 @@ use crate::operator;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A kubeconfig; without one the pod's ServiceAccount, else $KUBECONFIG
+    /// Path of a kubeconfig (default: the pod's ServiceAccount, else $KUBECONFIG)
     #[arg(long, env = "SIGNALBOX_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
-    /// The operator's own namespace: claims, pre-states and the leader's Lease stand there
+    /// The operator's own namespace, which holds its locks, its pre-states and the leader's Lease
     #[arg(long, env = "SIGNALBOX_NAMESPACE", default_value = "signalbox-system")]
     namespace: String,
-    /// Namespaces to watch, Releases' and targets': nothing is seen of others; none: everywhere
+    /// Namespaces to watch, those of Releases and those of targets (default: all). Other namespaces are not read
     #[arg(long, env = "SIGNALBOX_WATCH_NAMESPACE", value_delimiter = ',')]
     watch_namespace: Vec<String>,
-    /// Where /healthz, /readyz and /metrics are served
+    /// Address that serves /healthz, /readyz and /metrics
     #[arg(long, env = "SIGNALBOX_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// How log lines are written, to standard error; $SIGNALBOX_LOG says which (as in `info,kube=warn`)
+    /// Format of the log on standard error. $SIGNALBOX_LOG sets its levels, as in `info,kube=warn`
     #[arg(long, env = "SIGNALBOX_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// How long a workload may be unhealthy while it is observed
+    /// How long a workload may be unhealthy during observation
     #[arg(long, env = "SIGNALBOX_HEALTH_GRACE", default_value = "2m")]
     health_grace: GoDuration,
-    /// When something that cannot be evaluated is handed over to people
+    /// How long something may be impossible to evaluate before a Decision is required
     #[arg(long, env = "SIGNALBOX_INCONCLUSIVE_AFTER", default_value = "30m")]
     inconclusive_after: GoDuration,
-    /// How much younger than its admission policy a Decision must be, and a Release that is approved
+    /// How much younger than its admission policy a Decision must be, and a Release that is to be approved
     #[arg(long, env = "SIGNALBOX_POLICY_SETTLE", default_value = "60s")]
     policy_settle: GoDuration,
-    /// How much may be kept for backouts of the Releases of one namespace, in all
+    /// Total size of the pre-states that may be stored for the Releases of one namespace
     #[arg(long, env = "SIGNALBOX_PRE_STATE_LIMIT", default_value = "64Mi", value_parser = size)]
     pre_state_limit: u64,
-    /// The one ServiceAccount name that is impersonated in target namespaces
+    /// Name of the ServiceAccount that is impersonated in target namespaces
     #[arg(long, env = "SIGNALBOX_DEPLOYER_NAME", default_value = "signalbox-deployer")]
     deployer_name: String,
-    /// Whether a target namespace lets nobody in that it does not name in the annotation signalbox.dev/accept; with false, one without that
-    /// annotation lets everybody in
+    /// Whether a target namespace admits only the namespaces that its annotation signalbox.dev/accept names. With false, a target namespace
+    /// without that annotation admits all
     #[arg(
         long,
         env = "SIGNALBOX_REQUIRE_CONSENT",
@@ -60,31 +60,32 @@ pub(crate) struct Options {
     require_consent: bool,
 }
 
-/// Runs until it is asked to stop.
+/// Runs the operator until it is asked to stop.
 ///
 /// # Errors
-/// A sentence: no cluster, no log, or why the operator ended.
+/// A sentence: no cluster, no log, or the reason why the operator ended.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     logging(options.log_format)?;
-    // Two features of the dependency tree would each bring a provider; naming one settles it.
+    // Two dependencies would each bring a provider. Installing one of them decides which is used.
     if rustls::crypto::ring::default_provider()
         .install_default()
         .is_err()
     {
-        return Err("another crypto provider is installed already".to_owned());
+        return Err("Another TLS crypto provider is already installed.".to_owned());
     }
     let mut terminated =
-        signal(SignalKind::terminate()).map_err(|e| format!("cannot listen for SIGTERM: {e}"))?;
+        signal(SignalKind::terminate()).map_err(|e| format!("Cannot listen for SIGTERM: {e}"))?;
     let mut interrupted =
-        signal(SignalKind::interrupt()).map_err(|e| format!("cannot listen for SIGINT: {e}"))?;
+        signal(SignalKind::interrupt()).map_err(|e| format!("Cannot listen for SIGINT: {e}"))?;
     let mut config = cluster(options.kubeconfig.as_deref()).await?;
     config.default_retry = false;
-    // Who reads the API server's audit log tells one version from another.
+    // The user agent tells versions apart in the API server's audit log.
     config.headers.push((
         http::header::USER_AGENT,
         http::HeaderValue::from_static(USER_AGENT),
     ));
-    let client = Client::try_from(config).map_err(|e| format!("cannot speak to the API server: {e}"))?;
+    let client =
+        Client::try_from(config).map_err(|e| format!("Cannot create a client for the API server: {e}"))?;
 
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -92,9 +93,9 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-        tracing::info!("asked to stop");
+        tracing::info!("Shutdown requested.");
         let _ = stop.send(true);
-        // Nobody else may drop the sending end: that, too, would be a request to stop.
+        // Keep the sending end: dropping it would also be a request to stop.
         std::future::pending::<()>().await;
     });
     let config = operator::Config {
@@ -141,8 +142,8 @@ fn size(text: &str) -> Result<u64, String> {
 
 const USER_AGENT: &str = concat!("signalbox/", env!("CARGO_PKG_VERSION"));
 
-/// A pod's name is the identity of all its containers' lives, so that a restarted one leads again at once. Elsewhere
-/// no two processes are the same.
+/// In a pod, the identity is the pod's name, so that a restarted container leads again immediately. Elsewhere each process has its own
+/// identity.
 fn identity() -> String {
     std::env::var("POD_NAME")
         .ok()

@@ -1,4 +1,4 @@
-//! `signalbox simulate`: what would become of Releases, played forward before anybody applies them.
+//! `signalbox simulate`: what would happen to Releases, simulated before they are applied.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,33 +15,33 @@ use crate::lint;
 use crate::manifests::Manifests;
 use crate::view::timeline::{self, Approvals, Cast, Fail, Question, Timeline};
 
-/// A year, and the day that leap years have.
+/// A year, and a day for leap years.
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A file, a folder with all .yaml, .yml and .json below it, or - for standard input; may be repeated
+    /// A file, a folder (every .yaml, .yml and .json file below it), or - for standard input; may be repeated
     #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
     filenames: Vec<PathBuf>,
-    /// When the manifests are applied; now, where nothing is said
+    /// When the manifests are applied (default: now)
     #[arg(long, value_name = "TIME", value_parser = instant)]
     now: Option<Timestamp>,
-    /// How far to look; a year, where nothing is said
+    /// When the simulation ends at the latest (default: a year later)
     #[arg(long, value_name = "TIME", value_parser = instant)]
     until: Option<Timestamp>,
-    /// A component that never gets ready, or a Job that fails, in one environment, such as uat/ledger; may be repeated
+    /// A component that never becomes ready, or a Job that fails, in one environment, such as uat/ledger; may be repeated
     #[arg(long, value_name = "ENVIRONMENT/COMPONENT")]
     fail: Vec<Fail>,
-    /// People who approve in a role, or at a gate, as soon as they are asked, such as board@bob,carol; may be repeated
+    /// People who approve in a role, or at a gate, as soon as their approval is needed, such as board@bob,carol; may be repeated
     #[arg(long, value_name = "ROLE@PEOPLE")]
     approve: Vec<Approvals>,
-    /// Begin with what stands in the cluster of the kubeconfig, which is only read
+    /// Start from the objects in the cluster of the kubeconfig, which is only read
     #[arg(long)]
     cluster: bool,
-    /// A kubeconfig; without one $KUBECONFIG, or what kubectl would take
+    /// Path of a kubeconfig (default: $KUBECONFIG, or the one that kubectl uses)
     #[arg(long, value_name = "PATH", requires = "cluster")]
     kubeconfig: Option<PathBuf>,
-    /// text for people, json for programs, svg for a picture of environments over time
+    /// Output format: text for people, json for programs, svg for a chart of environments over time
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Format,
 }
@@ -54,9 +54,9 @@ enum Format {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    let sentence = "must be an instant like 2026-11-24T18:00:00Z";
+    let sentence = "must be a time such as 2026-11-24T18:00:00Z";
     let at = text.parse::<Timestamp>().map_err(|_| sentence.to_owned())?;
-    // Kubernetes keeps whole seconds.
+    // Kubernetes stores whole seconds.
     Timestamp::from_second(at.as_second()).map_err(|_| sentence.to_owned())
 }
 
@@ -79,7 +79,7 @@ impl FromStr for Approvals {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "must be role@people, such as board@bob,carol".to_owned();
-        // People's names may have an @ of their own.
+        // A person's name may contain an @, too.
         let (role, people) = text.split_once('@').ok_or_else(wrong)?;
         let people: Vec<String> = people.split(',').map(|p| p.trim().to_owned()).collect();
         if role.is_empty() || people.iter().any(String::is_empty) {
@@ -92,16 +92,16 @@ impl FromStr for Approvals {
     }
 }
 
-/// Prints what would happen; 2 where something is blocked.
+/// Prints what would happen. The exit status is 2 if something is blocked.
 ///
 /// # Errors
-/// A sentence: bad manifests, flags that fit nothing, a cluster that cannot be read, or output that cannot be written.
+/// A sentence: invalid manifests, flags that match nothing, a cluster that cannot be read, or output that cannot be written.
 pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result<Exit, String> {
     let second = Timestamp::from_second(terminal.now.as_second()).unwrap_or(terminal.now);
     let now = options.now.unwrap_or(second);
     let until = match options.until {
         Some(until) if until <= now => {
-            return Err(format!("--until {until} must be after --now, which is {now}"));
+            return Err(format!("--until {until} must be after --now, which is {now}."));
         }
         Some(until) => until,
         None => now.checked_add(LONGEST).unwrap_or(Timestamp::MAX),
@@ -110,7 +110,7 @@ pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
     let (forms, refused) = lint::forms(&manifests, now);
     if !refused.is_empty() {
         let said: Vec<String> = refused.iter().map(ToString::to_string).collect();
-        return Err(format!("the manifests are refused:\n{}", said.join("\n")));
+        return Err(format!("The manifests are invalid:\n{}", said.join("\n")));
     }
     let mut cast = cast(&manifests, forms);
     if options.cluster {
@@ -132,7 +132,7 @@ pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
     Ok(if timeline.reached() { 0 } else { 2 })
 }
 
-/// What stands in files: `forms` of our kinds, and every other object.
+/// The content of files: `forms` of Signalbox kinds, and every other object.
 pub(crate) fn cast(manifests: &Manifests, forms: lint::Forms) -> Cast {
     let mut namespaces = BTreeMap::new();
     let mut targets = Vec::new();
@@ -159,6 +159,6 @@ pub(crate) fn cast(manifests: &Manifests, forms: lint::Forms) -> Cast {
 }
 
 fn json(timeline: &Timeline) -> Result<String, String> {
-    let text = serde_json::to_string_pretty(timeline).map_err(|e| format!("cannot print JSON: {e}"))?;
+    let text = serde_json::to_string_pretty(timeline).map_err(|e| format!("Cannot print JSON: {e}"))?;
     Ok(format!("{text}\n"))
 }

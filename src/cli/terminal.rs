@@ -1,17 +1,17 @@
-//! What a command has around it, and how it ends.
+//! The input and output of a command, and its exit status.
 
 use std::io::{Read, Write};
 
 use jiff::Timestamp;
 
-/// What a command may use of its surroundings.
+/// The input, the output and the clock of a command.
 pub struct Terminal<'a> {
     pub input: &'a mut dyn Read,
     pub output: &'a mut dyn Write,
-    /// Whether a person sees the output, in colour.
+    /// Whether the output is coloured, for a person.
     pub colour: bool,
     pub now: Timestamp,
 }
 
-/// How a command ends: 0 all is well, 1 findings or bad input, 2 blocked, or not all could be read.
+/// The exit status: 0 is success, 1 is findings or bad input, 2 is blocked or that something could not be read.
 pub type Exit = u8;

@@ -1,6 +1,6 @@
-//! What the commands print, byte for byte, and how they end.
+//! What the commands print, byte for byte, and their exit status.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod access;
 mod lint;
@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::cli::{Arguments, Exit, Terminal, run_on};
 use crate::decide::fixtures::morning;
 
-/// How `signalbox` with these words ends, and what it prints; on a Monday morning in November 2026.
+/// The exit status of `signalbox` with these words, and what it prints, on a Monday morning in November 2026.
 fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
     let words = std::iter::once(&"signalbox").chain(words);
     let arguments = match Arguments::try_parse_from(words) {
@@ -34,7 +34,7 @@ fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
     (exit, String::from_utf8(printed).unwrap())
 }
 
-/// `printed` is what stands in the file; `GOLDEN=write` writes it there, for people to look at the difference.
+/// Asserts that `printed` is the content of the file. `GOLDEN=write` writes it there, so that people can review the difference.
 fn golden(name: &str, printed: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/cli/tests")

@@ -1,6 +1,6 @@
-//! A Release, explained: what its status says, as data. Whatever prints something about a Release prints it from here.
+//! A Release, explained: what its status says, as data. Everything that prints something about a Release uses this module.
 //!
-//! Pure, and no sentence is read: a status has its facts in fields, and a sentence is made of them last, by `Display`.
+//! It is pure and never parses a sentence. A status has its facts in fields, and `Display` makes sentences of them last.
 
 use std::fmt;
 
@@ -24,13 +24,13 @@ pub struct Explanation<'a> {
     pub product: &'a str,
     pub version: &'a str,
     pub requested_by: &'a str,
-    /// Who wrote it holds it, everywhere or in some environments.
+    /// The hold in its spec, for all or some environments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<&'a Hold>,
     /// Why the operator does not accept it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'a str>,
-    /// The colour, and why it is that one.
+    /// The colour, and the reasons for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rag: Option<&'a Rag>,
     /// The last environment in order that Succeeded.
@@ -48,17 +48,17 @@ pub struct Explanation<'a> {
 pub struct InEnvironment<'a> {
     pub environment: &'a str,
     pub state: State,
-    /// Since when it has been in this state.
+    /// When it entered this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     pub attempt: i64,
-    /// In one sentence that begins with the environment.
+    /// One sentence that begins with the environment.
     pub summary: String,
-    /// Who wrote the Release holds it here.
+    /// Whether the Release's spec holds it here.
     pub held: bool,
-    /// What it waits to see gone.
+    /// What holds it.
     pub blocks: Vec<Block>,
-    /// Absent where nothing is waited for any more.
+    /// Absent once it waits for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,20 +73,20 @@ pub struct InEnvironment<'a> {
     pub entered_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// When time alone would let it in.
+    /// The earliest time at which it can enter if only time is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,
-    /// What entry copied of the Environment.
+    /// What was copied from the Environment at entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered: Option<&'a Entered>,
     pub components: &'a [ComponentStatus],
-    /// What the verification says, once it runs.
+    /// The checks of the verification, once it runs.
     pub verification: &'a [Check],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backout: Option<&'a Backout>,
 }
 
-/// One thing that holds a promotion. As text it is a sentence.
+/// Something that holds a promotion. As text it is a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
 pub enum Block {
@@ -112,33 +112,33 @@ pub enum Block {
 pub struct Held {
     #[serde(flatten)]
     pub check: Check,
-    /// Who or what clears it; absent where the reason is a word of others.
+    /// Who or what clears it. Absent if the reason is not one of Signalbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clears: Option<Clears>,
 }
 
-/// Who or what goes on next. As text, and in JSON, it is what stands after `waits for`.
+/// What a promotion waits for. As text, and in JSON, it is the part after `waits for`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// What it promotes from.
+    /// The environments from which it promotes.
     Upstream,
-    /// The clock, until then where that is known.
+    /// Time, until this instant if that is known.
     Time(Option<Timestamp>),
-    /// Somebody's approval.
+    /// An approval.
     Approval,
     /// A Job of a gate or of verification.
     Job,
-    /// Another release, which has the target namespace.
+    /// Another release, which holds the lock of the target namespace.
     Queue,
-    /// Targets that have to become ready.
+    /// Targets, which have to become ready.
     Workloads,
-    /// Somebody's Decision on what failed.
+    /// A Decision on what failed.
     Decision,
-    /// Somebody who mends or changes what a check finds fault with.
-    Mending,
+    /// A fix of what a check reports.
+    Fix,
 }
 
-/// What there is to read about `release`.
+/// Explains `release`.
 #[must_use]
 pub fn explain(release: &Release) -> Explanation<'_> {
     let (metadata, spec, status) = (&release.metadata, &release.spec, release.status.as_ref());
@@ -160,7 +160,7 @@ pub fn explain(release: &Release) -> Explanation<'_> {
     }
 }
 
-/// What there is to read about `release` where `p` takes it.
+/// Explains `release` in the environment of `p`.
 #[must_use]
 pub fn in_environment<'a>(release: &Release, p: &'a Promotion) -> InEnvironment<'a> {
     let instant = |time: &Option<Time>| time.as_ref().map(|t| t.0);
@@ -221,7 +221,7 @@ fn waits_for(p: &Promotion, blocks: &[Block]) -> Option<WaitsFor> {
 }
 
 impl Block {
-    /// What holds: the check, the component, or the reason of the trouble.
+    /// The name of the check or of the component, or the reason of the trouble.
     #[must_use]
     pub fn subject(&self) -> &str {
         match self {
@@ -231,7 +231,7 @@ impl Block {
         }
     }
 
-    /// The check, where it is one.
+    /// The check, if it is one.
     #[must_use]
     pub fn check(&self) -> Option<&Held> {
         match self {
@@ -245,7 +245,7 @@ impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(held) => held.fmt(f),
-            Self::Component { name, .. } => write!(f, "{name} is not ready yet"),
+            Self::Component { name, .. } => write!(f, "{name} is not ready yet."),
             Self::Trouble { reason, message, .. } => write!(f, "{reason}: {message}"),
         }
     }
@@ -261,8 +261,8 @@ impl From<&Check> for Held {
 }
 
 impl Held {
-    /// Nothing clears it unless somebody does something: `until` is no help where an approval expires, nor where the sight
-    /// of windows that are all too short ends.
+    /// Whether it stays until a user acts. An `until` does not change that if it is the expiry of an approval, or the end of the
+    /// forecast for windows that are all too short.
     #[must_use]
     pub fn for_good(&self) -> bool {
         let Check {
@@ -282,14 +282,14 @@ impl Held {
         match self.clears {
             Some(Clears::People) => WaitsFor::Approval,
             Some(Clears::Job) => WaitsFor::Job,
-            // A target that was put right has to stay so for a while, too. Windows of which none opens in sight are for their owner.
+            // A fixed target has to stay healthy for a while, too. If no window opens within the forecast, its owner has to act.
             _ if waits && until.is_some() && self.check.reason != reasons::WINDOW_TOO_SHORT => {
                 WaitsFor::Time(until)
             }
             Some(Clears::Time) if waits && self.check.name != ControlName::WindowOpen.as_str() => {
                 WaitsFor::Time(None)
             }
-            _ => WaitsFor::Mending,
+            _ => WaitsFor::Fix,
         }
     }
 }
@@ -311,7 +311,7 @@ impl fmt::Display for WaitsFor {
             Self::Queue => f.write_str("the release before it"),
             Self::Workloads => f.write_str("workloads"),
             Self::Decision => f.write_str("a Decision"),
-            Self::Mending => f.write_str("somebody who mends it"),
+            Self::Fix => f.write_str("a fix"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The definitions' own rules, evaluated as the API server does: they are written once, in `api`.
+//! The validation rules of the CRDs, evaluated as the API server does. They are written once, in `api`.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -26,10 +26,10 @@ fn schemas() -> &'static HashMap<String, CompiledSchema> {
     })
 }
 
-/// Whether `object` may be created, or take the place of `before`.
+/// Checks whether `object` may be created, or replace `before`.
 ///
 /// # Errors
-/// [`Error::Refused`] with the sentences of the rules that are broken.
+/// [`Error::Refused`] with the messages of the broken rules.
 pub(crate) fn admit<K>(object: &K, before: Option<&K>) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()> + Serialize,

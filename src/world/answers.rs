@@ -1,5 +1,5 @@
 //! The simulated cluster's answers to the operator's requests. Where steps are interleaved, each request pauses before it
-//! is carried out and before its answer comes back, so that the operator can be ended, or overtaken, in between.
+//! is carried out and before its answer comes back, so that the operator can be stopped, or another writer can act, in between.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,16 +23,16 @@ use crate::world::objects::Objects;
 
 type Answer<T> = Result<T, Trouble>;
 
-/// The way to the simulated cluster.
+/// A connection to the simulated cluster.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     objects: Arc<Mutex<Objects>>,
     interleaved: bool,
-    /// Which operator asks.
+    /// The operator that sends the requests.
     operator: usize,
 }
 
-/// Gives others a turn, once.
+/// Lets others run, once.
 struct Pause(bool);
 
 impl Future for Pause {
@@ -48,7 +48,7 @@ impl Future for Pause {
 }
 
 impl Cluster {
-    /// The way to `objects`; where it is `interleaved`, every request pauses.
+    /// A connection to `objects`. If `interleaved`, every request pauses.
     pub(crate) fn new(objects: Arc<Mutex<Objects>>, interleaved: bool) -> Self {
         Self {
             objects,
@@ -66,7 +66,7 @@ impl Cluster {
         }
     }
 
-    /// What stands there, while nobody else looks.
+    /// The objects, locked.
     pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,7 +87,7 @@ impl Requests for Cluster {
     type Deployer = AsDeployer;
     type Reporter = ();
 
-    // Nobody guesses here, and the same story is told each time.
+    // The seed need not be secret here, and a constant makes every run the same.
     fn seed(&self) -> Answer<String> {
         Ok("simulated".to_owned())
     }
@@ -117,7 +117,7 @@ impl Requests for Cluster {
     async fn put_release_status(&self, observed: &ObjectMeta, status: &ReleaseStatus) -> Answer<Release> {
         self.asked(|o| {
             let written = o.put_release_status(observed, status)?;
-            // Whoever wrote last leads.
+            // The last writer is the leader.
             o.leader = self.operator;
             Ok(written)
         })
@@ -219,7 +219,7 @@ impl Requests for Cluster {
     }
 }
 
-/// As the deployer of one target namespace, on behalf of one promotion.
+/// Requests as the deployer of one target namespace, on behalf of one promotion.
 #[derive(Clone)]
 pub(crate) struct AsDeployer {
     cluster: Cluster,
@@ -232,7 +232,7 @@ impl AsDeployer {
         (&self.promotion, &self.namespace)
     }
 
-    /// An operator that no longer leads stops before its requests can reach a target: what the Lease's times are for.
+    /// An operator that no longer leads stops before its requests can reach a target. The times of the Lease ensure that.
     fn leads(&self, objects: &Objects, mode: Mode) -> Answer<()> {
         if mode == Mode::DryRun || objects.leader == self.cluster.operator {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a watch shows of a change, and what is noted of a write.
+//! What a watch shows of a change, and what is recorded of a write.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) enum Change {
     Environment(Arc<Environment>),
     Decision(Arc<Decision>),
     Review(Arc<ReleaseReview>),
-    /// One of ours is gone; an Environment stands in no namespace.
+    /// An object of a Signalbox kind is deleted. An Environment has no namespace.
     Gone(Kind, Names),
     Claim(Arc<Claim>),
     ClaimGone(String, String),
@@ -39,13 +39,13 @@ pub(crate) enum Change {
     Policy(&'static str, &'static str, Arc<Value>),
 }
 
-/// How many streams there are of our own kinds: those come first, in the order of [`Kind::ALL`].
+/// The number of streams of Signalbox kinds. They come first, in the order of [`Kind::ALL`].
 const OURS: usize = Kind::ALL.len();
-/// How many streams there are.
+/// The number of streams.
 pub(crate) const STREAMS: usize = OURS + 6;
 
 impl Change {
-    /// Which stream shows it, below [`STREAMS`].
+    /// The stream that shows it, below [`STREAMS`].
     pub(crate) fn stream(&self) -> usize {
         match self {
             Self::Release(_) => Kind::Release as usize,
@@ -62,7 +62,7 @@ impl Change {
         }
     }
 
-    /// Tells an operator's index.
+    /// Applies it to an operator's index.
     pub(crate) fn show(&self, index: &mut Index) -> Vec<Key> {
         match self {
             Self::Release(release) => index.put_release(Arc::clone(release)),
@@ -89,7 +89,7 @@ impl Change {
     }
 }
 
-/// Something that was written, with what stood there before.
+/// A write, with the previous object.
 #[derive(Clone, Debug)]
 pub enum Deed {
     Status {
@@ -99,7 +99,7 @@ pub enum Deed {
     EnvironmentStatus(Arc<Environment>),
     /// A Release's or Environment's finalizers, or a Decision's owner.
     Metadata(String),
-    /// A claim was created, replaced (both) or deleted.
+    /// A claim was created, replaced (both are present) or deleted.
     Claim {
         before: Option<Box<Claim>>,
         after: Option<Box<Claim>>,
@@ -113,10 +113,10 @@ pub enum Deed {
     Idle(String, Spot),
 }
 
-/// A change of a target by its deployer, or of its own by somebody else.
+/// A change of a target, by its deployer or by another writer.
 #[derive(Clone, Debug)]
 pub struct Touch {
-    /// `namespace/release/environment/attempt`; absent where it was not the deployer.
+    /// `namespace/release/environment/attempt`; absent if the writer was not the deployer.
     pub promotion: Option<String>,
     pub spot: Spot,
     pub before: Option<Arc<Value>>,
@@ -145,7 +145,7 @@ pub(crate) fn kind_of(kind: &str) -> Option<&'static str> {
 /// What the watch of workloads and Jobs shows, where the kind is watched.
 pub(crate) fn watched(spot: &Spot, object: &Arc<Value>) -> Option<Change> {
     let kind = kind_of(&spot.1)?;
-    // Watches keep who wrote when, and not what.
+    // The watches keep who wrote and when, but not which fields.
     let mut shown = Arc::clone(object);
     let fields = shown.pointer("/metadata/managedFields/0/fieldsV1");
     if fields.is_some()

@@ -1,5 +1,5 @@
-//! What Kubernetes' own controllers do in the simulated cluster: rollouts become ready, or not, and Jobs end, as the
-//! script says and when it says so.
+//! What the controllers of Kubernetes do in the simulated cluster: rollouts become ready, or not, and Jobs finish, as the script
+//! says.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::world::workloads::asked;
 use crate::world::workloads::{is_done, less, rolls_out};
 
 impl Objects {
-    /// Sets the controllers to work on what was touched.
+    /// Makes the controllers react to a change.
     pub(crate) fn react(&mut self, touch: &Touch) {
         let Some(object) = &touch.after else { return };
         let differs = |pointer: &str| {
@@ -32,7 +32,7 @@ impl Objects {
         let renewed = touch.before.is_none() || differs("/spec/template");
         let mut goes_on = false;
         if !renewed {
-            // The rollout that is under way goes on, with other numbers.
+            // The rollout in progress continues, with other numbers.
             for reaction in under_way {
                 reaction.generation = generation.clone();
                 goes_on = true;
@@ -47,7 +47,7 @@ impl Objects {
         if plan.is_empty() {
             return;
         }
-        // What was still to come of an earlier generation never comes.
+        // What was planned for an earlier generation does not happen.
         self.reactions.retain(|_, r| r.spot != touch.spot);
         self.plan(&touch.spot, object, plan);
     }
@@ -66,7 +66,7 @@ impl Objects {
         }
     }
 
-    /// The same, for something that happens by itself.
+    /// The same, for something that happens without a write.
     #[cfg(test)]
     pub(crate) fn happens(&mut self, spot: &Spot, plan: Vec<(SignedDuration, Then)>) {
         if let Some(object) = self.targets.get(spot).cloned() {
@@ -126,7 +126,7 @@ impl Objects {
         }
     }
 
-    /// Somebody has deleted a pod: what its StatefulSet waited for is over.
+    /// A pod is deleted by another user, so its StatefulSet no longer waits for it.
     pub(crate) fn pod_deleted(&mut self, spot: &Spot) {
         let names = (spot.0.clone(), spot.2.clone());
         let owner = |(at, object): (&Spot, &std::sync::Arc<Value>)| {
@@ -166,7 +166,7 @@ impl Objects {
         }
     }
 
-    /// When a controller, or a person who was announced, acts next.
+    /// When a controller acts next, or a person whose Decision is dated later.
     pub(crate) fn next_reaction(&self) -> Option<Timestamp> {
         let people = self
             .later
@@ -177,7 +177,7 @@ impl Objects {
         people.chain(controllers).chain(pods).min()
     }
 
-    /// Everything that controllers do until now.
+    /// Does everything that controllers do until now.
     pub(crate) fn controllers_act(&mut self) {
         self.pods_end();
         while let Some(entry) = self.reactions.first_entry() {
@@ -219,7 +219,7 @@ impl Objects {
     fn carry_out(&mut self, spot: &Spot, object: &Value, then: Then) {
         let room = self.neighbours.room.get(&spot.0).copied();
         let then = match then {
-            // A rollout that did not end well goes on as it did.
+            // A rollout that did not succeed continues as before.
             Then::Scaled if !is_done(object) => {
                 let mut status = object["status"].clone();
                 status["observedGeneration"] = object["metadata"]["generation"].clone();

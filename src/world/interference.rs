@@ -1,4 +1,4 @@
-//! What neighbours write because of what is written: admission that stamps or rewrites, a reloader, an owner that reverts, and the API
+//! What neighbours write in reaction to a write: admission that stamps or rewrites, a reloader, an owner that reverts, and the API
 //! server's own counter in a DaemonSet.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "only histories have such neighbours"))]
@@ -14,11 +14,11 @@ use crate::world::objects::Objects;
 use crate::world::ownership::{Writer, put_element};
 use crate::world::workloads::rolls_out;
 
-/// Counts the templates of a DaemonSet, whoever writes them.
+/// Counts the templates of a DaemonSet, regardless of the writer.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 impl Objects {
-    /// What the API server and admission make of `object`, which is about to be written.
+    /// Changes `object`, which is about to be written, as the API server and admission do.
     pub(crate) fn admitted(&mut self, spot: &Spot, before: Option<&Value>, object: &mut Value, mode: Mode) {
         let template = |object: &Value| object.pointer("/spec/template").cloned();
         if let Some(admission) = self.neighbours.admission.get(&spot.0).copied() {
@@ -62,7 +62,7 @@ impl Objects {
         }
     }
 
-    /// What others write at once because of what was written.
+    /// What others write immediately in reaction to a write.
     pub(crate) fn others_react(&mut self, touch: &Touch) {
         let Some(after) = &touch.after else { return };
         if touch.spot.1 == "ConfigMap" {
@@ -122,7 +122,7 @@ impl Objects {
         });
     }
 
-    /// The target's controller writes its status between the read and the dry run, as often as it was asked to.
+    /// The target's controller writes its status between the read and the dry run, as often as configured.
     pub(crate) fn controller_comes_between(&mut self, spot: &Spot) {
         let Some(left) = self
             .neighbours
@@ -143,7 +143,7 @@ impl Objects {
         });
     }
 
-    /// From now on somebody puts the image that is there now back, that many times.
+    /// From now on another writer restores the present image, that many times.
     #[cfg(test)]
     pub(crate) fn owned(&mut self, spot: &Spot, times: u32) {
         let image = self
@@ -157,7 +157,7 @@ impl Objects {
         }
     }
 
-    /// Somebody other than the deployer writes a target. False where it is not there.
+    /// A writer other than the deployer changes a target. False if the target does not exist.
     pub(crate) fn written(&mut self, spot: &Spot, writer: Writer<'_>, edit: impl FnOnce(&mut Value)) -> bool {
         let Some(before) = self.targets.get(spot).cloned() else {
             return false;
@@ -183,7 +183,7 @@ impl Objects {
         true
     }
 
-    /// An autoscaler asks for as many replicas, of which `room` find a node.
+    /// An autoscaler sets this number of replicas, of which `room` find a node.
     #[cfg(test)]
     pub(crate) fn scaled(&mut self, spot: &Spot, replicas: i64, room: Option<i64>) {
         match room {

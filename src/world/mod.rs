@@ -1,7 +1,7 @@
 //! The operator in memory and virtual time: a [`World`] of plain values in which the unchanged `observe`, `decide` and
 //! `apply` run, and which answers their requests as Kubernetes would, preconditions included.
 //!
-//! It stands in for the API server and its controllers only as far as the operator's own requests go. Nothing here decides.
+//! It replaces the API server and its controllers only for the operator's own requests. Nothing here decides.
 
 mod admission;
 mod answers;
@@ -51,12 +51,12 @@ use operator::Operator;
 pub use script::{Behaviour, JobBehaviour, Script, Where};
 pub use workloads::rolls_out;
 
-/// Passes at one instant, above which the operator is said not to come to rest.
+/// Reconciles at one instant, above which the operator counts as not coming to rest.
 const MOST_PASSES: usize = 20_000;
 
 /// A cluster with the operator in it.
 ///
-/// Put things in, [`World::advance`] from edge to edge, and read what happened when in [`World::deeds`].
+/// Add objects, [`World::advance`] from edge to edge, and read what happened and when in [`World::deeds`].
 pub struct World {
     cluster: Cluster,
     settings: Arc<Settings>,
@@ -66,10 +66,10 @@ pub struct World {
 }
 
 impl World {
-    /// An empty one at `now`, with the operator's default settings. Its admission policies have been there for a day.
+    /// An empty one at `now`, with the operator's default settings. Its admission policies have existed for a day.
     ///
     /// # Errors
-    /// [`Error::Policies`], which a test keeps from happening.
+    /// [`Error::Policies`], which a test rules out.
     pub fn new(now: Timestamp, script: Script) -> Result<Self, Error> {
         Self::with(now, script, default_settings())
     }
@@ -77,14 +77,14 @@ impl World {
     /// [`Self::new`] with other settings.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn with(now: Timestamp, script: Script, settings: Settings) -> Result<Self, Error> {
         let user = format!("system:serviceaccount:{}:signalbox", settings.operator_namespace);
         let expected = Expected::new(&user, &settings.deployer)?;
         Ok(Self::among(now, script, settings, expected, false))
     }
 
-    /// With the policies already read. Where it is `interleaved`, every request pauses.
+    /// [`Self::new`] with policies that have been read. If `interleaved`, every request pauses.
     pub(crate) fn among(
         now: Timestamp,
         script: Script,
@@ -108,12 +108,12 @@ impl World {
         }
     }
 
-    /// What stands there, while nobody else looks.
+    /// The objects, locked.
     pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
         self.cluster.objects()
     }
 
-    // ---- What people put in ---------------------------------------------------------------------------------
+    // ---- What people add ------------------------------------------------------------------------------------
 
     /// A namespace with these labels.
     pub fn add_namespace(&mut self, name: &str, labels: BTreeMap<String, String>) {
@@ -134,7 +134,7 @@ impl World {
         Ok(())
     }
 
-    /// One that carries a status goes on from there.
+    /// A Release with a status continues from there.
     ///
     /// # Errors
     /// [`Error::Refused`] by the definition's rules.
@@ -147,7 +147,7 @@ impl World {
         Ok(())
     }
 
-    /// One whose creationTimestamp is still to come is taken then.
+    /// A Decision with a later creationTimestamp is created then.
     ///
     /// # Errors
     /// [`Error::Refused`] by the definition's rules.
@@ -164,7 +164,7 @@ impl World {
         Ok(())
     }
 
-    /// A Decision of `spec.by`, taken now.
+    /// A Decision of `spec.by`, created now.
     ///
     /// # Errors
     /// [`Error::Refused`] by the definition's rules.
@@ -195,7 +195,7 @@ impl World {
         self.objects().place_target(namespace, object);
     }
 
-    /// The admission policies have been there since `since`: what is older the API server does not vouch for.
+    /// The admission policies have existed since `since`: the authors of older objects cannot be verified.
     pub fn vouched_since(&mut self, since: Timestamp) {
         let mut objects = self.objects();
         for (_, _, policy) in &mut objects.policies {
@@ -203,14 +203,14 @@ impl World {
         }
     }
 
-    /// Adds what was not given but the Releases and Environments speak of: namespaces with the labels that are asked for,
-    /// targets that run, CronJobs for gates and verification.
+    /// Adds the missing objects that the Releases and Environments name: namespaces with the required labels, targets that run,
+    /// CronJobs for gates and verification.
     pub fn fill_in(&mut self) -> BTreeSet<Spot> {
         plausible::fill_in(&mut self.objects())
     }
 
     /// # Errors
-    /// [`Error::Refused`] where the definition's rules do not let the spec change like that.
+    /// [`Error::Refused`] if the definition's rules do not allow the change of the spec.
     pub fn edit_release(
         &mut self,
         namespace: &str,
@@ -230,7 +230,7 @@ impl World {
         Ok(())
     }
 
-    /// Marks it as being deleted; it goes once its finalizers have.
+    /// Marks it for deletion. It is deleted once its finalizers are removed.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -245,7 +245,7 @@ impl World {
         Ok(())
     }
 
-    /// Somebody other than the operator writes a target.
+    /// A writer other than the operator changes a target.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    // ---- What stands there ----------------------------------------------------------------------------------
+    // ---- What exists ----------------------------------------------------------------------------------------
 
     /// The instant of the virtual clock.
     #[must_use]
@@ -296,7 +296,7 @@ impl World {
         self.objects().environments.values().cloned().collect()
     }
 
-    /// What was captured before an entry, as long as it is kept.
+    /// What was captured before an entry, as long as it is stored.
     #[must_use]
     pub fn pre_state(&self, name: &str) -> Option<PreState> {
         let revision = self.objects().revisions.get(name).cloned()?;
@@ -310,14 +310,14 @@ impl World {
         self.objects().targets.get(&spot).cloned()
     }
 
-    /// Everything that was written since this was last asked, oldest first, and when.
+    /// Everything that was written since the last call, with its time, oldest first.
     pub fn deeds(&mut self) -> Vec<(Timestamp, Deed)> {
         std::mem::take(&mut self.deeds)
     }
 
     // ---- Time -----------------------------------------------------------------------------------------------
 
-    /// Does everything that is due now. False if the operator does not come to rest, which it always should.
+    /// Does everything that is due now. False if the operator does not come to rest, which is a bug.
     pub fn settle(&mut self) -> bool {
         let now = {
             let mut objects = self.objects();
@@ -347,8 +347,7 @@ impl World {
         false
     }
 
-    /// When something happens next by itself: time that somebody waits for, a workload, a Job, a person's Decision that
-    /// is dated.
+    /// When something happens next: a time that a promotion waits for, a workload, a Job, or a Decision with a later date.
     #[must_use]
     pub fn next_edge(&mut self) -> Option<Timestamp> {
         let (now, reaction) = {
@@ -359,8 +358,8 @@ impl World {
         operators.fold(reaction, earliest)
     }
 
-    /// Does what is due, then moves the clock to the next edge and does what is due there. `None` where nothing will
-    /// ever happen any more unless somebody does something.
+    /// Does what is due, then moves the clock to the next edge and does what is due there. `None` if nothing
+    /// happens any more until a user acts.
     pub fn advance(&mut self) -> Option<Timestamp> {
         self.settle();
         let edge = self.next_edge()?;
@@ -369,7 +368,7 @@ impl World {
         Some(edge)
     }
 
-    /// Goes from edge to edge until nothing is left to happen by `until`, where the clock then stands.
+    /// Goes from edge to edge until nothing is left to happen by `until`, and sets the clock to `until`.
     pub fn advance_until(&mut self, until: Timestamp) {
         self.settle();
         while let Some(edge) = self.next_edge().filter(|edge| *edge <= until) {
@@ -385,7 +384,7 @@ impl World {
         objects.now = objects.now.max(at);
     }
 
-    /// Writes down what has been done since.
+    /// Records what has happened since the last call.
     fn take_note(&mut self) {
         let (now, deeds) = {
             let mut objects = self.objects();
@@ -403,7 +402,7 @@ fn not_found(kind: &'static str, name: &str) -> Error {
 }
 
 impl Objects {
-    /// A new generation, by somebody else than the operator.
+    /// A new generation, by a writer other than the operator.
     fn edited(&mut self, metadata: &mut ObjectMeta) {
         metadata.generation = metadata.generation.map(|g| g + 1);
         metadata.resource_version = Some(self.next_serial().to_string());
@@ -416,7 +415,7 @@ impl Objects {
         self.changed(Change::Decision(decision));
     }
 
-    /// Decisions whose time has come.
+    /// Creates the Decisions whose time has come.
     fn people_decide(&mut self) {
         let now = self.now;
         let due = |d: &Decision| {
@@ -433,7 +432,7 @@ impl Objects {
     }
 }
 
-/// What `signalbox run` does where nothing else is said, but that whoever owns a namespace has consented.
+/// The defaults of `signalbox run`, except that the owners of namespaces have consented.
 fn default_settings() -> Settings {
     let duration = |seconds| GoDuration::from_secs(seconds).get();
     Settings {

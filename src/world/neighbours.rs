@@ -1,5 +1,5 @@
-//! Others that write in target namespaces: admission that stamps or rewrites, a reloader, an owner that reverts. They act by rule, on
-//! whatever is written.
+//! Others that write in target namespaces: admission that stamps or rewrites, a reloader, an owner that reverts. They react
+//! to every write by a rule.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "only histories have such neighbours"))]
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::world::changes::Spot;
 
-/// What admission puts on an object: another value with each write.
+/// What admission adds to an object: another value with each write.
 pub(crate) const STAMP: &str = "stamped.example/at";
-/// Where the containers of a workload stand.
+/// The path of the containers of a workload.
 pub(crate) const CONTAINERS: &str = "/spec/template/spec/containers";
 
 /// A mutating webhook, for workloads and ConfigMaps.
@@ -32,23 +32,23 @@ pub(crate) enum Reloader {
     Env,
 }
 
-/// Somebody who puts an image back whenever the operator has changed it.
+/// A writer that restores an image whenever the operator has changed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     pub(crate) image: Value,
     pub(crate) left: u32,
 }
 
-/// By namespace, or target.
+/// The neighbours, by namespace or target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbours {
     pub(crate) admission: BTreeMap<String, Admission>,
     pub(crate) reloaders: BTreeMap<String, Reloader>,
     pub(crate) owners: BTreeMap<Spot, Owner>,
-    /// Pods that find a node, where there is not room for all.
+    /// The number of pods that find a node, if there is not room for all.
     pub(crate) room: BTreeMap<String, i64>,
-    /// How many more dry runs of a target its controller comes before, with a write of its status.
+    /// The number of dry runs of a target before which its controller still writes its status.
     pub(crate) comes_between: BTreeMap<Spot, u32>,
-    /// Where pods take a while to end.
+    /// The namespaces in which pods take a while to terminate.
     pub(crate) lingering: BTreeSet<String>,
 }

@@ -1,4 +1,4 @@
-//! Everything that stands in the simulated cluster, as plain values, and the preconditions that Kubernetes enforces when
+//! All objects of the simulated cluster, as plain values, and the preconditions that Kubernetes enforces when
 //! the operator writes: uid and resourceVersion, create-only, finalizers. It models our writes, not the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,21 +40,21 @@ pub(crate) struct Objects {
     pub(crate) targets: BTreeMap<Spot, Arc<Value>>,
     pub(crate) pods: BTreeMap<Names, Arc<Value>>,
     pub(crate) neighbours: Neighbours,
-    /// How the images behave that promotions have put on targets.
+    /// How the images behave that promotions have written to targets.
     pub(crate) fates: BTreeMap<Spot, (String, Behaviour)>,
     pub(crate) namespaces: BTreeMap<String, Namespace>,
     pub(crate) policies: Vec<(&'static str, &'static str, Arc<Value>)>,
-    /// The operator that leads, and so may change targets.
+    /// The operator that leads and may change targets.
     pub(crate) leader: usize,
-    /// Target namespaces in which the deployer is refused everything.
+    /// Target namespaces in which every request of the deployer is refused.
     pub(crate) refuses: BTreeSet<String>,
     /// What controllers do later.
     pub(crate) reactions: BTreeMap<(Timestamp, u64), Reaction>,
-    /// When pods go that are on their way out.
+    /// When terminating pods are deleted.
     pub(crate) ending: BTreeSet<(Timestamp, (String, String))>,
-    /// Which pod, by its uid, has crashed when.
+    /// When each pod, by its uid, has crashed.
     pub(crate) crashes: Vec<(String, Timestamp)>,
-    /// Decisions that people take later.
+    /// Decisions that people create later.
     pub(crate) later: Vec<Decision>,
     pub(crate) streams: [Vec<Change>; STREAMS],
     pub(crate) deeds: Vec<Deed>,
@@ -63,7 +63,7 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// None at all, at `now`.
+    /// No objects, at `now`.
     pub(crate) fn new(now: Timestamp, script: Script) -> Self {
         Self {
             now,
@@ -93,7 +93,7 @@ impl Objects {
         }
     }
 
-    /// One more than ever before: uids and resourceVersions are made of it.
+    /// The next serial number, from which uids and resourceVersions are made.
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -126,7 +126,7 @@ impl Objects {
             .map(|(kind, name, policy)| Change::Policy(kind, name, Arc::clone(policy)))
     }
 
-    /// What a list shows to somebody who has just begun to watch.
+    /// What a list shows to a watch that has just begun.
     pub(crate) fn everything(&self) -> Vec<Change> {
         let policies = self.policies();
         let namespaces = self
@@ -209,7 +209,7 @@ impl Objects {
         Ok((*self.keep_release(after)).clone())
     }
 
-    /// Stored, or gone for good where nothing holds it any more.
+    /// Stores it, or deletes it if nothing holds it any more.
     pub(crate) fn keep_release(&mut self, release: Release) -> Arc<Release> {
         let names = names(&release.metadata);
         let release = Arc::new(release);
@@ -270,7 +270,7 @@ impl Objects {
         Ok((*self.keep_environment(after)).clone())
     }
 
-    /// Stored, or gone for good where nothing holds it any more.
+    /// Stores it, or deletes it if nothing holds it any more.
     pub(crate) fn keep_environment(&mut self, environment: Environment) -> Arc<Environment> {
         let (_, name) = names(&environment.metadata);
         let environment = Arc::new(environment);
@@ -320,7 +320,7 @@ impl Objects {
 
     // ---- Claims and pre-states ------------------------------------------------------------------------------
 
-    /// The claim that the Lease `name` is.
+    /// The claim of the Lease `name`.
     pub(crate) fn claim(&self, name: &str) -> Option<Claim> {
         self.leases.get(name).and_then(|lease| claims::read(lease))
     }
@@ -346,7 +346,7 @@ impl Objects {
         self.keep_lease(name, created)
     }
 
-    /// Writes it whole.
+    /// Replaces it.
     ///
     /// # Errors
     /// `NotFound`, and `Conflict` where uid or resourceVersion is another one.
@@ -429,7 +429,7 @@ impl Objects {
     }
 }
 
-/// Namespace and name; empty where there is none.
+/// Namespace and name; empty if there is none.
 pub(crate) fn names(metadata: &ObjectMeta) -> Names {
     (
         metadata.namespace.clone().unwrap_or_default(),
@@ -441,7 +441,7 @@ fn is_gone(metadata: &ObjectMeta) -> bool {
     metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
 }
 
-/// The precondition that an object is still the one that was observed; absent is any.
+/// The precondition that an object is still the observed one. If it is absent, every object satisfies it.
 fn same(metadata: &ObjectMeta, uid: &Option<String>, version: &Option<String>) -> Answer<()> {
     let fits = |wanted: &Option<String>, is: &Option<String>| wanted.is_none() || wanted == is;
     if fits(uid, &metadata.uid) && fits(version, &metadata.resource_version) {

@@ -1,4 +1,4 @@
-//! One operator in the simulated cluster: the very passes of the real one, woken by the same keys, over an index that is
+//! One operator in the simulated cluster. It runs the reconciles of the real one, woken by the same keys, over an index that is
 //! as old as what its watches have been shown.
 
 use std::collections::BTreeMap;
@@ -29,29 +29,29 @@ use crate::reconcile::{self, Next};
 use crate::world::answers::Cluster;
 use crate::world::changes::STREAMS;
 
-/// What a pass that wants to go on soon is given as a pause.
+/// The pause before a reconcile that asks to be requeued soon.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 
 type Running = Pin<Box<dyn Future<Output = Result<Next, Trouble>> + Send>>;
 
-/// An operator, with what it knows and what it is doing.
+/// An operator, with its caches and its present reconcile.
 pub(crate) struct Operator<C: Requests = Cluster> {
     observer: Arc<Observer<C>>,
     decide: Decide,
     /// What its watches show.
     cluster: Cluster,
     woken: UnboundedReceiver<ScheduleRequest<Key>>,
-    /// What is to be looked at, and when.
+    /// The keys to reconcile, and when.
     due: BTreeMap<Key, Timestamp>,
     failures: BTreeMap<Key, u32>,
-    /// How much of each stream its watches have been shown.
+    /// How many changes of each stream its watches have been shown.
     shown: [usize; STREAMS],
-    /// A pass that is under way.
+    /// The reconcile in progress.
     running: Option<(Key, Running)>,
 }
 
 impl<C: Requests<Reporter = ()>> Operator<C> {
-    /// A process that has just begun to lead: it has listed everything, and looks at everything. `client` answers its requests.
+    /// A process that has just begun to lead: it has listed everything and reconciles everything. `client` answers its requests.
     pub(crate) fn start(
         cluster: &Cluster,
         (client, decide): (C, Decide),
@@ -81,7 +81,7 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
         }
     }
 
-    /// A process that looks at `key` only, and whose watches lack the last change of `behind`.
+    /// A process that reconciles `key` only, and whose watches lack the last change of `behind`.
     #[cfg(test)]
     pub(crate) fn glance(
         cluster: &Cluster,
@@ -131,13 +131,13 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
         }
     }
 
-    /// What it knows.
+    /// Its index.
     #[cfg(test)]
     pub(crate) fn knowledge(&self) -> &Arc<Knowledge> {
         self.observer.knowledge()
     }
 
-    /// It leads again: it remembers nothing, and looks at everything.
+    /// It leads again: its caches are empty, and it reconciles everything.
     #[cfg(test)]
     pub(crate) fn lead(&mut self) {
         self.see_all();
@@ -148,7 +148,7 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
             .wake(self.observer.index().all());
     }
 
-    /// Takes up what it has been woken for.
+    /// Queues the keys for which it was woken.
     fn listen(&mut self, now: Timestamp) {
         while let Ok(request) = self.woken.try_recv() {
             let after = match request.message {
@@ -164,7 +164,7 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
         *due = at.min(*due);
     }
 
-    /// Whether it is in the middle of a pass.
+    /// Whether a reconcile is in progress.
     #[cfg(test)]
     pub(crate) fn is_under_way(&self) -> bool {
         self.running.is_some()
@@ -179,7 +179,7 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
         self.due.values().min().copied()
     }
 
-    /// Begins the pass that has been due for longest, unless one is under way. False where there is none.
+    /// Begins the reconcile that has been due for longest, unless one is in progress. False if none is due.
     pub(crate) fn begin(&mut self, now: Timestamp) -> bool {
         self.listen(now);
         if self.running.is_some() {
@@ -196,7 +196,7 @@ impl<C: Requests<Reporter = ()>> Operator<C> {
         true
     }
 
-    /// Goes on until the next pause. True once the pass is over.
+    /// Continues until the next pause. True once the reconcile has finished.
     pub(crate) fn go_on(&mut self, now: Timestamp) -> bool {
         let Some((_, running)) = &mut self.running else {
             return true;
@@ -243,7 +243,7 @@ async fn pass<C: Requests<Reporter = ()>>(
         own: Some(&key),
         reporter: &(),
         stopping: &AtomicBool::new(false),
-        // Who leads is looked at where a change arrives.
+        // Whether it leads is checked when a change arrives.
         term: &Term::for_good(),
     };
     let done = reconcile::pass(&observer, decide, &applier, &key, now).await?;

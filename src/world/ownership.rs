@@ -1,4 +1,4 @@
-//! Who has written which field, as `managedFields` has it, and in what two states of an object differ.
+//! Which writer has written which field, as in `managedFields`, and in which fields two states of an object differ.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "only histories have such neighbours"))]
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::paths::{self, keyed};
 
-/// Who writes.
+/// A writer.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer<'a> {
     pub manager: &'a str,
@@ -24,7 +24,7 @@ impl<'a> From<&'a str> for Writer<'a> {
     }
 }
 
-/// Puts an element into a list whose elements are told apart by name.
+/// Adds an element to a list whose elements are identified by name.
 pub(crate) fn put_element(list: &mut Value, element: Value) {
     if !list.is_array() {
         *list = json!([]);
@@ -39,7 +39,7 @@ pub(crate) fn put_element(list: &mut Value, element: Value) {
     }
 }
 
-/// One field, or element of a list, that two states of an object differ in.
+/// A field, or an element of a list, in which two states of an object differ.
 #[derive(Clone, Debug)]
 pub(crate) struct Differs {
     /// As [`keyed`] writes it.
@@ -48,7 +48,7 @@ pub(crate) struct Differs {
     pub after: Option<Value>,
 }
 
-/// Everything that differs, field by field, but for status and what only the API server writes.
+/// All differences, field by field, except status and the fields that only the API server writes.
 pub(crate) fn differing(before: Option<&Value>, after: Option<&Value>) -> Vec<Differs> {
     let mut all = Vec::new();
     for key in keys(before, after) {
@@ -142,7 +142,7 @@ fn keys(one: Option<&Value>, other: Option<&Value>) -> BTreeSet<String> {
     maps.flat_map(|map| map.keys().cloned()).collect()
 }
 
-/// Notes in `managedFields` that `writer` has written what differs: it is its own from now on, and nobody else's.
+/// Records in `managedFields` that `writer` has written the differences. It becomes the only owner of these fields.
 pub(crate) fn note_owner(entries: &mut Vec<Value>, writer: Writer<'_>, time: &Value, differs: &[Differs]) {
     let is = |entry: &Value| {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -173,7 +173,7 @@ pub(crate) fn note_owner(entries: &mut Vec<Value>, writer: Writer<'_>, time: &Va
             }
         }
     }
-    // Who owns nothing any more is not listed.
+    // A writer that owns nothing any more is not listed.
     entries.retain(|entry| {
         is(entry)
             || entry["fieldsV1"]
@@ -182,7 +182,7 @@ pub(crate) fn note_owner(entries: &mut Vec<Value>, writer: Writer<'_>, time: &Va
     });
 }
 
-/// A path as `fieldsV1` has it.
+/// A path in the form of `fieldsV1`.
 fn field_steps(path: &str) -> Vec<String> {
     let mut steps = Vec::new();
     for token in paths::tokens(path) {
@@ -243,7 +243,7 @@ mod tests {
             &json!("2"),
             &differing(Some(&one), Some(&two)),
         );
-        let owner = |entries: &[Value], path: &str| paths::writers::of(entries, path, "nobody");
+        let owner = |entries: &[Value], path: &str| paths::writers::of(entries, path, "none");
         let image = "/spec/containers[name=app]/image";
         assert_eq!(owner(&entries, image).as_deref(), Some("signalbox"));
         let three = of("c", json!([{ "name": "X", "value": "1" }]));

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::domain::paths::keyed;
 
-/// Says in a patch in which order the elements of a list stand.
+/// The directive of a patch that sets the order of a list's elements.
 const ORDER: &str = "$setElementOrder/";
 
-/// Lays a strategic merge patch upon `object`.
+/// Applies a strategic merge patch to `object`.
 pub(crate) fn merge(object: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         object.clone_from(patch);
@@ -34,7 +34,7 @@ pub(crate) fn merge(object: &mut Value, patch: &Value) {
 }
 
 /// Elements that are there already keep their place; new ones come first, as the API server puts them where no order is
-/// stated. A list without a key that tells its elements apart is replaced whole.
+/// stated. A list without a key for its elements is replaced whole.
 fn merge_list(name: &str, list: &mut Value, stated: &[Value], order: &[Value]) {
     let there = list.as_array().map_or(&[][..], Vec::as_slice);
     let by = keyed::merge_key(name, &[there, stated]);

@@ -1,4 +1,4 @@
-//! What a cluster would hold although nobody has said so: namespaces, running targets, templates of Jobs.
+//! Objects that a cluster would have although the files do not contain them: namespaces, running targets, templates of Jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::domain::patches;
 use crate::world::changes::{Change, Spot};
 use crate::world::objects::Objects;
 
-/// Adds what is missing, and nothing that is there; returns what that was. A Namespace is in no namespace.
+/// Adds the missing objects and returns them. A Namespace has no namespace.
 pub(crate) fn fill_in(objects: &mut Objects) -> BTreeSet<Spot> {
     let mut assumed = BTreeSet::new();
     let releases: Vec<_> = objects.releases.values().cloned().collect();
@@ -64,7 +64,7 @@ fn namespace(objects: &mut Objects, name: &str, labels: BTreeMap<String, String>
     Some(spot("", "Namespace", name))
 }
 
-/// A namespace as the API server keeps it, which labels each by its name.
+/// A namespace as the API server stores it, with the label of its name.
 pub(crate) fn labelled(name: &str, mut labels: BTreeMap<String, String>) -> Namespace {
     labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
     Namespace {
@@ -74,7 +74,7 @@ pub(crate) fn labelled(name: &str, mut labels: BTreeMap<String, String>) -> Name
     }
 }
 
-/// What `releaseNamespaces` of these ask for by equality.
+/// The labels that `releaseNamespaces` of these Environments require by equality.
 fn labels_asked_for<'a>(environments: impl Iterator<Item = &'a Environment>) -> BTreeMap<String, String> {
     environments
         .filter_map(|e| e.spec.release_namespaces.as_ref())
@@ -125,7 +125,7 @@ fn running(release: &Release, environment: &Environment, component: &Component) 
     Some(object)
 }
 
-/// Every container that the component speaks of, with an image from before the Release, pinned as those are that go in.
+/// Every container that the component names, with an image from before the Release, pinned like the new ones.
 fn containers(
     release: &Release,
     component: &Component,

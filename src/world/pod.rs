@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use crate::world::changes::Spot;
 use crate::world::workloads::template_hash;
 
-/// How a pod is doing.
+/// The condition of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doing {
     Ready,
-    /// Runs, and is not ready.
+    /// It runs, and is not ready.
     Unready,
     Crashes,
     /// Its image cannot be pulled.
@@ -18,12 +18,12 @@ pub(crate) enum Doing {
     Pending,
 }
 
-/// Whether its condition says so.
+/// Whether its condition says that it is ready.
 pub(crate) fn is_ready(pod: &Value) -> bool {
     pod["status"]["conditions"][0]["status"] == "True"
 }
 
-/// Whether it has been deleted and lingers.
+/// Whether it has been deleted and is still terminating.
 pub(crate) fn is_ending(pod: &Value) -> bool {
     pod["metadata"].get("deletionTimestamp").is_some()
 }

@@ -16,7 +16,7 @@ use crate::world::objects::Objects;
 use crate::world::pod::{Doing, hash_of, is_ending, is_ready, pod};
 use crate::world::workloads::{asked, template_hash};
 
-/// How long a pod lingers that was deleted, of the grace that it is given.
+/// How long a deleted pod takes to terminate, within its grace period.
 const LINGERS: SignedDuration = SignedDuration::from_secs(20);
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -31,7 +31,7 @@ impl Objects {
         own.map(|(names, pod)| (names.clone(), Arc::clone(pod))).collect()
     }
 
-    /// How many pods of the present template are ready.
+    /// The number of ready pods of the present template.
     pub(crate) fn ready_of_present(&self, spot: &Spot, object: &Value) -> i64 {
         let hash = template_hash(object);
         let pods = self.pods_of(spot, object);
@@ -51,7 +51,7 @@ impl Objects {
                 .any(|(_, pod)| hash_of(pod) != hash && !is_ready(pod))
     }
 
-    /// Every pod of the workload is of the present template; as many as there is room for are ready, or none.
+    /// Every pod of the workload is of the present template. As many as there is room for are ready, or none.
     pub(crate) fn renew_pods(&mut self, spot: &Spot, object: &Value, ready: i64, other: Doing) {
         let mut wanted = BTreeSet::new();
         for n in 0..asked(object) {
@@ -67,7 +67,7 @@ impl Objects {
     }
 
     /// One pod of the present template is tried, and does not become ready: in place of the last one, but for a Deployment
-    /// that has one more meanwhile.
+    /// that has one more during the rollout.
     pub(crate) fn try_pod(&mut self, spot: &Spot, object: &Value, doing: Doing) {
         let pod = pod(spot, object, asked(object) - 1, doing);
         self.put_pod(spot, pod);
@@ -81,7 +81,7 @@ impl Objects {
         if same.is_some_and(|before| before["status"] == pod["status"] && before["spec"] == pod["spec"]) {
             return names;
         }
-        // Who is ready stays as it is, restarts and all.
+        // Ready pods stay as they are, with their restarts.
         if let Some(before) = same.filter(|before| is_ready(before) && is_ready(&pod)) {
             pod["status"] = before["status"].clone();
             if before["spec"] == pod["spec"] {
@@ -98,7 +98,7 @@ impl Objects {
         names
     }
 
-    /// The containers of every ready pod of the present template fail, and are started again and ready at once.
+    /// The containers of every ready pod of the present template fail, are started again and are ready immediately.
     pub(crate) fn crash_pods(&mut self, spot: &Spot, object: &Value) {
         let (hash, now) = (template_hash(object), json!(time(self.now)));
         for (names, pod) in self.pods_of(spot, object) {
@@ -137,8 +137,8 @@ impl Objects {
             .unwrap_or(0)
     }
 
-    /// A pod is deleted: at once, or, where they linger, it serves on for a while and then goes. Until then it has another
-    /// name, because those that are made here have names of their own for each template.
+    /// Deletes a pod: immediately, or, where pods take a while to terminate, after a time in which it still serves. Until then it has
+    /// another name, because the pods created here have names of their own for each template.
     fn end_pod(&mut self, names: &(String, String)) {
         let lingers = self.neighbours.lingering.contains(&names.0);
         let pod = self.pods.get(names).cloned().filter(|_| lingers);
@@ -157,7 +157,7 @@ impl Objects {
         self.changed(Change::Pod(names, pod));
     }
 
-    /// Pods that have lingered until now go.
+    /// Deletes the pods whose termination has finished.
     pub(crate) fn pods_end(&mut self) {
         while let Some((at, names)) = self.ending.first().cloned() {
             if at > self.now {
@@ -179,7 +179,7 @@ impl Objects {
         ours.any(|(_, pod)| hash_of(pod) == hash) && others.count() > 0
     }
 
-    /// It is gone, and its watch shows that.
+    /// Deletes it, and shows that on its watch.
     pub(crate) fn remove_pod(&mut self, names: &(String, String)) {
         if self.pods.remove(names).is_some() {
             self.changed(Change::PodGone(names.clone()));

@@ -9,7 +9,7 @@ use crate::world::changes::Spot;
 use crate::world::workloads::asked;
 use crate::world::workloads::{done, less, tried, waits};
 
-/// What a controller writes later, unless the object is another one or of another generation by then.
+/// What a controller writes later, unless the object has been replaced or has another generation by then.
 #[derive(Clone, Debug)]
 pub(crate) struct Reaction {
     pub(crate) spot: Spot,
@@ -18,23 +18,23 @@ pub(crate) struct Reaction {
     pub(crate) then: Then,
 }
 
-/// What becomes of a workload or a Job.
+/// What happens to a workload or a Job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     RolledOut,
-    /// One pod of the new template is there and does not become ready.
+    /// One pod of the new template exists and does not become ready.
     Begun,
     GivenUp,
     Unhealthy,
     /// Fewer pods are ready than should be, and no controller says that this is bad.
     LessReady,
-    /// Containers of every pod have failed, and run again before anybody counts them as not ready.
+    /// Containers of every pod have failed, and run again before they count as not ready.
     Crashed,
     /// Its controller has seen the template and waits for a broken pod of another one.
     WaitsForPod,
-    /// Its controller has seen how many pods are asked for.
+    /// Its controller has observed the number of replicas.
     Scaled,
-    /// A pod is gone with its node, and is there again.
+    /// A pod is lost with its node, and is created again.
     #[cfg(test)]
     LosesNode,
     #[cfg(test)]
@@ -44,7 +44,7 @@ pub(crate) enum Then {
 }
 
 impl Reaction {
-    /// Whose status it is.
+    /// The object of the status.
     #[cfg(test)]
     pub(crate) fn spot(&self) -> &Spot {
         &self.spot
@@ -52,7 +52,7 @@ impl Reaction {
 }
 
 impl Then {
-    /// The status of `object` then, of whose pods `room` find a node.
+    /// The status of `object` after the reaction, if `room` of its pods find a node.
     pub(crate) fn status(self, object: &Value, room: Option<i64>, now: Timestamp) -> Value {
         match self {
             Self::RolledOut | Self::Scaled | Self::Crashed => done(object, room).unwrap_or_default(),

@@ -1,11 +1,11 @@
-//! What goes wrong, and where: how workloads and Jobs behave once the operator has changed or made them.
+//! What fails, and where: how workloads and Jobs behave once the operator has changed or created them.
 
 use jiff::SignedDuration;
 
 /// How a workload behaves after its template was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Ready after this time; slow, where that is long.
+    /// Ready after this time.
     Ready { after: SignedDuration },
     /// Never ready, and its controller never says so.
     Never,
@@ -23,7 +23,7 @@ pub enum Behaviour {
         lost_after: SignedDuration,
         back_after: Option<SignedDuration>,
     },
-    /// Ready after a time, and again at once after each of so many crashes.
+    /// Ready after a time, and again immediately after each of so many crashes.
     CrashesWhileReady {
         ready_after: SignedDuration,
         every: SignedDuration,
@@ -31,7 +31,7 @@ pub enum Behaviour {
     },
 }
 
-/// How a Job ends.
+/// How a Job finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobBehaviour {
     Succeeds { after: SignedDuration },
@@ -42,7 +42,7 @@ pub enum JobBehaviour {
 /// What is scripted: a component, or a gate or verification, of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Where {
-    /// Absent: of every Release.
+    /// Absent: every Release.
     pub release: Option<String>,
     pub environment: String,
     /// The component's, gate's or verification's name.
@@ -74,15 +74,15 @@ impl Where {
     }
 }
 
-/// What is not scripted goes well. The first that fits counts.
+/// What is not scripted succeeds. The first match counts.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Workloads that go forward.
+    /// Workloads that a promotion changes.
     pub rollouts: Vec<(Where, Behaviour)>,
-    /// Workloads that are put back.
+    /// Workloads that a backout restores.
     pub backouts: Vec<(Where, Behaviour)>,
     pub jobs: Vec<(Where, JobBehaviour)>,
-    /// How long what goes well takes.
+    /// How long a success takes.
     pub takes: SignedDuration,
 }
 
@@ -98,7 +98,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// How a rollout goes, `forward` or back.
+    /// How a rollout behaves, `forward` or in a backout.
     pub(crate) fn rollout(
         &self,
         forward: bool,
@@ -115,7 +115,7 @@ impl Script {
         })
     }
 
-    /// How the Job of a check goes.
+    /// How the Job of a check behaves.
     pub(crate) fn job(&self, release: &str, environment: &str, check: &str) -> JobBehaviour {
         let found = self.jobs.iter().find(|(w, _)| w.is(release, environment, check));
         found.map_or(JobBehaviour::Succeeds { after: self.takes }, |(_, behaviour)| {

@@ -1,4 +1,4 @@
-//! What stands in target namespaces, and what the deployer and controllers write there.
+//! The objects in target namespaces, and what the deployer and controllers write there.
 
 use std::sync::Arc;
 
@@ -171,8 +171,8 @@ impl Objects {
         Ok(())
     }
 
-    /// What the API server adds to what `writer` has `requested` and admission has made of it: version, generation where the
-    /// spec changed, who and when. Ownership that is written by hand is taken as it is.
+    /// What the API server adds to the object that `writer` has `requested` and admission has changed: resourceVersion, generation if the
+    /// spec changed, managedFields. Ownership that is written explicitly is taken as it is.
     pub(crate) fn stamp(
         &mut self,
         mut object: Value,
@@ -205,7 +205,7 @@ impl Objects {
         Arc::new(object)
     }
 
-    /// Stores what was touched, tells the watches, and sets the controllers to work.
+    /// Stores a change, shows it on the watches, and makes the controllers react.
     pub(crate) fn keep_target(&mut self, touch: Touch) {
         match &touch.after {
             Some(object) => {
@@ -232,7 +232,7 @@ impl Objects {
         self.others_react(&touch);
     }
 
-    /// Shows it on the stream of its kind, where that is watched.
+    /// Shows it on the stream of its kind, if that kind is watched.
     pub(crate) fn show_target(&mut self, spot: &Spot, object: &Arc<Value>) {
         if let Some(change) = watched(spot, object) {
             self.changed(change);
@@ -255,7 +255,7 @@ impl Objects {
         self.show_target(spot, &object);
     }
 
-    /// A target that stands there from the beginning, running unless it says otherwise.
+    /// A target that exists from the beginning. It runs unless its status says otherwise.
     pub(crate) fn place_target(&mut self, namespace: &str, mut object: Value) {
         object["metadata"]["namespace"] = json!(namespace);
         defaulted(&mut object);
@@ -304,7 +304,7 @@ fn defaulted(object: &mut Value) {
     }
 }
 
-/// Namespace and name; empty where there is none.
+/// Namespace and name; empty if there is none.
 fn spot(namespace: &str, object: Object<'_>) -> Spot {
     (
         namespace.to_owned(),

@@ -1,4 +1,4 @@
-//! What holds in the world whatever happens: random histories, small worlds explored to the end, broken rules that must be
+//! What holds in the world whatever happens: random histories, small worlds explored to the end, and broken rules that must be
 //! noticed.
 
 mod exhaustive;

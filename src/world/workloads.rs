@@ -1,4 +1,4 @@
-//! Workloads as their controllers report on them: status by status, plain values.
+//! The status of workloads as their controllers report it, as plain values.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,7 +12,7 @@ pub(crate) fn template_hash(object: &Value) -> String {
     format!("{:x}", hasher.finish() % (1 << 40))
 }
 
-/// How many pods a workload asks for. A DaemonSet has two nodes.
+/// The number of replicas of a workload. A DaemonSet has two nodes.
 pub(crate) fn asked(object: &Value) -> i64 {
     match object["kind"].as_str() {
         Some("DaemonSet") => 2,
@@ -23,7 +23,7 @@ pub(crate) fn asked(object: &Value) -> i64 {
     }
 }
 
-/// How many pods stay ready where readiness is lost: of a StatefulSet none, as of a database that hangs.
+/// The number of pods that stay ready when readiness is lost: none of a StatefulSet, as with a database that hangs.
 pub(crate) fn less(object: &Value) -> i64 {
     if object["kind"] == "StatefulSet" {
         0
@@ -32,13 +32,13 @@ pub(crate) fn less(object: &Value) -> i64 {
     }
 }
 
-/// Whether the last rollout has been carried out.
+/// Whether the last rollout has finished.
 pub(crate) fn is_done(object: &Value) -> bool {
     let status = &object["status"];
     status["updatedReplicas"] == status["replicas"] && status["readyReplicas"].as_i64().unwrap_or(0) > 0
 }
 
-/// The status while one pod of the new template is there and not ready.
+/// The status while one pod of the new template exists and is not ready.
 pub(crate) fn tried(object: &Value, progressing: &str, reason: &str) -> Value {
     let (asked, generation) = (asked(object), &object["metadata"]["generation"]);
     let before = |field: &str| object["status"].get(field).cloned().unwrap_or_default();
@@ -75,14 +75,13 @@ pub(crate) fn waits(object: &Value) -> Value {
     status
 }
 
-/// Whether a controller works on objects of this kind, and may fail to; others are what they are once they are written.
+/// Whether a controller rolls out objects of this kind, and may fail to. Objects of other kinds take effect when they are written.
 #[must_use]
 pub fn rolls_out(kind: &str) -> bool {
     matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
 }
 
-/// The status of a workload once its controller is done with it, of whose pods `room` find a node; `None` for kinds that have
-/// none.
+/// The status of a workload once its controller has finished, if `room` of its pods find a node. `None` for kinds without a status.
 pub(crate) fn done(object: &Value, room: Option<i64>) -> Option<Value> {
     let asked = asked(object);
     let ready = room.map_or(asked, |room| room.min(asked));

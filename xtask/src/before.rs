@@ -1,5 +1,5 @@
-//! The operator as it was released before, built once from this repository's own history and kept in the user's cache: the tests
-//! let it and today's take turns at one promotion.
+//! The operator as it was released before, built once from this repository's history and stored in the user's cache. The tests
+//! run it and the present one in turn on one promotion.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::tools::{cache, locked, progress};
 
 const VERSION: &str = "v0.1.0";
-/// What the tag names. The commit itself, because a clone may lack tags.
+/// The commit of the tag, because a clone may lack tags.
 const COMMIT: &str = "4ee1de438e9c385321f8b045ab06e94beaa08178";
 /// As in .cargo/config.toml, which the old sources do not have.
 const MALLOC: (&str, &str) = (
@@ -22,7 +22,7 @@ const MALLOC: (&str, &str) = (
 /// Finds the old binary in the cache, or builds it, which takes some minutes.
 ///
 /// # Errors
-/// A sentence: the history does not reach back so far, or it does not build.
+/// A sentence: the history does not contain it, or it does not build.
 pub async fn operator(repository: &Path) -> Result<PathBuf> {
     let cache = cache()?;
     let folder = cache.join(format!("signalbox-{}", &COMMIT[..12]));
@@ -38,10 +38,10 @@ pub async fn operator(repository: &Path) -> Result<PathBuf> {
     let there = git(repository, &["cat-file", "-e", &object]).await.is_ok();
     ensure!(
         there,
-        "the upgrade tests run {VERSION} ({}), which this clone's history does not reach: git fetch --unshallow",
+        "the upgrade tests run {VERSION} ({}), which this clone's history does not contain: run git fetch --unshallow",
         &COMMIT[..7]
     );
-    // Beside its place and renamed into it, so that a half-written program is never run.
+    // Built in another place and renamed, so that a half-written program is never run.
     let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&cache)?;
     let source = partial.path().join("source");
     let (from, to) = (repository.display().to_string(), source.display().to_string());

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what promotions cost, measured from outside. Requests come from the API server's audit log, CPU and
-//! memory from the kernel; the operator is the one that is shipped, with the rights of its chart.
+//! memory from the kernel. The operator is the shipped one, with the rights of its chart.
 
 mod audit;
 mod board;
@@ -30,40 +30,40 @@ use table::{Table, Unit};
 
 const POLICY_SETTLE: Duration = Duration::from_secs(2);
 const FLAGS: &[&str] = &["--policy-settle", "2s"];
-/// How long waiting releases are listened to.
+/// How long the requests of waiting releases are counted.
 const LISTEN: Duration = Duration::from_secs(60);
-/// How long it stays silent before it counts as settled.
+/// How long it must be silent to count as settled.
 const SILENCE: Duration = Duration::from_secs(3);
 const APPROVALS: usize = 10;
-/// The operator's own count of its passes.
+/// The operator's own count of its reconciles.
 const PASSES: &str = "signalbox_reconciles_total";
 /// The writes of docs/design "walk" that every promotion makes: ten, less the record, which comes later.
 const WRITES: f64 = 9.0;
 
-/// What `bench` can be told.
+/// The options of `bench`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Prints JSON instead of a table
+    /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// How many products, each with a Release through three environments; each size on a control plane of its own
+    /// Number of products, each with a Release through three environments; each number on a control plane of its own
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [100], value_parser = clap::value_parser!(u16).range(1..=10_000))]
     releases: Vec<u16>,
-    /// How many settled Releases a restart is measured with, besides those of the first size that were promoted
+    /// Number of settled Releases with which a restart is measured, in addition to those of the first size that were promoted
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
     settled: Vec<u32>,
-    /// Measures this binary instead of building one, for instance one with symbols under a profiler
+    /// Measure this binary instead of building one, for instance one with symbols under a profiler
     #[arg(long, value_name = "PATH")]
     operator: Option<PathBuf>,
-    /// Draws what grows with the number of releases into this file, as SVG
+    /// Draw what grows with the number of releases into this SVG file
     #[arg(long, value_name = "PATH")]
     plot: Option<PathBuf>,
 }
 
-/// Measures, and prints.
+/// Measures and prints.
 ///
 /// # Errors
-/// Something did not come about; a number over its budget is no error.
+/// A measurement failed. A number over its budget is not an error.
 pub async fn run(options: Options) -> Result<()> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
@@ -102,7 +102,7 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// What is measured, over all sizes.
+/// What is measured, for all sizes.
 struct Bench {
     repository: PathBuf,
     tools: Tools,
@@ -112,7 +112,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Everything about so many releases, on a control plane of their own.
+    /// All measurements with this number of releases, on a control plane of their own.
     async fn of_size(&mut self, size: usize, settled: &[u32]) -> Result<()> {
         let cluster = ControlPlane::start(&self.tools, &self.repository).await?;
         operator::install(&self.tools, &self.repository, &cluster, &["replicas=0"]).await?;
@@ -138,7 +138,7 @@ impl Bench {
             let size = usize::try_from(size)?;
             eprintln!("{size} settled releases");
             copies.grow(size).await?;
-            // The copies differ in what follows from their neighbours: a first life writes that down.
+            // The copies differ in what depends on their neighbours. A first process writes that to their status.
             let mut operator = start().await?;
             operator.leads().await?;
             run.audit.silence(SILENCE).await?;
@@ -152,10 +152,10 @@ impl Bench {
 }
 
 fn broke_off(measured: Result<()>, operator: &Operator) -> Result<()> {
-    measured.with_context(|| format!("the measurement broke off{}", operator.told()))
+    measured.with_context(|| format!("the measurement failed{}", operator.told()))
 }
 
-/// One control plane with so many products.
+/// One control plane with this number of products.
 struct Run<'a> {
     fleet: Fleet,
     board: Board,
@@ -186,7 +186,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everything at once, as fast as it goes.
+    /// All releases at the same time, as fast as possible.
     async fn through(&mut self, operator: &Operator) -> Result<()> {
         let count = self.fleet.size();
         eprintln!("Preparing {count} products in {} namespaces", count * 4);
@@ -210,7 +210,7 @@ impl Run<'_> {
         let passes = operator.metric(PASSES, "kind=\"Release\"").await? - passes;
         let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
         eprintln!(
-            "  {:.1} ms of CPU and {:.1} passes a promotion, {:.1} MiB at most",
+            "  {:.1} ms of CPU and {:.1} reconciles per promotion, {:.1} MiB at most",
             cpu / promotions,
             passes / promotions,
             after.peak
@@ -218,7 +218,7 @@ impl Run<'_> {
 
         let under_way = if count <= 100 { 48.0 } else { 64.0 };
         self.table.row(
-            &format!("peak, {count} releases under way"),
+            &format!("peak, {count} releases in progress"),
             after.peak,
             Unit::Mebibytes,
             Some(under_way),
@@ -241,16 +241,20 @@ impl Run<'_> {
             "{count} releases through three environments, one Deployment each"
         ));
         self.table.row("wall", wall.as_secs_f64(), Unit::Seconds, None);
-        self.table
-            .row("CPU a promotion", cpu / promotions, Unit::Milliseconds, Some(8.0));
         self.table.row(
-            "CPU a promotion, the goal",
+            "CPU per promotion",
+            cpu / promotions,
+            Unit::Milliseconds,
+            Some(8.0),
+        );
+        self.table.row(
+            "CPU per promotion, the goal",
             cpu / promotions,
             Unit::Milliseconds,
             Some(5.0),
         );
         self.table.row(
-            "passes over a Release, a promotion",
+            "reconciles of a Release per promotion",
             passes / promotions,
             Unit::Count,
             None,
@@ -258,7 +262,7 @@ impl Run<'_> {
         self.requests(since, promotions, WRITES + 1.0)
     }
 
-    /// Requests a promotion, against what the walk allows.
+    /// Requests per promotion, compared with the walk.
     fn requests(&mut self, since: Timestamp, promotions: f64, writes: f64) -> Result<()> {
         let counts = self.audit.count(since)?;
         for (name, class, budget) in [
@@ -277,14 +281,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A new process over a cluster in which everything is settled.
+    /// A new process in a cluster in which everything is settled.
     async fn restarted(&mut self, operator: &mut Operator) -> Result<()> {
         let (began, since) = (Instant::now(), Timestamp::now());
         operator.ready().await?;
         let ready = began.elapsed();
         operator.leads().await?;
         let leads = began.elapsed();
-        // What it would do wrong, it would do in the first moments.
+        // Wrong requests would be sent in the first moments.
         tokio::time::sleep(2 * SILENCE).await;
         let counts = self.audit.count(since)?;
         let wrote = counts.get(&Class::Write).copied().unwrap_or_default()
@@ -304,7 +308,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The same with many, most of which nobody will ever look at again.
+    /// The same with many settled Releases.
     async fn with_settled(&mut self, operator: &mut Operator, size: usize) -> Result<()> {
         let (began, since) = (Instant::now(), Timestamp::now());
         operator.ready().await?;
@@ -324,7 +328,7 @@ impl Run<'_> {
             .row("writes and Events", wrote as f64, Unit::Count, Some(0.0));
         let cpu = load.cpu.as_secs_f64() * 1000.0;
         self.table
-            .row("CPU until it is quiet", cpu, Unit::Milliseconds, None);
+            .row("CPU until it is silent", cpu, Unit::Milliseconds, None);
         self.table
             .row("resident afterwards", load.resident, Unit::Mebibytes, Some(100.0));
         self.table.row("peak", load.peak, Unit::Mebibytes, None);
@@ -335,7 +339,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One approval after the other, of promotions with everything that costs extra.
+    /// One approval after the other, of promotions with all expensive features.
     async fn approvals(&mut self) -> Result<()> {
         eprintln!("{APPROVALS} approvals, one after the other");
         self.fleet.build_approvals(APPROVALS).await?;
@@ -368,10 +372,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everybody waits for one window, which then opens.
+    /// All releases wait for one window, which then opens.
     async fn waiting(&mut self, operator: &Operator) -> Result<()> {
         let count = self.fleet.size();
-        eprintln!("{count} releases wait for a window: a minute of listening");
+        eprintln!("{count} releases wait for a window: measuring for a minute");
         self.fleet.close_window().await?;
         self.fleet.release("2", &fleet::WINDOW).await?;
         self.board
@@ -404,7 +408,7 @@ impl Run<'_> {
             None,
         );
         self.table
-            .row("watches begun anew", number(Class::Watch), Unit::Count, None);
+            .row("watches restarted", number(Class::Watch), Unit::Count, None);
         let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
         self.table.row("CPU", cpu, Unit::Milliseconds, None);
 
@@ -432,9 +436,13 @@ impl Run<'_> {
             .copied()
             .unwrap_or_default();
         self.table
-            .row("CPU until all are through", cpu, Unit::Seconds, None);
-        self.table
-            .row("writes until all are through", writes as f64, Unit::Count, None);
+            .row("CPU until all have succeeded", cpu, Unit::Seconds, None);
+        self.table.row(
+            "writes until all have succeeded",
+            writes as f64,
+            Unit::Count,
+            None,
+        );
         self.growth
             .point(Series::Opening, count, last / 1000.0, Unit::Seconds, None);
         self.growth
@@ -460,7 +468,7 @@ fn promotions(release: &Release) -> impl Iterator<Item = State> {
     listed.map(|name| release.promotion(name).map_or(State::Pending, |p| p.state))
 }
 
-/// One check, and nothing else, holds the Release in its first environment.
+/// Whether this check alone holds the Release in its first environment.
 fn waits_for(release: &Release, check: &str) -> bool {
     let promotions = release.status.iter().flat_map(|s| &s.environments);
     promotions.take(1).any(|p| {

@@ -1,4 +1,4 @@
-//! `cargo xtask chart`: helm's own linting, and a rendering at every values file that the chart keeps for it.
+//! `cargo xtask chart`: helm's linting, and a rendering with every values file in the chart's folder ci.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ const TEMPLATE: [&str; 2] = ["template", "signalbox"];
 /// With the notes, which `helm template` leaves out.
 const NOTES: [&str; 3] = ["install", "signalbox", "--dry-run=client"];
 
-/// What helm prints of the chart at one of its own values files. No cluster is asked.
+/// What helm prints for the chart with one of its values files. No cluster is used.
 async fn printed(helm: &Path, arguments: &[&str], chart: &Path, values: &Path) -> Result<String> {
     let output = Command::new(helm)
         .args(arguments)
@@ -33,7 +33,7 @@ async fn printed(helm: &Path, arguments: &[&str], chart: &Path, values: &Path) -
 /// Lints and renders.
 ///
 /// # Errors
-/// Anything that helm complains about, with its own words on standard error.
+/// Every error of helm, with its output on standard error.
 pub async fn run() -> Result<()> {
     let root = crate::repository()?;
     let helm = crate::tools::Tools::ready(&root).await?.folder().join("helm");
@@ -48,7 +48,7 @@ pub async fn run() -> Result<()> {
     }
     ensure!(
         left_out.contains("runAsNonRoot: true") && left_out.contains("readOnlyRootFilesystem: true"),
-        "the chart renders less than is left out"
+        "the chart leaves out more than the values set to null"
     );
     let some = printed(&helm, &NOTES, &chart, &at("namespaced.yaml")).await?;
     for says in [
@@ -57,20 +57,20 @@ pub async fn run() -> Result<()> {
     ] {
         ensure!(
             some.contains(says),
-            "the notes do not say what watch.namespaces hides: {says}"
+            "the notes do not mention the effect of watch.namespaces: {says}"
         );
     }
     let all = printed(&helm, &NOTES, &chart, &at("default.yaml")).await?;
     ensure!(
         all.contains("\nNOTES:\n") && !all.contains("namespaces are watched"),
-        "the notes speak of watch.namespaces where all are watched"
+        "the notes mention watch.namespaces although all namespaces are watched"
     );
     ensure!(
         !left_out.contains("kind: NetworkPolicy")
             && printed(&helm, &TEMPLATE, &chart, &at("ha.yaml"))
                 .await?
                 .contains("kind: NetworkPolicy"),
-        "the chart renders a NetworkPolicy where, and only where, networkPolicy.enabled asks for it"
+        "the chart must render a NetworkPolicy if, and only if, networkPolicy.enabled is set"
     );
     let quotas = printed(&helm, &TEMPLATE, &chart, &at("ha.yaml")).await?;
     ensure!(
@@ -78,7 +78,7 @@ pub async fn run() -> Result<()> {
             && quotas.matches("kind: ResourceQuota").count() == 2
             && quotas.matches("count/releases.signalbox.dev: \"50\"").count() == 2
             && quotas.matches("count/decisions.signalbox.dev: \"1000\"").count() == 2,
-        "the chart does not render one ResourceQuota in each of tenantQuota.namespaces, with what values say and the defaults beside it"
+        "the chart does not render one ResourceQuota in each of tenantQuota.namespaces, with the values and the defaults"
     );
     let consenting = printed(&helm, &TEMPLATE, &chart, &at("ha.yaml")).await?;
     ensure!(
@@ -86,12 +86,12 @@ pub async fn run() -> Result<()> {
             && consenting.contains("signalbox.dev/accept: \"payments/production,ledgers\"")
             && consenting.matches("signalbox.dev/accept:").count() == 2
             && consenting.contains("name: SIGNALBOX_REQUIRE_CONSENT\n          value: \"false\""),
-        "the chart does not render whom deployer.namespaces accepts, or accepts somebody unasked"
+        "the chart does not render the namespaces that deployer.namespaces accepts, or accepts others"
     );
     ensure!(
         all.contains("name: SIGNALBOX_REQUIRE_CONSENT\n          value: \"true\"")
             && all.contains("annotate serviceaccount signalbox-deployer signalbox.dev/accept="),
-        "the chart does not require consent where nothing is said, or the notes do not say how to consent"
+        "the chart does not require consent by default, or the notes do not say how to consent"
     );
     let mut files: Vec<_> = std::fs::read_dir(chart.join("ci"))?
         .map(|e| e.map(|e| e.path()))

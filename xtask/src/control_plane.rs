@@ -1,6 +1,6 @@
-//! A control plane of one's own for as long as a value lives: etcd, kube-apiserver, kube-controller-manager,
-//! kube-scheduler and a make-believe kubelet, or real ones, in a folder of their own, on ports of their own, gone when it is
-//! dropped. Or somebody's existing cluster behind the same face.
+//! A control plane for as long as a value lives: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and a simulated
+//! kubelet, or real ones, in a folder of their own, on ports of their own. It is removed when the value is dropped. Or an existing
+//! cluster behind the same interface.
 
 use std::fs;
 use std::future::Future;
@@ -27,10 +27,10 @@ use crate::process::{Process, tail};
 use crate::runtime::Runtime;
 use crate::tools::Tools;
 
-/// The people of the examples and tests. None is born with rights: roles are what the tests are about.
+/// The users of the examples and tests. None has rights at the start: the tests create the roles.
 pub const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "mallory"];
 
-/// The one group that all people are in.
+/// The group of all these users.
 pub const GROUP: &str = "developers";
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -38,16 +38,16 @@ const NODES: usize = 3;
 
 /// A cluster to test on.
 pub struct ControlPlane {
-    // The order is the order in which they go: no process may write into a folder that is being removed.
+    // They are dropped in this order: no process may write into a folder that is being removed.
     processes: Vec<Process>,
     admin: PathBuf,
     config: Config,
     client: Client,
     cluster: Cluster,
-    /// Where its etcd answers, where the control plane is ours.
+    /// The address of its etcd, if this value started the control plane.
     etcd: Option<String>,
     owned: bool,
-    /// What real nodes pull from.
+    /// The registry of real nodes.
     _registry: Option<Registry>,
     folder: TempDir,
 }
@@ -55,7 +55,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts a control plane and waits until it schedules pods.
     pub async fn start(tools: &Tools, repository: &Path) -> Result<Self> {
-        // Another program may take a free port between our look and a component's start; a second look finds another.
+        // Another program may take a free port before a component starts. A second attempt finds another port.
         let mut attempts = 3;
         loop {
             attempts -= 1;
@@ -66,10 +66,10 @@ impl ControlPlane {
         }
     }
 
-    /// Uses a cluster that exists. Its pods are real, so an image's name decides nothing there.
+    /// Uses an existing cluster. Its pods are real, so the name of an image has no effect on their behaviour.
     pub async fn existing(kubeconfig: &Path) -> Result<Self> {
         let admin = fs::canonicalize(kubeconfig)
-            .with_context(|| format!("there is no kubeconfig {}", kubeconfig.display()))?;
+            .with_context(|| format!("the kubeconfig {} does not exist", kubeconfig.display()))?;
         let config = kubeconfig::config(&admin).await?;
         let client = Client::try_from(config.clone())?;
         client
@@ -146,7 +146,7 @@ impl ControlPlane {
         for (name, token) in &people {
             tokens += &format!("{token},{},{name},\"{GROUP}\"\n", username(name));
         }
-        // Only this file knows users without a name; a test tries what one may do.
+        // Only this file can define a user without a name. A test tries what such a user may do.
         let nameless_token = secret()?;
         tokens += &format!("{nameless_token},,nameless,\"{GROUP}\"\n");
         let node_tokens = node::NODES.iter().map(|_| secret()).collect::<Result<Vec<_>>>()?;
@@ -158,7 +158,7 @@ impl ControlPlane {
 
         let mut command = part("etcd");
         command.args([
-            "--unsafe-no-fsync".to_owned(), // nothing outlives a loss of power here anyway
+            "--unsafe-no-fsync".to_owned(), // the data need not survive a loss of power
             format!("--data-dir={}", text("etcd")),
             format!("--listen-client-urls={etcd}"),
             format!("--advertise-client-urls={etcd}"),
@@ -170,7 +170,7 @@ impl ControlPlane {
         processes.push(Process::start("etcd", &mut command, log("etcd"))?);
 
         let mut command = match real {
-            // Which a test may kill, and finds again.
+            // A test may stop it and start it again.
             Some(_) => {
                 let mut kept = Command::new(tools.path("tether"));
                 kept.arg("keep")
@@ -182,7 +182,7 @@ impl ControlPlane {
         };
         command.args([
             format!("--etcd-servers={etcd}"),
-            "--endpoint-reconciler-type=none".to_owned(), // nobody reaches it through a Service
+            "--endpoint-reconciler-type=none".to_owned(), // it is not reached through a Service
             format!("--cert-dir={}", folder.path().display()),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", text("service-accounts.pem")),
@@ -207,7 +207,7 @@ impl ControlPlane {
                 "--authorization-mode=Node,RBAC".to_owned(),
                 "--enable-admission-plugins=NodeRestriction".to_owned(),
                 "--allow-privileged=true".to_owned(),
-                "--kubelet-preferred-address-types=InternalIP".to_owned(), // nobody resolves the nodes' names
+                "--kubelet-preferred-address-types=InternalIP".to_owned(), // the nodes' names cannot be resolved
             ],
             None => vec![
                 format!("--secure-port={secure_port}"),
@@ -223,7 +223,7 @@ impl ControlPlane {
             log("kube-apiserver"),
         )?);
 
-        // The certificate is there before the port answers, and complete once it can be read as one.
+        // The certificate exists before the port answers, and is complete once it can be parsed.
         let certificate = at("apiserver.crt");
         let admin = at("admin.kubeconfig");
         let (config, cluster) = while_all_run(&mut processes, "kube-apiserver to answer", async {
@@ -310,7 +310,7 @@ impl ControlPlane {
                 }
             }
             loop {
-                // The controllers work once one of them has made this account, kwok once the nodes are ready.
+                // The controllers work once one of them has created this account, and kwok works once the nodes are ready.
                 let account = accounts.get_opt("default").await?;
                 let all = nodes.list(&kube::api::ListParams::default()).await?;
                 if account.is_some() && all.items.len() == count && all.iter().all(node_ready) {
@@ -333,42 +333,42 @@ impl ControlPlane {
         })
     }
 
-    /// Waits for the first component that ends, which none should; never returns for an existing cluster.
+    /// Waits for the first component that ends, which is an error. Never returns for an existing cluster.
     pub async fn failed(&mut self) -> anyhow::Error {
         any_failed(&mut self.processes).await
     }
 
-    /// The folder that goes when this value goes: logs, kubeconfigs, and room for what a caller leaves there.
+    /// The folder that is removed with this value: logs, kubeconfigs, and files of callers.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The kubeconfig that may do everything.
+    /// The administrator's kubeconfig.
     #[must_use]
     pub fn admin(&self) -> &Path {
         &self.admin
     }
 
-    /// A client that may do everything.
+    /// The administrator's client.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The audit log, where the control plane is ours.
+    /// The audit log, if this value started the control plane.
     #[must_use]
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.owned.then(|| self.folder().join("audit.log"))
     }
 
-    /// Where etcd answers, where the control plane is ours.
+    /// The address of etcd, if this value started the control plane.
     #[must_use]
     pub fn etcd(&self) -> Option<&str> {
         self.etcd.as_deref()
     }
 
-    /// A client that acts as one of the people, by impersonation, which works on every cluster alike.
+    /// A client as one of the users, by impersonation, which works on every cluster.
     pub fn person(&self, name: &str) -> Result<Client> {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(username(name));
@@ -383,14 +383,14 @@ impl ControlPlane {
         Ok(Client::try_from(config)?)
     }
 
-    /// The kubeconfig of one of the people, where the control plane is ours and knows their tokens.
+    /// The kubeconfig of one of the users, if this value started the control plane, which has their tokens.
     #[must_use]
     pub fn person_kubeconfig(&self, name: &str) -> Option<PathBuf> {
         self.owned
             .then(|| self.folder().join(format!("{name}.kubeconfig")))
     }
 
-    /// Writes a kubeconfig for a service account, good for a day, and returns its path.
+    /// Writes a kubeconfig for a service account, valid for a day, and returns its path.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let token = self.service_account_token(namespace, name).await?;
         let path = self.folder().join(format!("{namespace}.{name}.kubeconfig"));
@@ -398,7 +398,7 @@ impl ControlPlane {
         Ok(path)
     }
 
-    /// A token for a service account, good for a day.
+    /// A token for a service account, valid for a day.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
@@ -417,13 +417,13 @@ impl ControlPlane {
     }
 }
 
-/// How the API server knows a person.
+/// The user name of a person.
 #[must_use]
 pub fn username(name: &str) -> String {
     format!("{name}@example.com")
 }
 
-/// Waits for a condition, but not past the end of a process that it depends on, nor for ever.
+/// Waits for a condition, with a timeout, and only as long as the processes run that it depends on.
 async fn while_all_run<T>(
     processes: &mut [Process],
     what: &str,
@@ -466,15 +466,15 @@ async fn ready(config: &Config) -> bool {
     )
 }
 
-/// The make-believe kubelet of all nodes.
+/// The simulated kubelet of all nodes.
 fn pretended(tools: &Tools, source: &Path, admin: &Path, log: PathBuf) -> Result<Process> {
     let mut command = Command::new(tools.path("tether"));
     command.arg("run").arg(tools.path("kwok")).args([
         format!("--kubeconfig={}", admin.display()),
         format!("--config={}", source.join("stages.yaml").display()),
         "--manage-all-nodes=true".to_owned(),
-        "--node-lease-duration-seconds=0".to_owned(), // nobody watches the node's leases
-        "--node-port=0".to_owned(),                   // and nobody asks it for logs
+        "--node-lease-duration-seconds=0".to_owned(), // the node's leases are not watched
+        "--node-port=0".to_owned(),                   // and its logs are not read
         "--node-ip=192.0.2.1".to_owned(),
         "--cidr=10.0.0.0/8".to_owned(),
     ]);
@@ -506,7 +506,7 @@ fn folder() -> Result<TempDir> {
         .context("cannot create a folder for the data")
 }
 
-/// Ports that are free now; all held at once, so that they differ.
+/// Ports that are free now. All are held at the same time, so that they differ.
 pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
     let held = (0..COUNT)
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))

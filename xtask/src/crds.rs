@@ -1,5 +1,5 @@
 //! `cargo xtask crds`: writes the YAML of every kind, into `crds/` for people and into the chart for helm.
-//! With `--check` nothing is written and a difference is an error.
+//! With `--check`, nothing is written and a difference is an error.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
     Ok(())
 }
 
-/// Puts in quotes what kubectl and helm, which read YAML 1.1, would take for a boolean: our writer knows YAML 1.2 only.
+/// Quotes what kubectl and helm, which read YAML 1.1, would read as a boolean: the YAML library writes YAML 1.2.
 fn quoted(yaml: &str) -> String {
     let boolean = |word: &str| ["yes", "no", "on", "off", "y", "n"].contains(&word.to_lowercase().as_str());
     yaml.lines()

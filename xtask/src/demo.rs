@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: the story of `examples/payments` on a real control plane. One release goes through to production,
-//! with an approval by somebody else than who asked for it; the next one fails in UAT and is backed out there.
+//! `cargo xtask demo`: `examples/payments` on a real control plane. One release is promoted to production,
+//! with an approval by a user other than the requester. The next one fails in UAT and is backed out there.
 
 mod follow;
 mod proof;
@@ -29,29 +29,29 @@ const SECOND: &str = "payments-2026.11.2";
 const LAST: &str = "production";
 const TITLE: &str =
     "Signalbox: one release that goes through to production, and one that is backed out in UAT.\n";
-/// Short, because nobody wants to watch a minute pass before the first approval counts.
+/// Short, so that the first approval counts after two seconds and not after a minute.
 const POLICY_SETTLE: Duration = Duration::from_secs(2);
 const FLAGS: &[&str] = &["--policy-settle", "2s", "--health-grace", "10s"];
 
-/// What `demo` can be told.
+/// The options of `demo`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Leaves everything running at the end, until Ctrl-C
+    /// Leave everything running at the end, until Ctrl-C
     #[arg(long)]
     keep: bool,
-    /// Uses the cluster of this kubeconfig, whose user may do everything and whose pods are make-believe (as those of
-    /// `cargo xtask up` are), instead of starting one
+    /// Use the cluster of this kubeconfig instead of starting one. Its user must be an administrator, and its pods are simulated (as those
+    /// of `cargo xtask up` are)
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
-    /// With real containers, the operator's among them, instead of make-believe ones; needs root and Linux
+    /// Use real containers, also for the operator, instead of simulated ones; needs root and Linux
     #[arg(long, conflicts_with_all = ["keep", "kubeconfig"])]
     real: bool,
 }
 
-/// Tells the story.
+/// Runs the demo.
 ///
 /// # Errors
-/// It did not end as told, or could not begin.
+/// It did not succeed, or could not begin.
 pub async fn run(options: Options) -> Result<ExitCode> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
@@ -63,18 +63,17 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// With pods that are make-believe, or on somebody's cluster, and the operator beside it.
+/// With simulated pods, or on an existing cluster, and with the operator outside the cluster.
 async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result<()> {
     let screen = Screen::new(Instant::now());
 
     screen.note(TITLE);
 
     if let Some(path) = &options.kubeconfig {
-        ensure!(path.is_file(), "there is no kubeconfig {}", path.display());
+        ensure!(path.is_file(), "the kubeconfig {} does not exist", path.display());
     }
-    screen
-        .note("Building the operator and bringing up a control plane; the first time that takes minutes.\n");
-    // Two things that take their time and share nothing.
+    screen.note("Building the operator and starting a control plane. The first time, this takes minutes.\n");
+    // Both take a while and are independent.
     let (built, cluster) = tokio::join!(
         crate::test::cargo(repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
         async {
@@ -87,7 +86,7 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
     ensure!(built?, "the workspace does not build");
     let mut cluster = cluster?;
     let version = cluster.client().apiserver_version().await?.git_version;
-    screen.say(&format!("A control plane is ready: Kubernetes {version}"));
+    screen.say(&format!("A control plane is ready: Kubernetes {version}."));
 
     let stage = Stage::new(repository, tools, &cluster, screen).await?;
     stage.install().await?;
@@ -95,7 +94,7 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
     let mut operator = Operator::start(tools, &cluster, &binary, FLAGS).await?;
     operator.ready().await?;
     operator.leads().await?;
-    screen.say("The chart is installed; the operator leads, as the chart's ServiceAccount");
+    screen.say("The chart is installed, and the operator leads as the chart's ServiceAccount.");
 
     let told = {
         let story = async {
@@ -103,7 +102,7 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
             look_further(&stage, &screen, options.keep).await
         };
         tokio::select! {
-            told = story => told.with_context(|| format!("the story did not end as told{}", operator.told())),
+            told = story => told.with_context(|| format!("the demo did not succeed{}", operator.told())),
             error = operator.failed() => Err(error),
         }
     };
@@ -122,12 +121,12 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
 }
 
 async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Result<()> {
-    screen.title("The team's namespaces, who may do what, and three environments");
+    screen.title("The team's namespaces, their RBAC, and three environments");
     for file in ["namespaces", "access", "environments"] {
         stage.apply(file).await?;
     }
     let mut follower = Follower::start(stage.client("alice").await?, *screen);
-    // Else, to release 1, no approval would count.
+    // Otherwise no approval of release 1 would count.
     operator::policies_settled(cluster, POLICY_SETTLE).await?;
 
     screen.title("Release 1 goes through");
@@ -180,7 +179,7 @@ async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Res
     untouched.unchanged_since(&production, screen)
 }
 
-/// The board's approval is all that is missing.
+/// Whether only the board's approval is missing.
 fn waits_for_the_board(promotion: &Promotion) -> bool {
     let mut open = promotion.held_by().peekable();
     promotion.state == State::Waiting && open.peek().is_some() && open.all(|check| check.name == "board")
@@ -209,15 +208,15 @@ async fn look_further(stage: &Stage<'_>, screen: &Screen, keep: bool) -> Result<
         stage.show("alice", arguments).await?;
     }
     if !keep {
-        screen.note("cargo xtask demo --keep leaves all of it running, to look further.");
+        screen.note("cargo xtask demo --keep leaves everything running, so that you can explore it.");
         return Ok(());
     }
-    screen.title("To look further, until Ctrl-C");
+    screen.title("Commands to explore it, until Ctrl-C");
     stage.hints();
-    // Whoever waits for these lines through a pipe gets them now.
+    // A reader of a pipe gets these lines now.
     std::io::Write::flush(&mut std::io::stdout())?;
     Ok(())
 }
 
-/// How long one chapter may take on a machine that does other things, too.
+/// How long one part may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! The Dockerfile's last stage: the one description of the image beside its files, also of the image that is built without Docker.
+//! The Dockerfile's last stage: the only description of the image apart from its files, also of the image that is built without Docker.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// What Docker gives to an image that begins with nothing.
+/// What Docker sets in an image from scratch.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How an image is run, as the OCI image specification has it in its configuration.
+/// How an image is run: its configuration in the OCI image specification.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Config {
@@ -22,14 +22,14 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
 }
 
-/// What the specification has for the members of a set.
+/// The value of a set's members in the specification.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Empty {}
 
 /// Reads `repository`'s Dockerfile, with `arguments` for its build arguments.
 ///
 /// # Errors
-/// It cannot be read, or its last stage has something that the image without Docker would lack.
+/// It cannot be read, or its last stage has an instruction that the image without Docker would lack.
 pub fn read(repository: &Path, arguments: &[(&str, &str)]) -> Result<Config> {
     let path = repository.join("Dockerfile");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -63,7 +63,8 @@ fn last_stage(text: &str, arguments: &[(&str, &str)]) -> Result<Config> {
             ),
             "ARG" => {
                 let argument = arguments.iter().find(|(name, _)| name == rest);
-                declared.push(argument.with_context(|| format!("{}: nobody gives it", instruction()))?);
+                declared
+                    .push(argument.with_context(|| format!("{}: no build argument sets it", instruction()))?);
             }
             "LABEL" => {
                 let mut rest = rest.clone();
@@ -80,7 +81,7 @@ fn last_stage(text: &str, arguments: &[(&str, &str)]) -> Result<Config> {
             "ENTRYPOINT" => config.entrypoint = serde_json::from_str(rest).with_context(instruction)?,
             "CMD" => config.cmd = serde_json::from_str(rest).with_context(instruction)?,
             _ => bail!(
-                "{}: xtask/src/dockerfile.rs does not know {name} in the last stage, so that the image without Docker would lack it",
+                "{}: xtask/src/dockerfile.rs does not support {name} in the last stage, so the image without Docker would lack it",
                 instruction()
             ),
         }
@@ -112,7 +113,7 @@ fn pairs(text: &str) -> Result<BTreeMap<String, String>> {
         let (name, value, behind) = pair.context("a label is written NAME=\"VALUE\"")?;
         ensure!(
             !value.contains(['$', '\\']),
-            "{name}: neither \\ nor the name of an unknown argument may stand in a value"
+            "{name}: a value may contain neither \\ nor the name of an unknown argument"
         );
         pairs.insert(name.to_owned(), value.to_owned());
         rest = behind.trim_start();
@@ -178,7 +179,7 @@ mod tests {
         );
     }
 
-    /// Of the build stage only this matters: everything else prepares it.
+    /// Only this part of the build stage matters: everything else prepares it.
     #[test]
     fn docker_runs_the_script_and_sees_what_the_build_reads() {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -228,8 +229,8 @@ mod tests {
                 "FROM scratch\nCOPY a /b",
                 "all files come from the build stage's /out",
             ),
-            ("FROM scratch\nVOLUME /data", "does not know VOLUME"),
-            ("FROM scratch\nARG TIME", "nobody gives it"),
+            ("FROM scratch\nVOLUME /data", "does not support VOLUME"),
+            ("FROM scratch\nARG TIME", "no build argument sets it"),
             (
                 "FROM scratch\nLABEL a=\"${REVISION}\"",
                 "the name of an unknown argument",

@@ -1,4 +1,4 @@
-//! Programs that are built once from one of our own Go modules and kept in the user's cache.
+//! Programs that are built once from a Go module of this repository and stored in the user's cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use crate::tools::{cache, fingerprint, locked, progress, require_go};
 pub(crate) struct Module {
     /// Its folder there.
     pub name: &'static str,
-    /// What it is for, as people are told who wait for its build.
+    /// Its purpose, which is printed while it is built.
     pub what: &'static str,
-    /// Every file that it is built from: another content is another build.
+    /// Every file from which it is built: other content is another build.
     pub sources: &'static [&'static str],
 }
 
 impl Module {
-    /// The folder with the module's programs, from the cache where they have been built before.
+    /// The folder with the module's programs, from the cache if they have been built before.
     ///
     /// # Errors
-    /// There is no Go, or it does not build.
+    /// Go is not installed, or it does not build.
     pub async fn built(&self, repository: &Path) -> Result<PathBuf> {
         let source = repository.join("tests").join(self.name);
         let cache = cache()?;
@@ -39,7 +39,7 @@ impl Module {
         if !folder.exists() {
             let module = fs::read_to_string(source.join("go.mod"))?;
             require_go(&module, &cache, self.what).await?;
-            // Built beside its place and renamed into it, so that a half-written program is never run.
+            // Built in another place and renamed, so that a half-written program is never run.
             let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&cache)?;
             let (log, built) = (partial.path().join("log"), partial.path().join("programs"));
             fs::create_dir(&built)?;
@@ -58,11 +58,11 @@ impl Module {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#[allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 mod tests {
     use std::collections::BTreeSet;
 
-    /// A source that is not named would change without a new build.
+    /// A source that is not listed would change without a new build.
     #[test]
     fn a_module_names_every_file_that_it_is_built_from() {
         for module in [crate::oci::MODULE, crate::test::GITOPS, crate::test::ORACLE] {

@@ -1,5 +1,5 @@
-//! `cargo xtask image`: the operator's OCI image, built where there is no container runtime, the same bytes each time.
-//! What the image is stands in the Dockerfile; which files it holds, in image.sh.
+//! `cargo xtask image`: the operator's OCI image, built without a container runtime, the same bytes each time.
+//! The Dockerfile describes its configuration, and image.sh its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use crate::process::Process;
 use crate::sbom;
 use crate::tools::Tools;
 
-/// What stands in an image's folder, and nothing else, so that nothing else is ever thrown away.
+/// The content of an image's folder. A folder with anything else is not replaced.
 const OURS: [&str; 4] = ["oci-layout", "index.json", "blobs", sbom::FILE];
 
-/// What `image` can be told.
+/// The options of `image`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Where the OCI layout goes, in place of one that is there [default: target/image]
+    /// Folder of the OCI layout; an existing image there is replaced [default: target/image]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Pushes the image, with the credentials in docker's configuration; the tag is the version unless it is given
+    /// Push the image, with the credentials in docker's configuration; the default tag is the version
     #[arg(long, value_name = "REGISTRY/NAME[:TAG]")]
     push: Option<Reference>,
 }
@@ -50,7 +50,7 @@ impl FromStr for Reference {
         );
         ensure!(
             !text.contains('@'),
-            "an image is pushed to a tag; its digest follows from what it holds"
+            "an image is pushed to a tag; its digest follows from its content"
         );
         let (registry, rest) = text.split_once('/').unwrap_or_default();
         ensure!(
@@ -66,12 +66,12 @@ impl FromStr for Reference {
         };
         ensure!(
             name.split('/').all(part),
-            "{name:?} is no name of an image: parts between / begin and end with a lower case letter or a digit, with . _ - between them"
+            "{name:?} is not an image name: parts between / begin and end with a lower-case letter or a digit, with . _ - between them"
         );
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         ensure!(
             tag.starts_with(word) && tag.len() <= 128 && tag.chars().all(|c| word(c) || ".-".contains(c)),
-            "{tag:?} is no tag: at most 128 letters, digits, _ . - that begin with neither . nor -"
+            "{tag:?} is not a tag: at most 128 letters, digits, _ . - that begin with neither . nor -"
         );
         Ok(Self {
             repository: format!("{registry}/{name}"),
@@ -106,17 +106,17 @@ pub(crate) struct File {
     pub sha256: String,
 }
 
-/// Builds the image, and pushes it where it is told to.
+/// Builds the image, and pushes it if a reference is given.
 ///
 /// # Errors
-/// A sentence that says what has to be there, or what a registry complains about.
+/// A sentence that names what is missing, or the error of a registry.
 pub async fn run(options: Options) -> Result<()> {
     let repository = crate::repository()?;
     let output = match &options.output {
         Some(folder) => std::path::absolute(folder)?,
         None => crate::target(&repository).join("image"),
     };
-    // Before the minutes that a build takes.
+    // Checked before the build, which takes minutes.
     is_replaceable(&output)?;
     let oci = Oci::ready(&repository).await?;
     let built = build(&repository, &oci, &output).await?;
@@ -153,10 +153,10 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds the release binary and lays the operator's image out in `folder`, in place of an image that is there.
+/// Builds the release binary and writes the operator's image to `folder`, replacing an existing image.
 ///
 /// # Errors
-/// It does not build, git does not know the sources, or something else is in the folder.
+/// It does not build, git does not find the sources, or the folder has other content.
 pub async fn build(repository: &Path, oci: &Oci, folder: &Path) -> Result<Built> {
     is_replaceable(folder)?;
     let target = crate::target(repository);
@@ -164,7 +164,7 @@ pub async fn build(repository: &Path, oci: &Oci, folder: &Path) -> Result<Built>
     let arguments = [("REVISION", revision.as_str()), ("CREATED", &created.to_string())];
     let config = dockerfile::read(repository, &arguments)?;
 
-    // Built beside its place and renamed into it, so that half an image is never found there.
+    // Built in another place and renamed, so that half an image is never found there.
     let parent = folder.parent().context("an image needs a folder")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let partial = tempfile::Builder::new()
@@ -204,13 +204,13 @@ pub async fn build(repository: &Path, oci: &Oci, folder: &Path) -> Result<Built>
 /// Pushes the image in `layout` to `reference`, `registry/name:tag`; its digest.
 ///
 /// # Errors
-/// The registry does not answer, or does not let us.
+/// The registry does not answer, or refuses the push.
 pub async fn push(oci: &Oci, layout: &Path, reference: &str) -> Result<String> {
     oci.push(layout, reference).await
 }
 
 impl Built {
-    /// The bytes of its layers, as a registry has them.
+    /// The compressed size of its layers, as in a registry.
     fn compressed(&self) -> Result<u64> {
         let layers = self.manifest()?["layers"].take();
         Ok(layers
@@ -230,14 +230,14 @@ impl Built {
     }
 }
 
-/// Folders and files below `root`, as tests/oci takes them.
+/// Folders and files below `root`, in the form that tests/oci reads.
 fn walk(root: &Path, below: &str, layer: &mut Vec<Value>, files: &mut Vec<File>) -> Result<()> {
     let folder = root.join(below.trim_start_matches('/'));
     let mut entries = fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = format!("{below}/{}", entry.file_name().to_string_lossy());
-        // As image.sh leaves them, whatever the file system makes of modes.
+        // The modes that image.sh sets, whatever the file system does with them.
         let mut described = json!({ "path": path, "mode": 0o755 });
         if entry.file_type()?.is_dir() {
             layer.push(described);
@@ -261,16 +261,12 @@ fn hex(content: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether what is there may go.
+/// Checks that the present content of the folder may be removed.
 fn is_replaceable(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    ensure!(
-        folder.is_dir(),
-        "{} is there already and is no folder",
-        folder.display()
-    );
+    ensure!(folder.is_dir(), "{} exists and is not a folder", folder.display());
     let names = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name()))
         .collect::<Result<Vec<_>>>()?;
@@ -278,7 +274,7 @@ fn is_replaceable(folder: &Path) -> Result<()> {
     let other = names.iter().find(|name| OURS.iter().all(|ours| name != ours));
     if let Some(other) = other.or_else(|| names.first().filter(|_| !image)) {
         bail!(
-            "{} holds something else than an image ({}): name a folder that is empty or does not exist yet",
+            "{} has other content than an image ({}): name a folder that is empty or does not exist yet",
             folder.display(),
             other.to_string_lossy()
         );
@@ -286,16 +282,16 @@ fn is_replaceable(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// This machine, as Go and OCI call it.
+/// This machine's architecture, as Go and OCI name it.
 pub(crate) fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),
         "aarch64" => Ok("arm64"),
-        other => bail!("no image is built on {other}, only on x86_64 and aarch64"),
+        other => bail!("images are built only on x86_64 and aarch64, not on {other}"),
     }
 }
 
-/// The commit, with `-dirty` behind it where the sources are not as committed, and its time unless SOURCE_DATE_EPOCH says another.
+/// The commit, with `-dirty` appended if the sources are not as committed, and its time unless SOURCE_DATE_EPOCH sets another.
 async fn sources(repository: &Path) -> Result<(String, Timestamp)> {
     let revision = git(
         repository,
@@ -319,10 +315,10 @@ async fn git(repository: &Path, arguments: &[&str]) -> Result<String> {
         .kill_on_drop(true)
         .output()
         .await
-        .context("cannot run git, which knows the revision and the time of the image")?;
+        .context("cannot run git, which reads the revision and the time of the image")?;
     ensure!(
         asked.status.success(),
-        "an image is built from a commit, which git does not find: {}",
+        "an image is built from a commit, and git does not find one: {}",
         String::from_utf8_lossy(&asked.stderr).trim()
     );
     Ok(String::from_utf8(asked.stdout)?.trim().to_owned())
@@ -331,7 +327,7 @@ async fn git(repository: &Path, arguments: &[&str]) -> Result<String> {
 /// Builds the image twice, pushes it to a registry, and starts the operator from nothing but its files until it leads.
 ///
 /// # Errors
-/// The image is not the same twice, is not what the Dockerfile says, holds other files than are needed, or its operator does not
+/// The image is not the same twice, does not match the Dockerfile, has other files than are needed, or its operator does not
 /// start, does not stop when asked to, or is slow without a cluster.
 pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
     let oci = Oci::ready(repository).await?;
@@ -340,7 +336,7 @@ pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) ->
     let again = build(repository, &oci, &folder.path().join("two")).await?;
     ensure!(
         built.digest == again.digest,
-        "built twice, the image is {} and {}",
+        "two builds of the image differ: {} and {}",
         built.digest,
         again.digest
     );
@@ -350,7 +346,7 @@ pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) ->
     let read = |built: &Built| fs::read(built.layout.join(sbom::FILE));
     ensure!(
         read(&built)? == read(&again)?,
-        "written twice, {} differs",
+        "two builds differ in {}",
         sbom::FILE
     );
 
@@ -367,7 +363,7 @@ pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) ->
     let served = format!("sha256:{}", hex(manifest.as_bytes()));
     ensure!(
         [&pushed, &served] == [&built.digest, &built.digest],
-        "of {} the registry has {served}, and {pushed} was pushed",
+        "for {} the registry has {served}, but {pushed} was pushed",
         built.digest
     );
 
@@ -376,7 +372,7 @@ pub async fn starts(repository: &Path, cluster: &ControlPlane, tools: &Tools) ->
     let gone = gone.err().map(|error| error.to_string()).unwrap_or_default();
     ensure!(
         gone.contains("does not answer"),
-        "a registry that is gone is told as {gone:?}"
+        "a stopped registry is reported as {gone:?}"
     );
 
     let root = unpacked(&built, &folder.path().join("root")).await?;
@@ -416,7 +412,7 @@ async fn is_as_described(repository: &Path, built: &Built) -> Result<()> {
     };
     ensure!(
         names == [loader, "libc", "libgcc_s", "libm", "signalbox"],
-        "the image holds {names:?}: if a new library is really needed, say so in xtask/src/image.rs"
+        "the image holds {names:?}: if a new library is really needed, add it in xtask/src/image.rs"
     );
     Ok(())
 }
@@ -466,12 +462,15 @@ mod tests {
             ("team/signalbox", "names the registry first"),
             ("https://registry.example.com/signalbox", "without https://"),
             ("registry.example.com/signalbox@sha256:00", "is pushed to a tag"),
-            ("registry.example.com/", "\"\" is no name"),
-            ("registry.example.com/Signalbox", "\"Signalbox\" is no name"),
-            ("registry.example.com/a//b", "\"a//b\" is no name"),
-            ("registry.example.com/signalbox:", "\"\" is no tag"),
-            ("registry.example.com/signalbox:-1", "\"-1\" is no tag"),
-            ("registry.example.com/signalbox:a b", "\"a b\" is no tag"),
+            ("registry.example.com/", "\"\" is not an image name"),
+            (
+                "registry.example.com/Signalbox",
+                "\"Signalbox\" is not an image name",
+            ),
+            ("registry.example.com/a//b", "\"a//b\" is not an image name"),
+            ("registry.example.com/signalbox:", "\"\" is not a tag"),
+            ("registry.example.com/signalbox:-1", "\"-1\" is not a tag"),
+            ("registry.example.com/signalbox:a b", "\"a b\" is not a tag"),
         ] {
             let error = reference(text).expect_err(text).to_string();
             assert!(error.contains(message), "{text}: {error}");
@@ -499,9 +498,6 @@ mod tests {
         let error = is_replaceable(&folder.join("notes"))
             .expect_err("a file")
             .to_string();
-        assert!(
-            error.ends_with("notes is there already and is no folder"),
-            "{error}"
-        );
+        assert!(error.ends_with("notes exists and is not a folder"), "{error}");
     }
 }

@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
-/// Where a cluster is and how to know it: what every kubeconfig of it has in common.
+/// The address and the certificate authority of a cluster, which all its kubeconfigs share.
 #[derive(Clone)]
 pub struct Cluster(serde_json::Value);
 
 impl Cluster {
-    /// A cluster at an address, known by a certificate authority in PEM form.
+    /// A cluster at an address, with a certificate authority in PEM form.
     #[must_use]
     pub fn new(server: &str, authority: &[u8]) -> Self {
         Self(json!({ "server": server, "certificate-authority-data": base64(authority) }))
@@ -39,7 +39,7 @@ impl Cluster {
         Ok(Self(serde_json::to_value(cluster)?))
     }
 
-    /// Writes a kubeconfig for the bearer of a token, readable by nobody else.
+    /// Writes a kubeconfig with a token, readable only by this user.
     pub fn write(&self, path: &Path, user: &str, token: &str) -> Result<()> {
         let content = serde_yaml_ng::to_string(&json!({
             "apiVersion": "v1",
@@ -53,7 +53,7 @@ impl Cluster {
     }
 }
 
-/// Writes a file that only its owner may read, because there is a token in it.
+/// Writes a file with a token, readable only by its owner.
 pub fn private(path: &Path, content: &str) -> Result<()> {
     OpenOptions::new()
         .write(true)
@@ -71,7 +71,7 @@ pub async fn config(kubeconfig: &Path) -> Result<kube::Config> {
     Ok(kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?)
 }
 
-/// Through JSON's own rule for bytes, which is base64: no dependency for one line.
+/// Encodes bytes in base64, as the JSON of Kubernetes does, without another dependency.
 fn base64(bytes: &[u8]) -> serde_json::Value {
     serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec())).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! Development in one place: `cargo xtask up | demo | test | bench …`, and the real control plane that they share.
-//! Nothing of this is shipped.
+//! Development tools: `cargo xtask up | demo | test | bench …`, and the real control plane that they share.
+//! None of this is shipped.
 
 pub mod before;
 pub mod bench;
@@ -30,18 +30,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The root of the repository that the command was given in.
+/// The root of the repository in which the command runs.
 ///
-/// Looked for at run time: a path compiled in would point into somebody else's checkout once the binary is copied.
+/// It is determined at run time: a compiled-in path would point to another checkout once the binary is copied.
 pub fn repository() -> Result<PathBuf> {
     let here = std::env::current_dir()?;
     here.ancestors()
         .find(|folder| folder.join("tests/control-plane/go.mod").is_file())
         .map(PathBuf::from)
-        .with_context(|| format!("{} is not inside Signalbox's repository", here.display()))
+        .with_context(|| format!("{} is not inside the Signalbox repository", here.display()))
 }
 
-/// Where cargo, which is always run in the root of the repository, puts what it builds.
+/// The target folder of cargo, which always runs in the root of the repository.
 pub(crate) fn target(repository: &Path) -> PathBuf {
     repository.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Development in one place",
+    about = "Development tools of Signalbox",
     disable_help_subcommand = true
 )]
 struct Arguments {
@@ -20,28 +20,28 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Brings up a real control plane and keeps it until Ctrl-C
+    /// Start a real control plane and run it until Ctrl-C
     Up(xtask::up::Options),
-    /// Shows a release that goes through to production, and one that is backed out, on a real control plane
+    /// Show a release that is promoted to production, and one that is backed out, on a real control plane
     Demo(xtask::demo::Options),
-    /// Runs every test: the pure ones, then those against a real control plane
+    /// Run every test: the pure ones, then those against a real control plane
     Test(xtask::test::Options),
-    /// Measures what promotions cost on a real control plane, and prints a table
+    /// Measure what promotions cost on a real control plane, and print a table
     Bench(xtask::bench::Options),
-    /// Builds the operator's image without a container runtime, and pushes it
+    /// Build the operator's image without a container runtime, and push it
     Image(xtask::image::Options),
-    /// Runs kubectl, of the version the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
+    /// Run kubectl, in the version that the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
     Kubectl(Passed),
-    /// Runs helm, of the version the tests use
+    /// Run helm, in the version that the tests use
     Helm(Passed),
-    /// Builds what the control plane needs, unless it is there, and prints the folder
+    /// Build the programs of the control plane, unless they exist, and print their folder
     Tools,
-    /// Writes the kinds' definitions into crds/ and into the chart; with --check compares only
+    /// Write the CRDs to crds/ and to the chart; with --check, only compare
     Crds {
         #[arg(long)]
         check: bool,
     },
-    /// Lints the chart and renders it at every values file in charts/signalbox/ci
+    /// Lint the chart and render it with every values file in charts/signalbox/ci
     Chart,
 }
 
@@ -63,10 +63,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<ExitCode> {
-    // Two features of the dependency tree would each bring a provider of their own; naming one settles it.
+    // Two dependencies would each bring a provider. Installing one of them decides which is used.
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("another crypto provider is installed already"))?;
+        .map_err(|_| anyhow::anyhow!("another TLS crypto provider is already installed"))?;
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut hung_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;

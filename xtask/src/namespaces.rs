@@ -1,7 +1,7 @@
-//! A machine of one's own inside this one: the same command again, in mount, network and PID namespaces that nobody else
-//! sees, so that a kubelet, a container runtime and their containers change nothing outside and end all together.
+//! A separate environment on this machine: the same command again, in private mount, network and PID namespaces, so that a
+//! kubelet, a container runtime and their containers change nothing outside and end together.
 //!
-//! Needs root and Linux. Only cgroups are shared with the machine; they have the name of the process that made them.
+//! Needs root and Linux. Only cgroups are shared with the machine. They have the name of the process that created them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use tokio::process::Command;
 use crate::process::{Process, succeeds};
 use crate::tools::Tools;
 
-/// Where the inner command finds the folder that the outer one removes.
+/// The variable with the folder that the outer command removes, for the inner command.
 const FOLDER: &str = "SIGNALBOX_NAMESPACES";
-/// Where the outer command was: whoever is still there is not inside, whatever it finds in its environment.
+/// The variable with the namespaces of the outer command. A process that is still in them is not inside, whatever its environment says.
 const OUTSIDE: &str = "SIGNALBOX_NAMESPACES_OUTSIDE";
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// What a kubelet sets for the whole machine unless it writes somewhere else.
+/// The sysctls that a kubelet sets for the whole machine, unless it writes to another place.
 const SYSCTLS: [&str; 6] = [
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -30,14 +30,14 @@ const SYSCTLS: [&str; 6] = [
     "kernel/keys/root_maxbytes",
 ];
 
-/// The inner side: this process is in namespaces of its own, and this is what it has there.
+/// The inner side: this process is in private namespaces, and these are its resources there.
 pub struct Namespaces {
     folder: PathBuf,
     cgroup: String,
 }
 
 impl Namespaces {
-    /// Where this process is already, if it is in namespaces that [`again`] made.
+    /// The namespaces of this process, if [`again`] created them.
     #[must_use]
     pub fn inside() -> Option<Self> {
         let folder = PathBuf::from(std::env::var_os(FOLDER)?);
@@ -52,13 +52,13 @@ impl Namespaces {
         Some(Self { folder, cgroup })
     }
 
-    /// A folder that goes with the namespaces.
+    /// A folder that is removed with the namespaces.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes a cgroup below ours, in which the pods of a node are; its path from a hierarchy's root.
+    /// Creates a cgroup below ours, for the pods of a node. Returns its path from a hierarchy's root.
     ///
     /// # Errors
     /// It cannot be written.
@@ -70,12 +70,12 @@ impl Namespaces {
         Ok(format!("/{path}"))
     }
 
-    /// Makes mounts and interfaces private, before the first process that would change them.
+    /// Makes mounts and interfaces private, before the first process starts that changes them.
     ///
     /// # Errors
-    /// What `mount` or `ip` complain about.
+    /// The error of `mount` or `ip`.
     pub async fn furnish(&self) -> Result<()> {
-        // Private first, so that nothing reaches the machine; then shared among our own, as containers need it.
+        // First private, so that nothing changes on the machine. Then shared within the namespace, as containers need it.
         tool("mount", &["--make-rprivate", "/"]).await?;
         tool("mount", &["--make-rshared", "/"]).await?;
         let (upper, work) = (self.folder.join("var"), self.folder.join("var.work"));
@@ -101,14 +101,14 @@ impl Namespaces {
 
 const KINDS: [&str; 3] = ["mnt", "net", "pid"];
 
-/// The namespaces that this process is in, as the kernel numbers them: `mnt:[4026531841]`.
+/// The namespaces of this process, with the kernel's numbers: `mnt:[4026531841]`.
 fn own_namespaces() -> Vec<String> {
     let of = |kind: &&str| fs::read_link(Path::new("/proc/self/ns").join(kind)).ok();
     let found = KINDS.iter().filter_map(of);
     found.map(|link| link.display().to_string()).collect()
 }
 
-/// Why there cannot be such namespaces here, in a sentence that ends a line "left out: …".
+/// Why such namespaces are not possible here, as a clause for a line "left out: …".
 #[must_use]
 pub async fn impossible() -> Option<String> {
     if !rustix::process::getuid().is_root() {
@@ -138,7 +138,7 @@ pub async fn impossible() -> Option<String> {
     }
     cgroup_roots()
         .err()
-        .map(|error| format!("there are no cgroups to write to: {error:#}"))
+        .map(|error| format!("there are no writable cgroups: {error:#}"))
 }
 
 const UNSHARE: [&str; 6] = [
@@ -150,10 +150,10 @@ const UNSHARE: [&str; 6] = [
     "--mount-proc",
 ];
 
-/// Runs this program once more with `arguments`, in namespaces of its own, and removes what it leaves.
+/// Runs this program again with `arguments`, in private namespaces, and removes what it leaves.
 ///
 /// # Errors
-/// They cannot be made, or something is left behind on the machine, which is named.
+/// They cannot be created, or something is left on the machine, which is named.
 pub async fn again(tools: &Tools, repository: &Path, arguments: &[&str]) -> Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("signalbox-real-").tempdir()?;
     let name = folder
@@ -169,12 +169,12 @@ pub async fn again(tools: &Tools, repository: &Path, arguments: &[&str]) -> Resu
         tether.arg(what).args(paths);
         Process::start(what, &mut tether, folder.path().join(format!("{what}.log")))
     };
-    // Where this process is killed, these two see to what it leaves. They come before there is anything to leave.
+    // If this process is killed, these two clean up. They start before there is anything to clean up.
     let sweep = watch("sweep", &[folder.path().to_owned()])?;
     let prune = watch("prune", &cgroups.0)?;
     let left = Left::none_yet(&name)?;
     cgroups.create()?;
-    // The order is the order in which they go, also when this is dropped in the middle: processes, then what they were in.
+    // They are dropped in this order, also if this is cancelled: first the processes, then their cgroups and folders.
     let outer = Outer {
         process: Some(spawn(tools, repository, arguments, folder.path())?),
         _watches: [sweep, prune],
@@ -192,7 +192,7 @@ pub async fn again(tools: &Tools, repository: &Path, arguments: &[&str]) -> Resu
 fn spawn(tools: &Tools, repository: &Path, arguments: &[&str], folder: &Path) -> Result<Process> {
     let temporary = folder.join("tmp");
     fs::create_dir(&temporary)?;
-    // By now a build may have put another program where this one was started from.
+    // By now a build may have replaced this program's file.
     let this = folder.join("xtask");
     fs::copy("/proc/self/exe", &this).context("this program cannot be copied")?;
     let mut command = Command::new(tools.path("tether"));
@@ -204,11 +204,11 @@ fn spawn(tools: &Tools, repository: &Path, arguments: &[&str], folder: &Path) ->
         .arg(this)
         .args(arguments)
         .current_dir(repository)
-        // Whatever the inner side leaves where temporary files go is left in the folder that goes.
+        // Temporary files of the inner side are in the folder that is removed.
         .env("TMPDIR", temporary)
         .env(FOLDER, folder)
         .env(OUTSIDE, own_namespaces().join(" "));
-    Process::tethered_in_sight("the command in namespaces of its own", &mut command)
+    Process::tethered_in_sight("the command in private namespaces", &mut command)
 }
 
 struct Outer {
@@ -228,7 +228,9 @@ impl Outer {
         drop(self.process.take());
         self.cgroups.remove()?;
         if let Some(folder) = self.folder.take() {
-            folder.close().context("the folder of the namespaces stays")?;
+            folder
+                .close()
+                .context("the folder of the namespaces cannot be removed")?;
         }
         self.left.nothing()?;
         Ok(status)
@@ -249,7 +251,7 @@ impl Cgroups {
             while let Err(error) = remove_tree(folder) {
                 ensure!(
                     Instant::now() < patience,
-                    "the cgroup {} stays: {error}",
+                    "the cgroup {} cannot be removed: {error}",
                     folder.display()
                 );
                 std::thread::sleep(Duration::from_millis(20));
@@ -267,7 +269,7 @@ impl Drop for Cgroups {
 
 fn create_cgroup(folder: &Path) -> Result<()> {
     fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    // Nothing can be in a cpuset that is empty.
+    // An empty cpuset cannot contain a process.
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (own, parent) = (folder.join(file), folder.with_file_name(file));
         if own.exists() && parent.exists() {
@@ -277,7 +279,7 @@ fn create_cgroup(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A cgroup is removed like an empty folder, its children first; the files in it go by themselves.
+/// A cgroup is removed like an empty folder, its children first. Its files disappear by themselves.
 fn remove_tree(folder: &Path) -> std::io::Result<()> {
     if !folder.exists() {
         return Ok(());
@@ -304,12 +306,12 @@ fn cgroup_roots() -> Result<Vec<PathBuf>> {
     for name in USED {
         let root = base.join(name);
         // Two controllers may be mounted together, and then one of the names is a link to the other's folder.
-        let root = fs::canonicalize(&root).with_context(|| format!("there is no {}", root.display()))?;
+        let root = fs::canonicalize(&root).with_context(|| format!("{} does not exist", root.display()))?;
         if !roots.contains(&root) {
             roots.push(root);
         }
     }
-    // A kubelet makes its own folder here, where both versions are mounted.
+    // A kubelet creates its own folder here, where both versions are mounted.
     let unified = base.join("unified");
     if unified.join("cgroup.procs").exists() {
         roots.push(unified);
@@ -323,7 +325,7 @@ pub fn cgroups_are_v2() -> bool {
     Path::new(CGROUPS).join("cgroup.controllers").exists()
 }
 
-/// What would be ours if it stayed on the machine: others may run there at the same time, with containers of their own.
+/// Finds what this run left on the machine. Other runs may be there at the same time, with containers of their own.
 struct Left {
     /// The name of our folder and of our cgroups.
     name: String,
@@ -388,7 +390,7 @@ impl Left {
 
     fn nothing(&mut self) -> Result<()> {
         self.looked = true;
-        // What was killed needs a moment to be gone.
+        // A killed process needs a moment to disappear.
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
             let found = self.found()?;
@@ -397,7 +399,7 @@ impl Left {
             }
             ensure!(
                 Instant::now() < patience,
-                "left behind on this machine: {}",
+                "not removed from this machine: {}",
                 found.join(", ")
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -406,7 +408,7 @@ impl Left {
 }
 
 impl Drop for Left {
-    /// After Ctrl-C there is nobody else to say it.
+    /// Prints errors itself, because after Ctrl-C no caller does.
     fn drop(&mut self) {
         if !self.looked
             && let Err(error) = self.nothing()
@@ -428,7 +430,7 @@ fn sysctls() -> Result<Vec<String>> {
     SYSCTLS.iter().map(value).collect()
 }
 
-/// Runs a program that changes mounts or interfaces, which no folder matters to.
+/// Runs a program that changes mounts or interfaces, for which the folder does not matter.
 pub(crate) async fn tool(program: &str, arguments: &[&str]) -> Result<()> {
     succeeds(Path::new("/"), program, arguments).await
 }

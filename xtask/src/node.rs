@@ -1,4 +1,4 @@
-//! Real nodes: kubelets with containerd and runc, and the registry that they pull from, in namespaces of their own.
+//! Real nodes: kubelets with containerd and runc, and the registry from which they pull, in private namespaces.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::process::Process;
 use crate::runtime::Runtime;
 use crate::tools::Tools;
 
-/// Where images are pushed to and pulled from.
+/// The address of the registry.
 pub const REGISTRY: &str = "127.0.0.1:5000";
-/// Where the API server answers, from containers as from here: the Service `kubernetes`, without a kube-proxy.
+/// The address of the API server, for containers and for this process: the Service `kubernetes`, without a kube-proxy.
 pub const SERVICE: &str = "10.96.0.1";
-/// Where kubelets and containers reach this side of the bridge.
+/// The address of this side of the bridge, for kubelets and containers.
 pub const GATEWAY: &str = "10.244.0.1";
-/// The nodes. Only pods that tolerate [`APART`] come to any but the first, so that tests may take those away.
+/// The nodes. Only pods that tolerate [`APART`] run on any but the first, so that tests may remove the others.
 pub const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
-/// The taint of the nodes that come and go.
+/// The taint of the nodes that tests remove and add.
 pub const APART: &str = "signalbox.dev/apart";
 
-/// How the API server knows a node.
+/// The user name of a node.
 #[must_use]
 pub fn username(node: &str) -> String {
     format!("system:node:{node}")
 }
 
-/// The interfaces, before anything listens on them.
+/// Creates the interfaces, before anything listens on them.
 ///
 /// # Errors
-/// What `ip` complains about.
+/// The error of `ip`.
 pub async fn wire() -> Result<()> {
     let service = format!("{SERVICE}/32");
     tool("ip", &["address", "add", &service, "dev", "lo"]).await?;
@@ -48,7 +48,7 @@ pub async fn wire() -> Result<()> {
         .await?;
     }
     tool("ip", &["link", "set", "cni0", "up"]).await?;
-    // Kubelet and runtime want one, wherever it leads.
+    // Kubelet and runtime need a default route, whatever its destination.
     tool("ip", &["route", "add", "default", "dev", "cni0"]).await?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("packets cannot be forwarded")
 }
@@ -60,7 +60,7 @@ fn address(index: usize) -> String {
 /// An image of the static program `name` of the tests with these variables in its environment, pushed; its reference by digest.
 ///
 /// # Errors
-/// What the tool that builds and pushes complains about.
+/// The error of the tool that builds and pushes.
 pub async fn push_program(oci: &Oci, name: &str, variables: &[String]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let layout = folder.path().join("layout");
@@ -77,7 +77,7 @@ pub async fn push_program(oci: &Oci, name: &str, variables: &[String]) -> Result
 /// Pushes a layout into the registry; its reference by digest.
 ///
 /// # Errors
-/// What the tool that pushes complains about.
+/// The error of the tool that pushes.
 pub async fn push(oci: &Oci, layout: &Path, name: &str) -> Result<String> {
     let digest = oci.push(layout, &format!("{REGISTRY}/{name}:latest")).await?;
     Ok(format!("{REGISTRY}/{name}@{digest}"))
@@ -97,7 +97,7 @@ pub fn values(image: &str, others: &[&str]) -> Result<Vec<String>> {
     Ok(values)
 }
 
-/// Starts the kubelet `NODES[index]` with a containerd of its own, without waiting for the node.
+/// Starts the kubelet `NODES[index]` with its own containerd, without waiting for the node.
 ///
 /// # Errors
 /// A folder that cannot be written, a program that does not start.
@@ -198,7 +198,7 @@ fn containerd(runtime: &Runtime, folder: &Path, name: &str, socket: &Path, pause
             format!("bin_dirs = [\"{plugins}\"]"),
         ),
     };
-    // One table for both halves of the old layout, which may not be opened twice.
+    // One table for both parts of the old layout, because a table may not be defined twice.
     let head = if runtime.layout == 2 {
         format!("[plugins.'{cri}']\n{sandbox}restrict_oom_score_adj = true\n")
     } else {
@@ -227,20 +227,20 @@ fn kubelet(cgroup: &str, index: usize, socket: &Path, folder: &Path) -> Value {
         "cgroupRoot": cgroup,
         "containerRuntimeEndpoint": format!("unix://{}", socket.display()),
         "failSwapOn": false,
-        // The network namespace is ours alone.
+        // The network namespace is private.
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
         "address": address(index),
         "healthzPort": 10248 + index,
         "clusterDNS": ["10.96.0.10"],
-        "podLogsDir": folder.join("logs"), // in a folder that several share, each takes the others' for left over
+        "podLogsDir": folder.join("logs"), // in a shared folder, each kubelet would remove the logs of the others
         "resolvConf": "",
         "localStorageCapacityIsolation": false,
         "evictionHard": { "memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%" },
         "imageGCHighThresholdPercent": 100,
         "makeIPTablesUtilChains": false,
         "oomScoreAdj": 0,
-        // A node that is lost is missed within seconds.
+        // A lost node is noticed within seconds.
         "nodeStatusUpdateFrequency": "2s",
         "nodeLeaseDurationSeconds": 8,
         "registerWithTaints": taints,
@@ -251,7 +251,7 @@ fn kubelet(cgroup: &str, index: usize, socket: &Path, folder: &Path) -> Value {
     configuration
 }
 
-/// Waits for a program that has just been started, but not past its end.
+/// Waits for a program that has just been started, as long as it runs.
 async fn answers<F: Future<Output = bool>>(process: &mut Process, asked: impl Fn() -> F) -> Result<()> {
     let asking = async {
         while !asked().await {

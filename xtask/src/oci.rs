@@ -1,5 +1,5 @@
-//! The Go program that builds, pushes and serves images without a container runtime (tests/oci), built once and kept in the user's
-//! cache. Apart from the control plane's programs, so that an image is built in seconds where no control plane has ever been.
+//! The Go program that builds, pushes and serves images without a container runtime (tests/oci), built once and stored in the user's
+//! cache. It is separate from the control plane's programs, so that an image can be built in seconds without building those.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use tokio::process::Command;
 use crate::go::Module;
 use crate::process::Process;
 
-/// The folder with the program `oci`, and with `app` and `pause`, which are what images for tests are made of; a value of this type
-/// means that they are there.
+/// The folder with the program `oci`, and with `app` and `pause`, from which images for tests are made. A value of this type
+/// means that they exist.
 #[derive(Clone)]
 pub struct Oci {
     folder: PathBuf,
@@ -31,7 +31,7 @@ impl Oci {
     /// Finds the program in the cache, or builds it, which takes half a minute.
     ///
     /// # Errors
-    /// There is no Go, or it does not build.
+    /// Go is not installed, or it does not build.
     pub async fn ready(repository: &Path) -> Result<Self> {
         Ok(Self {
             folder: MODULE.built(repository).await?,
@@ -47,7 +47,7 @@ impl Oci {
     /// Builds the image that `description` describes (tests/oci says how) as an OCI layout in the new folder `layout`; its digest.
     ///
     /// # Errors
-    /// The program's own sentence.
+    /// The program's own message.
     pub async fn build(&self, description: &Value, layout: &Path) -> Result<String> {
         let layout = layout.to_string_lossy();
         self.run(&["build", &layout], &description.to_string()).await
@@ -56,7 +56,7 @@ impl Oci {
     /// Pushes the image in `layout` to `reference`; its digest, which is that of the manifest that the registry has now.
     ///
     /// # Errors
-    /// The program's own sentence.
+    /// The program's own message.
     pub async fn push(&self, layout: &Path, reference: &str) -> Result<String> {
         self.run(&["push", &layout.to_string_lossy(), reference], "")
             .await
@@ -113,7 +113,7 @@ impl Oci {
     }
 }
 
-/// A registry that runs.
+/// A running registry.
 pub struct Registry {
     address: String,
     _process: Process,

@@ -1,5 +1,5 @@
-//! What people run without a cluster answers at once: a hundred files are checked, and a year of a hundred releases is played,
-//! in under a second each. Measured with the release binary, because a debug build says nothing about that.
+//! The commands that need no cluster are fast: a hundred files are checked, and a year of a hundred releases is simulated, in
+//! under a second each. Measured with the release binary, because a debug build says nothing about that.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,14 +9,14 @@ use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
 const LONGEST: Duration = Duration::from_secs(1);
-/// The best of a few: a machine that is busy with something else is not what is measured.
+/// The best of a few attempts counts, so that other load on the machine does not matter.
 const TRIES: usize = 3;
 const RELEASES: usize = 100;
 
 /// Measures `binary` with the repository's examples.
 ///
 /// # Errors
-/// It takes longer, or does not say what it should.
+/// It takes longer, or does not print what it should.
 pub async fn is_fast(repository: &Path, binary: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let files = folder.path().join("files");
@@ -26,7 +26,7 @@ pub async fn is_fast(repository: &Path, binary: &Path) -> Result<()> {
         binary,
         "lint",
         &["lint", "-f", &files],
-        "no errors in 103 objects",
+        "103 Signalbox objects in 101 files: 0 errors",
     )
     .await?;
     let year = folder.path().join("year.yaml");
@@ -53,19 +53,19 @@ async fn best(binary: &Path, what: &str, arguments: &[&str], said: &str) -> Resu
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(
             output.status.success() && text.contains(said),
-            "signalbox {what} does not say {said:?}:\n{text}{}",
+            "signalbox {what} does not print {said:?}:\n{text}{}",
             String::from_utf8_lossy(&output.stderr)
         );
     }
     eprintln!("{what}: {RELEASES} releases take {:.2} s", best.as_secs_f64());
     ensure!(
         best < LONGEST,
-        "signalbox {what} takes {best:?}, {LONGEST:?} are allowed"
+        "signalbox {what} takes {best:?}, more than {LONGEST:?}"
     );
     Ok(())
 }
 
-/// A Release each of a product each, beside the example's Environments.
+/// One Release for each product, with the example's Environments.
 fn write_files(repository: &Path, folder: &Path) -> Result<()> {
     let examples = repository.join("examples/payments");
     let release = read(&examples.join("release-1.yaml"))?;
@@ -78,7 +78,7 @@ fn write_files(repository: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Spread over a year by their schedules.
+/// Releases that are spread over a year by their schedules.
 fn a_year(repository: &Path) -> Result<String> {
     let text = read(&repository.join("src/cli/tests/tuesdays.yaml"))?;
     let documents: Vec<&str> = text.split("---\n").collect();

@@ -1,4 +1,4 @@
-//! The operator beside a cluster: the chart installed by helm, and the binary run with the rights that the chart gives it,
+//! The operator outside a cluster: the chart is installed by helm, and the binary runs with the rights that the chart grants and
 //! no others.
 
 use std::path::{Path, PathBuf};
@@ -21,23 +21,23 @@ use crate::control_plane::{ControlPlane, free_ports};
 use crate::process::Process;
 use crate::tools::Tools;
 
-/// Where the chart goes.
+/// The namespace of the chart.
 pub const NAMESPACE: &str = "signalbox-system";
-/// What helm calls it; also the name of the ServiceAccount that the chart creates.
+/// The name of the helm release, and of the ServiceAccount that the chart creates.
 pub const RELEASE: &str = "signalbox";
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How the API server knows the operator.
+/// The user name of the operator.
 #[must_use]
 pub fn username() -> String {
     format!("system:serviceaccount:{NAMESPACE}:{RELEASE}")
 }
 
-/// Installs the chart, or brings an installed one up to date.
+/// Installs or upgrades the chart.
 ///
 /// # Errors
-/// What helm complains about.
+/// The error of helm.
 pub async fn install(
     tools: &Tools,
     repository: &Path,
@@ -47,10 +47,10 @@ pub async fn install(
     upgrade(tools, repository, cluster, values, &[]).await
 }
 
-/// Installs the chart, or brings an installed one up to date, and waits until its pods run, where pods are real.
+/// Installs or upgrades the chart, and waits until its pods run, if pods are real.
 ///
 /// # Errors
-/// What helm complains about.
+/// The error of helm.
 pub async fn install_and_wait(
     tools: &Tools,
     repository: &Path,
@@ -87,11 +87,11 @@ async fn upgrade(
     Ok(())
 }
 
-/// Waits until the chart's admission policies have stood for `settle`, by the API server's clock. To a Release created
-/// sooner, whose requester they may not have vouched for, no approval counts.
+/// Waits until the chart's admission policies have existed for `settle`, by the API server's clock. For a Release that is created
+/// sooner no approval counts, because the policies may not have verified its requester.
 ///
 /// # Errors
-/// The API server's, or it takes longer than that and a minute.
+/// An error of the API server, or it takes a minute longer than that.
 pub async fn policies_settled(cluster: &ControlPlane, settle: Duration) -> Result<()> {
     let client = cluster.client();
     let (policies, bindings) = tokio::try_join!(
@@ -123,7 +123,7 @@ pub async fn policies_settled(cluster: &ControlPlane, settle: Duration) -> Resul
         .with_context(|| format!("the admission policies have not settled by {settled}"))?
 }
 
-/// When the youngest of the chart's objects of a kind was written.
+/// When the newest of the chart's objects of a kind was written.
 async fn written_last<K>(client: &kube::Client) -> Result<Option<jiff::Timestamp>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
@@ -163,14 +163,14 @@ impl Operator {
         Self::spawn(tools, cluster, &[binary], &kubeconfig, arguments)
     }
 
-    /// Starts the image's entry point with nothing to see but the image's files below `root`.
+    /// Starts the image's entry point so that it sees only the image's files below `root`.
     ///
     /// # Errors
     /// No token for the ServiceAccount, or a root that cannot be entered.
     pub async fn start_in_root(tools: &Tools, cluster: &ControlPlane, root: &Path) -> Result<Self> {
         let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
         std::fs::copy(kubeconfig, root.join("kubeconfig"))?;
-        // Whoever is not root already is so in a user namespace of its own, which is all that chroot asks for.
+        // A user other than root becomes root in a user namespace, which is enough for chroot.
         let enter: &[&Path] = if rustix::process::getuid().is_root() {
             &[Path::new("chroot")]
         } else {
@@ -261,7 +261,7 @@ impl Operator {
             .sum())
     }
 
-    /// Where it serves its health and its metrics.
+    /// The address of its health and its metrics.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
@@ -279,19 +279,19 @@ impl Operator {
         self.process.told()
     }
 
-    /// Waits for an end that nobody asked for.
+    /// Waits until it ends unexpectedly.
     pub async fn failed(&mut self) -> anyhow::Error {
         self.process.failed().await
     }
 
-    /// The operator's own process, behind the one that ties it to us.
+    /// The operator's own process, a child of the tether.
     ///
     /// # Errors
-    /// There is none, or this is no Linux.
+    /// There is none, or this is not Linux.
     pub fn pid(&self) -> Result<Pid> {
         let parent = self.process.pid().as_raw_nonzero();
         let mut children = String::new();
-        // Whichever thread of the parent started it has it as its child.
+        // It is listed as a child of the thread of the parent that started it.
         for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
             children += &std::fs::read_to_string(task?.path().join("children"))?;
         }
@@ -302,15 +302,15 @@ impl Operator {
             .context("the operator has no process")
     }
 
-    /// Asks it to stop, which must end well.
+    /// Asks it to stop, which must succeed.
     ///
     /// # Errors
-    /// It does not stop in time, or says that something went wrong.
+    /// It does not stop in time, or ends with an error.
     pub async fn stop(self) -> Result<()> {
         let status = self.process.stop(Duration::from_secs(10)).await?;
         ensure!(
             status.success(),
-            "asked to stop, the operator ended with {status}"
+            "the operator was asked to stop and ended with {status}"
         );
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A process that cannot be forgotten: in a group of its own, which is killed when its owner lets go of it, be it at the
-//! end, on an error, in a panic or after Ctrl-C. Where this process itself is killed, see `tests/control-plane/tether`.
+//! A process that never outlives its owner: it is in a group of its own, which is killed when its value is dropped, at the end, on
+//! an error, in a panic or after Ctrl-C. If this process itself is killed, `tests/control-plane/tether` does that.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,19 +12,19 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, ChildStdin, Command};
 
-/// A running process, its whole group, and where its output goes.
+/// A running process, its whole group, and the file of its output.
 pub struct Process {
     name: String,
     child: Child,
     pid: Pid,
     log: Option<PathBuf>,
-    // Held, never written to: the process ends when this end of its standard input is gone. Apart from `child`, because
+    // Held, never written to: the process ends when this end of its standard input is closed. Separate from `child`, because
     // waiting for a child closes its input.
     _tether: Option<ChildStdin>,
 }
 
 impl Process {
-    /// Starts a process that writes into a log file, and that the Go program ends when this process is gone.
+    /// Starts a process that writes to a log file, and that the Go program ends when this process has ended.
     pub fn start(name: &str, command: &mut Command, log: PathBuf) -> Result<Self> {
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         command
@@ -35,18 +35,18 @@ impl Process {
         Self::spawn(name, command, Some(log))
     }
 
-    /// Starts a process that talks to the terminal.
+    /// Starts a process that uses the terminal.
     pub fn in_sight(name: &str, command: &mut Command) -> Result<Self> {
         Self::spawn(name, command.stdin(Stdio::null()), None)
     }
 
-    /// Starts a process that talks to the terminal, and that the Go program `tether` ends when this process is gone.
+    /// Starts a process that uses the terminal, and that the Go program `tether` ends when this process has ended.
     pub fn tethered_in_sight(name: &str, command: &mut Command) -> Result<Self> {
         Self::spawn(name, command.stdin(Stdio::piped()), None)
     }
 
     fn spawn(name: &str, command: &mut Command, log: Option<PathBuf>) -> Result<Self> {
-        // A group of its own keeps the terminal's Ctrl-C away: this side decides in which order things end.
+        // A group of its own keeps the terminal's Ctrl-C away: this process decides in which order they end.
         let mut child = command.process_group(0).spawn().with_context(|| {
             format!(
                 "cannot start {name} ({})",
@@ -81,15 +81,15 @@ impl Process {
             .with_context(|| format!("cannot wait for {}", self.name))
     }
 
-    /// Waits for an end that nobody asked for, and tells it with the last lines of the log.
+    /// Waits until it ends unexpectedly, and returns an error with the last lines of the log.
     pub async fn failed(&mut self) -> anyhow::Error {
         match self.ended().await {
-            Ok(status) => anyhow::anyhow!("{} ended by itself ({status}){}", self.name, self.told()),
+            Ok(status) => anyhow::anyhow!("{} ended unexpectedly ({status}){}", self.name, self.told()),
             Err(error) => error,
         }
     }
 
-    /// The last lines of the log, ready to stand under a sentence; empty where there is no log.
+    /// The last lines of the log, to append to a sentence. Empty if there is no log.
     #[must_use]
     pub fn told(&self) -> String {
         self.log.as_deref().map_or_else(String::new, |log| {
@@ -128,10 +128,10 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program of the system that has to succeed, in `folder`.
+/// Runs a program of the system in `folder`. It has to succeed.
 ///
 /// # Errors
-/// What it complains about.
+/// Its error output.
 pub async fn succeeds(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     let output = Command::new(program)
         .args(arguments)
@@ -149,7 +149,7 @@ pub async fn succeeds(folder: &Path, program: &str, arguments: &[&str]) -> Resul
     Ok(())
 }
 
-/// The last `lines` lines of a file, indented; what cannot be read is left out.
+/// The last `lines` lines of a file, indented. Empty if it cannot be read.
 #[must_use]
 pub fn tail(file: &Path, lines: usize) -> String {
     let mut last = VecDeque::new();

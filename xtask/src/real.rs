@@ -1,5 +1,5 @@
-//! What the rung and the demo with real containers have in common: what has to be there before, and the operator installed from
-//! its own image as its users do.
+//! The common part of the rung and the demo with real containers: the preparation, and the operator that is installed from its own
+//! image as its users do.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::runtime::Runtime;
 use crate::tools::Tools;
 use crate::{image, node, operator};
 
-/// Builds and fetches whatever needs the network, which there is none of inside.
+/// Builds and fetches everything that needs the network, because there is none inside.
 ///
 /// # Errors
 /// It cannot be built or fetched.
@@ -33,10 +33,10 @@ pub struct Real {
 }
 
 impl Real {
-    /// Brings up the nodes and pushes the image that [`prepare`] has built.
+    /// Starts the nodes and pushes the image that [`prepare`] has built.
     ///
     /// # Errors
-    /// What does not start.
+    /// A program does not start.
     pub async fn start(tools: &Tools, repository: &Path, namespaces: &Namespaces) -> Result<Self> {
         let oci = Oci::ready(repository).await?;
         let cluster = ControlPlane::real(tools, &oci, repository, namespaces).await?;
@@ -47,7 +47,7 @@ impl Real {
     /// Installs the chart and waits until the operator runs.
     ///
     /// # Errors
-    /// What helm complains about.
+    /// The error of helm.
     pub async fn install(&self, tools: &Tools, repository: &Path, others: &[&str]) -> Result<()> {
         let values = node::values(&self.image, others)?;
         operator::install_and_wait(tools, repository, &self.cluster, &values).await

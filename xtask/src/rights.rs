@@ -1,5 +1,5 @@
-//! Whether the operator's rights are the least that work: what the chart grants, beside what the API server's audit log says was
-//! asked for while every rung ran. Nothing that it asked for was refused, and nothing that it was granted stayed unused.
+//! Checks that the operator's rights are minimal: the rights that the chart grants are compared with the requests in the API
+//! server's audit log while every rung ran. No request was refused, and no granted right stayed unused.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::writes::files;
 
 /// The name of the deployers in the chart.
 const DEPLOYER: &str = "signalbox-deployer";
-/// A request in the name of another one needs rights of its own, which the log shows only by whose name it was.
+/// A request with impersonation needs rights of its own. The log shows them only by the impersonated name.
 const IMPERSONATES: [(&str, &str); 2] = [
     ("", "serviceaccounts"),
     ("authentication.k8s.io", "userextras/signalbox.dev/promotion"),
@@ -28,7 +28,7 @@ const IMPERSONATES: [(&str, &str); 2] = [
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
     group: String,
-    /// With its subresource.
+    /// The resource, with its subresource.
     resource: String,
     verb: String,
 }
@@ -48,14 +48,14 @@ impl fmt::Display for Right {
     }
 }
 
-/// Who asks.
+/// The author of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     Operator,
     Deployer,
 }
 
-/// What was asked for and granted, and what the operator was refused.
+/// The rights that were used, and the ones that the operator was refused.
 #[derive(Default)]
 struct Asked {
     granted: BTreeSet<(Who, Right)>,
@@ -97,7 +97,7 @@ impl Asked {
         let entry: Entry = serde_json::from_str(line).context("the audit log cannot be read")?;
         let operator = operator::username();
         let impersonated = entry.impersonated_user.as_ref().map(|user| &user.username);
-        // Older versions, which tests let take turns with today's, do not say who they are. Operators within a test impersonate.
+        // Older versions, which tests run in turn with the present one, send no user agent of their own. Operators in tests impersonate.
         let itself = entry.user.username == operator && entry.user_agent.starts_with("signalbox/");
         let within_a_test = impersonated == Some(&operator) && entry.user_agent.is_empty();
         let Some(object) = entry.object_ref.filter(|_| itself || within_a_test) else {
@@ -121,7 +121,7 @@ impl Asked {
         match (as_deployer, allowed) {
             (None, true) => _ = self.granted.insert((Who::Operator, right)),
             (None, false) => _ = self.refused.insert(right),
-            // Tests grant deployers what they like, and less.
+            // Tests grant deployers other rights, and fewer.
             (Some(true), true) => {
                 for (group, resource) in IMPERSONATES {
                     let (group, resource) = (group.to_owned(), resource.to_owned());
@@ -139,7 +139,7 @@ impl Asked {
         Ok(())
     }
 
-    /// Sentences that name what is granted without need and needed without grant.
+    /// Sentences that name rights that are granted but not used, and rights that are needed but not granted.
     fn against(&self, chart: &BTreeSet<(Who, Right)>) -> Vec<String> {
         let unused = chart
             .iter()
@@ -149,12 +149,12 @@ impl Asked {
                 Who::Deployer => format!("no deployer used its right to {right}"),
             });
         let refused = self.refused.iter();
-        let refused = refused.map(|right| format!("the operator was refused to {right}"));
+        let refused = refused.map(|right| format!("the operator was not allowed to {right}"));
         unused.chain(refused).collect()
     }
 }
 
-/// Every right in `rules`, as a Role has them.
+/// Every right in `rules` of a Role.
 fn listed(rules: &Value) -> Vec<Right> {
     let texts = |rule: &Value, field: &str| -> Vec<String> {
         let values = rule[field].as_array().into_iter().flatten();
@@ -178,7 +178,7 @@ fn listed(rules: &Value) -> Vec<Right> {
     rights
 }
 
-/// What the chart grants where nothing is left out.
+/// The rights that the chart grants with all options.
 async fn chart(tools: &Tools, repository: &Path) -> Result<BTreeSet<(Who, Right)>> {
     let output = Command::new(tools.folder().join("helm"))
         .args(["template", "signalbox"])
@@ -215,10 +215,10 @@ async fn chart(tools: &Tools, repository: &Path) -> Result<BTreeSet<(Who, Right)
     Ok(granted)
 }
 
-/// How many rights the chart grants, all of which were used.
+/// The number of rights that the chart grants, all of which were used.
 ///
 /// # Errors
-/// A right that nobody used or that was missing, each in a line; or the log cannot be read.
+/// Rights that were not used or were missing, one per line; or the log cannot be read.
 pub async fn least(tools: &Tools, repository: &Path, log: &Path) -> Result<usize> {
     let granted = chart(tools, repository).await?;
     let mut asked = Asked::default();
@@ -281,7 +281,7 @@ mod tests {
             [
                 "the operator never used its right to patch releases.signalbox.dev/status",
                 "no deployer used its right to list things.signalbox.dev",
-                "the operator was refused to get releases.signalbox.dev",
+                "the operator was not allowed to get releases.signalbox.dev",
             ]
         );
     }

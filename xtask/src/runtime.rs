@@ -1,5 +1,5 @@
 //! The programs that run containers: containerd with its shim, runc, and the network plugins, in a folder of the user's
-//! cache, nothing installed. From Debian's packages where there is apt, otherwise built from Go modules.
+//! cache, without installing anything. From Debian's packages if apt exists, otherwise built from Go modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::process::{Process, succeeds};
 use crate::tools::{cache, locked, progress};
 
 const PACKAGES: [&str; 3] = ["containerd", "runc", "containernetworking-plugins"];
-/// The modules, of versions that were played with this kubelet.
+/// The modules, in versions that were tested with this kubelet.
 const CONTAINERD: &str = "github.com/containerd/containerd/v2/cmd";
 const CONTAINERD_VERSION: &str = "v2.4.2";
 const RUNC: &str = "github.com/opencontainers/runc@v1.5.2";
 const PLUGINS: &str = "github.com/containernetworking/plugins/plugins";
 const PLUGINS_VERSION: &str = "v1.10.0";
 
-/// A container runtime; a value of this type means that it is there.
+/// A container runtime. A value of this type means that it exists.
 pub struct Runtime {
     /// containerd, containerd-shim-runc-v2, runc.
     pub programs: PathBuf,
@@ -29,10 +29,10 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Finds the programs in the cache, or brings them there. `SIGNALBOX_RUNTIME=go` builds them also where there is apt.
+    /// Finds the programs in the cache, or fetches or builds them. `SIGNALBOX_RUNTIME=go` builds them even if apt exists.
     ///
     /// # Errors
-    /// Why neither way is open.
+    /// Why neither is possible.
     pub async fn ready() -> Result<Self> {
         let cache = cache()?;
         let debian = cache.join("runtime-debian");
@@ -46,7 +46,7 @@ impl Runtime {
             return Ok(here);
         }
         let _lock = locked(&cache, "the container runtime").await?;
-        // Whoever held the lock may have brought it.
+        // The process that held the lock may have created it.
         if let Some(here) = there() {
             return Ok(here);
         }
@@ -92,7 +92,7 @@ async fn unpack(cache: &Path, place: &Path) -> Result<()> {
     let root = partial.path().join("root");
     fs::create_dir_all(&root)?;
     eprintln!(
-        "Fetching {} from Debian, once; nothing is installed",
+        "Fetching {} from Debian, once, without installing them",
         PACKAGES.join(", ")
     );
     succeeds(
@@ -108,7 +108,7 @@ async fn unpack(cache: &Path, place: &Path) -> Result<()> {
             succeeds(partial.path(), "dpkg-deb", &["--extract", &path, &root]).await?;
         }
     }
-    // One folder to stand on a PATH, whichever package puts a program where.
+    // One folder for PATH, wherever a package puts its programs.
     let programs = root.join("programs");
     fs::create_dir(&programs)?;
     for name in ["containerd", "containerd-shim-runc-v2", "runc"] {
@@ -117,7 +117,7 @@ async fn unpack(cache: &Path, place: &Path) -> Result<()> {
             .iter()
             .find(|folder| root.join(folder).join(name).exists());
         let Some(found) = found else {
-            bail!("the packages hold no {name}")
+            bail!("the packages do not contain {name}")
         };
         std::os::unix::fs::symlink(Path::new("..").join(found).join(name), programs.join(name))?;
     }
@@ -138,7 +138,7 @@ async fn install(cache: &Path, place: &Path) -> Result<()> {
             "no_btrfs no_zfs no_devmapper",
             vec![containerd("containerd"), containerd("containerd-shim-runc-v2")],
         ),
-        // Without seccomp no pod starts that asks for the runtime's own profile.
+        // Without seccomp, a pod that requires the runtime's profile does not start.
         ("runc", "1", "seccomp", vec![RUNC.to_owned()]),
         (
             "the network plugins",

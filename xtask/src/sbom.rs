@@ -1,5 +1,5 @@
-//! What is in the image, for those who look for vulnerable versions: the crates that the operator is built from, listed by
-//! cargo-cyclonedx, and the libraries beside it.
+//! The content of the image, for vulnerability scanners: the crates from which the operator is built, listed by
+//! cargo-cyclonedx, and its libraries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::image::Built;
 use crate::process::{Process, tail};
 use crate::tools::{cache, locked, progress};
 
-/// Beside the image's layout.
+/// The file next to the image's layout.
 pub const FILE: &str = "signalbox.cdx.json";
 const VERSION: &str = "0.5.9";
 
-/// Writes the list beside an image; how many components it has.
+/// Writes the list next to an image. Returns the number of its components.
 ///
 /// # Errors
 /// cargo-cyclonedx does not build or fails.
 pub(crate) async fn write(repository: &Path, built: &Built) -> Result<usize> {
     let program = ready().await?;
-    // It writes beside each manifest that it reads, so it is given copies, and targets to find: it reads none of them.
+    // It writes next to each manifest that it reads, so it gets copies. It needs targets to exist, but reads none of them.
     let folder = tempfile::tempdir()?;
     for manifest in ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"] {
         let to = folder.path().join(manifest);
@@ -55,7 +55,7 @@ pub(crate) async fn write(repository: &Path, built: &Built) -> Result<usize> {
     ensure!(status.success(), "cargo-cyclonedx fails\n{}", tail(&log, 25));
 
     let text = fs::read_to_string(folder.path().join(FILE))?;
-    // Packages of a folder are called by it.
+    // Packages of a folder are named after it.
     let text = text.replace(&folder.path().to_string_lossy().into_owned(), "/src");
     let mut list: Value = serde_json::from_str(&text)?;
     let components = list["components"].as_array_mut().context("no components")?;
@@ -85,7 +85,7 @@ async fn ready() -> Result<PathBuf> {
     if !program.exists() {
         let log = tempfile::NamedTempFile::new_in(&cache)?;
         let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // Unoptimised: it is run for a second, and an optimised build takes longer than it saves.
+        // Unoptimised: it runs for a second, and an optimised build takes longer than it saves.
         install
             .args([
                 "install",

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: every rung of the tests, the fast ones first, then those against one real control plane whose pods are
-//! make-believe, and last those with real nodes and containers.
+//! simulated, and last those with real nodes and containers.
 
 mod kubelet;
 
@@ -18,7 +18,7 @@ use crate::operator::{self, NAMESPACE, Operator};
 use crate::process::Process;
 use crate::tools::Tools;
 
-/// Short, so that tests need not wait for minutes; everything else is as it is shipped.
+/// Short times, so that tests need not wait for minutes. Everything else is as shipped.
 const POLICY_SETTLE: Duration = Duration::from_secs(3);
 const FLAGS: &[&str] = &[
     "--log-format",
@@ -28,29 +28,29 @@ const FLAGS: &[&str] = &[
     "--health-grace",
     "5s",
 ];
-/// The rungs that need an operator beside the cluster. Those after the first make the whole cluster theirs. Tests of the first
-/// wait far more than they compute, so that there are more at once than processors.
+/// The rungs that need an operator outside the cluster. Those after the first use the whole cluster alone. Tests of the first
+/// mostly wait, so that more run at the same time than there are processors.
 const BESIDE: [(&str, &str); 2] = [("api_server", "--test-threads=12"), ("definitions", SERIAL)];
-/// The rungs that start, and kill, operators of their own; those of the first see nothing of each other, and a test of it waits
-/// for many. A test of the last that ends in the middle leaves the whole cluster's policies as they then are.
+/// The rungs that start and kill operators of their own. The tests of the first are independent and mostly wait. A test of the
+/// last that is interrupted leaves the policies of the whole cluster as they are then.
 const ALONE: [(&str, &str); 2] = [("crash", "--test-threads=32"), ("policies", SERIAL)];
 const SERIAL: &str = "--test-threads=1";
-/// The rung that compares what the chart grants with what was asked for; it says something only of a run of all rungs.
+/// The rung that compares the granted rights with the used ones. It is meaningful only in a run of all rungs.
 const RIGHTS: &str = "rights";
 /// The rung with real containers.
 const KUBELET: &str = "kubelet";
-/// What others make of our objects, for the first rung beside the operator.
+/// How other tools judge Signalbox objects, for the first rung with the operator.
 pub(crate) const GITOPS: Module = Module {
     name: "gitops",
-    what: "what GitOps tools judge by",
+    what: "the health rules of GitOps tools",
     sources: &["go.mod", "go.sum", "main.go"],
 };
-/// The rung in which others read the same texts.
+/// The rung in which other implementations read the same texts.
 const DIALECTS: &str = "dialects";
-/// What expressions and schedules mean to others, for that rung.
+/// How other implementations read expressions and schedules, for that rung.
 pub(crate) const ORACLE: Module = Module {
     name: "dialects/oracle",
-    what: "what Kubernetes reads expressions and schedules with",
+    what: "the expression and schedule libraries of Kubernetes",
     sources: &["cel.go", "cron.go", "go.mod", "go.sum", "main.go"],
 };
 /// All rungs, in their order.
@@ -67,24 +67,24 @@ const RUNGS: [&str; 10] = [
     KUBELET,
 ];
 
-/// What `test` can be told.
+/// The options of `test`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Uses the cluster of this kubeconfig, whose user may do everything, instead of starting one
+    /// Use the cluster of this kubeconfig instead of starting one. Its user must be an administrator
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
-    /// Runs only this rung; may be given more than once
+    /// Run only this rung; may be repeated
     #[arg(long, value_name = "RUNG", value_parser = RUNGS)]
     rung: Vec<String>,
-    /// Handed to every test program, for instance a test's name
+    /// Arguments for every test program, for instance a test's name
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
-/// Runs all rungs, also after one failed, and says which did.
+/// Runs all rungs, even after one failed, and reports which failed.
 ///
 /// # Errors
-/// What keeps the rungs from being run; a failing test is no error, but the exit code says it.
+/// The rungs cannot run. A failing test is not an error, but sets the exit code.
 pub async fn run(options: Options) -> Result<ExitCode> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
@@ -118,18 +118,18 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     Ok(rungs.summary())
 }
 
-/// The rungs whose pods are make-believe.
+/// The rungs with simulated pods.
 async fn on_one_cluster(rungs: &mut Rungs, tools: &Tools, kubeconfig: Option<&Path>) -> Result<()> {
     let repository = rungs.repository.clone();
-    // Two things that take their time and share nothing.
+    // Both take a while and are independent.
     let (built, cluster) = tokio::join!(
         async {
             let began = Instant::now();
-            // With `cargo build`, everything would be built once more later, as the profile `test` wants it.
+            // After `cargo build`, everything would be built again for the profile `test`.
             let built = cargo(&repository, &["test", "--workspace", "--no-run"], &[]).await?;
             ensure!(built, "the workspace does not build");
             let took = began.elapsed();
-            // Not earlier: two builds at once would take turns at the same processors.
+            // Not earlier: two parallel builds would compete for the same processors.
             anyhow::Ok((took, before::operator(&repository).await))
         },
         async {
@@ -193,7 +193,7 @@ async fn beside(repository: &Path, cluster: &ControlPlane, tools: &Tools) -> Res
     Ok(operator)
 }
 
-/// What the tests need to know, and nothing that they could look up themselves.
+/// The environment of the tests, without what they can find out themselves.
 fn environment(cluster: &ControlPlane, tools: &Tools) -> Vec<(&'static str, PathBuf)> {
     let mut environment = vec![
         ("SIGNALBOX_TEST_KUBECONFIG", cluster.admin().to_path_buf()),
@@ -225,7 +225,7 @@ impl Rungs {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == name)
     }
 
-    /// The rungs that share one operator, which afterwards has to stop when asked to.
+    /// The rungs that share one operator. Afterwards it has to stop when asked to.
     async fn beside(
         &mut self,
         mut operator: Operator,
@@ -250,7 +250,7 @@ impl Rungs {
         operator.stop().await
     }
 
-    /// The image's files are enough for the image's program.
+    /// Checks that the image's files are enough for its program.
     async fn image(&mut self, cluster: &ControlPlane, tools: &Tools) -> Result<()> {
         if !self.wants("image") {
             return Ok(());
@@ -264,7 +264,7 @@ impl Rungs {
         Ok(())
     }
 
-    /// Whatever the tests have let neighbours do, no target was written in a loop.
+    /// Checks that no target was written in a loop, whatever other writers did in the tests.
     fn writes(&mut self, log: &Path) {
         if !self.wants("writes") {
             return;
@@ -280,13 +280,13 @@ impl Rungs {
         self.ended.push(("writes", outcome.is_ok(), began.elapsed()));
     }
 
-    /// Nothing was refused to the operator, and nothing that it may was never asked for.
+    /// Checks that no request of the operator was refused, and that each of its rights was used.
     async fn rights(&mut self, log: &Path, tools: &Tools) {
         if !self.wants(RIGHTS) {
             return;
         }
         if !self.wanted.is_empty() || !self.arguments.is_empty() {
-            let why = "it needs every test of every rung before it".to_owned();
+            let why = "it needs all tests of all earlier rungs".to_owned();
             self.left_out.push((RIGHTS, why));
             return;
         }
@@ -339,7 +339,7 @@ impl Rungs {
     }
 }
 
-/// Runs cargo in sight of whoever asked.
+/// Runs cargo with its output on the terminal.
 pub(crate) async fn cargo(
     repository: &Path,
     arguments: &[&str],
@@ -355,7 +355,7 @@ pub(crate) async fn cargo(
     Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
 }
 
-/// Keeps from a command what `cargo run` told us about ourselves. Build scripts watch some of it, and would have everything built
+/// Removes the variables that `cargo run` has set for this process. Build scripts watch some of them, so everything would be built
 /// again.
 pub(crate) fn forget_cargo(command: &mut Command) {
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {

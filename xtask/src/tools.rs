@@ -1,5 +1,5 @@
-//! The programs behind a control plane, built once from Go modules and kept in the user's cache.
-//! Nothing is downloaded as a binary, and a second caller waits for the first one's build.
+//! The programs of a control plane, built once from Go modules and stored in the user's cache.
+//! No binary is downloaded, and a second caller waits for the first one's build.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -16,7 +16,7 @@ use crate::process::{Process, tail};
 const KWOK: &str = "v0.8.0";
 const HELM: &str = "v4.3.1";
 
-/// The folder with `control-plane`, `tether`, `kubectl`, `kwok` and `helm`; a value of this type means that they are there.
+/// The folder with `control-plane`, `tether`, `kubectl`, `kwok` and `helm`; a value of this type means that they exist.
 #[derive(Clone)]
 pub struct Tools {
     folder: PathBuf,
@@ -41,7 +41,7 @@ impl Tools {
         Ok(tools)
     }
 
-    /// The folder itself, fit to stand on a PATH.
+    /// The folder itself, for PATH.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -62,18 +62,19 @@ impl Tools {
     async fn build(&self, source: &Path, cache: &Path) -> Result<()> {
         let module = fs::read_to_string(source.join("go.mod"))?;
         require_go(&module, cache, "the control plane").await?;
-        let kubernetes = required(&module, "k8s.io/kubernetes").context("go.mod names no Kubernetes")?;
+        let kubernetes =
+            required(&module, "k8s.io/kubernetes").context("go.mod does not name a version of Kubernetes")?;
         let version = kubernetes.trim_start_matches('v').split('.').collect::<Vec<_>>();
         let [major, minor, _] = version[..] else {
             bail!("{kubernetes} is not a version of Kubernetes")
         };
-        // kubectl and helm ask the API server for its version, which only the linker can tell it.
+        // kubectl and helm read the API server's version, which only the linker can set.
         let package = "k8s.io/component-base/version";
         let flags = format!(
             "-s -w -X {package}.gitVersion={kubernetes} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
         );
 
-        // Built beside their place and renamed into it, so that a half-written program is never run.
+        // Built in another place and renamed, so that a half-written program is never run.
         let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(cache)?;
         let go = |arguments: &[&str]| {
             let mut command = Command::new("go");
@@ -117,14 +118,14 @@ impl Tools {
     }
 }
 
-/// The cache, for whoever builds `what`, until the file is dropped.
+/// Locks the cache to build `what`, until the file is dropped.
 pub(crate) async fn locked(cache: &Path, what: &str) -> Result<File> {
     let lock = File::create(cache.join("lock"))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             eprintln!("Waiting for another build of {what}…");
-            // Asked again and again instead of waited for in a thread, which Ctrl-C could not end.
+            // Polled, because Ctrl-C could not end a thread that waits for the lock.
             while let Err(TryLockError::WouldBlock) = lock.try_lock() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -134,7 +135,7 @@ pub(crate) async fn locked(cache: &Path, what: &str) -> Result<File> {
     Ok(lock)
 }
 
-/// Shows that something still happens: on a terminal one line that counts, elsewhere a line now and then.
+/// Shows progress: on a terminal one line that counts, elsewhere a line now and then.
 pub(crate) async fn progress(title: &str, mut process: Process, log: &Path) -> Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let began = Instant::now();
@@ -160,9 +161,9 @@ pub(crate) async fn progress(title: &str, mut process: Process, log: &Path) -> R
     Ok(())
 }
 
-/// Refuses a machine whose Go is older than `module`, the go.mod of `what`, wants.
+/// Fails if this machine's Go is older than `module`, the go.mod of `what`, requires.
 pub(crate) async fn require_go(module: &str, anywhere: &Path, what: &str) -> Result<()> {
-    let wanted = required(module, "go").context("go.mod names no version of Go")?;
+    let wanted = required(module, "go").context("go.mod does not name a version of Go")?;
     let missing = || format!("{what} is built from source: install Go {wanted} or newer (https://go.dev/dl)");
     let asked = Command::new("go")
         .args(["env", "GOVERSION"])
@@ -192,7 +193,7 @@ fn required<'a>(module: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|mut words| (words.next() == Some(name)).then(|| words.next()).flatten())
 }
 
-/// The leading numbers of a version such as `1.26.8-X:nodwarf5`; what follows them does not order releases.
+/// The leading numbers of a version such as `1.26.8-X:nodwarf5`; what follows them is not part of the order of releases.
 fn numbers(version: &str) -> Vec<u32> {
     version
         .split('.')
@@ -203,7 +204,7 @@ fn numbers(version: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Changes with everything that the tools are made of, so that two checkouts share a build or have one each.
+/// A hash of everything from which the tools are built, so that checkouts with the same sources share a build.
 pub(crate) fn fingerprint(source: &Path, files: &[&str]) -> Result<String> {
     let mut hash = Sha256::new();
     for name in files {

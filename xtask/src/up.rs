@@ -1,4 +1,4 @@
-//! `cargo xtask up`: a control plane to play with, until Ctrl-C.
+//! `cargo xtask up`: a control plane to try things, until Ctrl-C.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use anyhow::{Context, Result};
 use crate::control_plane::{ControlPlane, PEOPLE};
 use crate::tools::Tools;
 
-/// What `up` can be told.
+/// The options of `up`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Writes the kubeconfig's path into this file once the control plane is ready
+    /// Write the kubeconfig's path to this file once the control plane is ready
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
 }
 
-/// Runs until it is dropped, or until a component ends by itself.
+/// Runs until it is dropped, or until a component ends unexpectedly.
 pub async fn run(options: Options) -> Result<()> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
@@ -29,12 +29,12 @@ pub async fn run(options: Options) -> Result<()> {
     );
     println!("  export KUBECONFIG={}", cluster.admin().display());
     println!(
-        "\nOthers than the admin: {folder}/NAME.kubeconfig for {}",
+        "\nOther users: {folder}/NAME.kubeconfig for {}",
         PEOPLE.join(", ")
     );
     println!("Logs and audit.log: {folder}");
     if let Some(path) = options.ready_file {
-        // Renamed into place, so that whoever waits for the file never reads half of it.
+        // Written to another file and renamed, so that a reader never sees half of it.
         let partial = path.with_extension("partial");
         fs::write(&partial, format!("{}\n", cluster.admin().display()))
             .and_then(|()| fs::rename(&partial, &path))

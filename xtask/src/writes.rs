@@ -1,4 +1,4 @@
-//! How often targets were written, from the API server's audit log: whatever a neighbour does, no target is written in a
+//! How often targets were written, from the API server's audit log: whatever other writers do, no target is written in a
 //! loop.
 
 use std::collections::HashMap;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// Writes of one target by one attempt of a promotion, conflicts included: one forward, five restores, three tries to give
-/// the entry in `managedFields` back, and one more after a crash.
+/// Writes of one target by one attempt of a promotion, conflicts included: one forward, five restores, three tries to
+/// release the entry in `managedFields`, and one more after a crash.
 const MOST: usize = 10;
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct ObjectRef {
     name: String,
 }
 
-/// Reads what the API server has logged in the folder of `log`, and says how many writes the busiest target has had.
+/// Reads the API server's logs in the folder of `log`, and returns the number of writes of the target with the most.
 ///
 /// # Errors
 /// A target was written more often than [`MOST`] times by one attempt, or the log cannot be read.
@@ -85,7 +85,7 @@ fn count(line: &str, writes: &mut HashMap<(String, ObjectRef), usize>) -> Result
     Ok(())
 }
 
-/// The log and what was rotated away.
+/// The log and its rotated parts.
 ///
 /// # Errors
 /// Its folder cannot be read.

@@ -36,7 +36,7 @@ fn who_may_and_who_could_is_a_table_for_people_and_json_for_tools() {
     golden("access.txt", &table(&answer, Paint(false)));
     let printed = json(&answer).unwrap();
     golden("access.json", &printed);
-    // What the reference promises to tools.
+    // What the reference documents for tools.
     let read: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(read["complete"], false);
     let of_bob = &read["namespaces"][1]["rows"];
@@ -62,7 +62,7 @@ fn who_may_and_who_could_is_a_table_for_people_and_json_for_tools() {
 fn where_something_was_refused_nobody_is_not_said_of_anything() {
     let yaml = std::fs::read_to_string("src/cli/tests/access.yaml").unwrap();
     for (namespace, who) in [
-        (Some("ledger"), "nobody"),
+        (Some("ledger"), "no one"),
         (Some("payments"), "unknown"),
         (None, "unknown"),
     ] {
@@ -78,14 +78,14 @@ fn where_something_was_refused_nobody_is_not_said_of_anything() {
             lines.any(|line| line.contains("approve as security") && line.contains(who))
         };
         assert_eq!(
-            (said("nobody"), said("unknown")),
-            (who == "nobody", who == "unknown"),
+            (said("no one"), said("unknown")),
+            (who == "no one", who == "unknown"),
             "{namespace:?}"
         );
     }
 }
 
-/// A cluster of these listings, by path, or of one namespace; what is not among them is forbidden. Answers two objects a page.
+/// A cluster with these listings, by path, or of one namespace. Everything else is forbidden. It answers two objects per page.
 fn cluster(listings: &[(&str, Vec<Value>)]) -> (Client, Arc<Mutex<Vec<String>>>) {
     let listings: BTreeMap<String, Vec<Value>> = listings
         .iter()
@@ -226,7 +226,7 @@ async fn who_may_list_some_namespaces_only_gets_the_answer_for_those() {
     question.namespace = Some("payments".to_owned());
     let answer = answered(&one(&listings), &question).await;
     assert_eq!(who(&answer), ["ServiceAccount ci/robot"]);
-    // Who could be the robot stands in its own namespace, of which nothing may be known.
+    // The bindings that allow acting as the robot are in its own namespace, which may not be read.
     let unread: Vec<_> = answer
         .unread
         .iter()
@@ -257,13 +257,13 @@ async fn a_mistyped_name_is_no_answer() {
     wrong.namespace = Some("paymets".to_owned());
     assert_eq!(
         rights::answer(&client, &wrong).await.unwrap_err(),
-        "--namespace paymets: there is no namespace of that name in the cluster"
+        "--namespace paymets: the cluster has no namespace of that name."
     );
     let mut wrong = question();
     wrong.environment = Some("prodution".to_owned());
     assert_eq!(
         rights::answer(&client, &wrong).await.unwrap_err(),
-        "--environment prodution: there is no Environment of that name in the cluster"
+        "--environment prodution: the cluster has no Environment of that name."
     );
 }
 
@@ -272,7 +272,7 @@ fn a_cluster_that_cannot_be_found_is_an_error() {
     let (exit, printed) = signalbox(&["access", "--kubeconfig", "examples/nothing"], "");
     assert_eq!(printed, "");
     let said = exit.unwrap_err();
-    assert!(said.starts_with("kubeconfig examples/nothing: "), "{said}");
+    assert!(said.starts_with("Kubeconfig examples/nothing: "), "{said}");
     let (usage, _) = signalbox(&["access", "-o", "yaml"], "");
     assert!(usage.unwrap_err().contains("[possible values: table, json]"));
 }

@@ -19,7 +19,7 @@ fn the_examples_have_nothing_wrong_with_them() {
     for folder in ["examples/payments", "examples/gitops"] {
         let (exit, printed) = signalbox(&["lint", "-f", folder], "");
         assert_eq!(exit, Ok(0), "{printed}");
-        assert!(printed.contains("no errors"), "{printed}");
+        assert!(printed.contains(": 0 errors"), "{printed}");
     }
 }
 
@@ -36,7 +36,7 @@ fn a_pipeline_that_has_its_release_alone_is_told_what_could_not_be_looked_at() {
     let (exit, printed) = signalbox(&["lint", "-f", release, known], "");
     assert_eq!(
         (exit, printed.as_str()),
-        (Ok(0), "no errors in 1 object of signalbox.dev in 1 file\n")
+        (Ok(0), "1 Signalbox object in 1 file: 0 errors.\n")
     );
     let (exit, printed) = signalbox(&["lint", "-f", release, "--known-environments=sit,uat"], "");
     assert_eq!(exit, Ok(1));
@@ -65,7 +65,7 @@ fn what_is_no_manifest_names_file_and_line_and_ends_with_1() {
     let (exit, _) = signalbox(&["lint", "-f", "-"], "apiVersion: v1\nkind: ConfigMap\n");
     assert_eq!(
         exit,
-        Err("nothing to check: no object of signalbox.dev among 1 object in 1 file; -f must name manifests that have one".to_owned())
+        Err("Nothing to check: no Signalbox object found in 1 file (1 other object skipped). Name manifests with Signalbox objects with -f.".to_owned())
     );
     let (usage, _) = signalbox(&["lint"], "");
     assert!(usage.unwrap_err().contains("--filename <PATH>"));
@@ -118,7 +118,7 @@ fn a_mistyped_kind_version_or_field_is_not_passed_over() {
     }
 }
 
-/// What `lint` says of an Environment with this window, without where it stands.
+/// What `lint` reports about an Environment with this window, without its place.
 fn of_window(window: &str) -> (Result<u8, String>, String) {
     let environment = format!(
         "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {{name: production}}\nspec:\n  stage: Production\n  namespace: \"{{namespace}}-prod\"\n  windows:\n  - {{name: w, kind: Allow, {window}}}\n"
@@ -131,7 +131,7 @@ fn of_window(window: &str) -> (Result<u8, String>, String) {
 
 #[test]
 fn a_schedule_is_what_a_cron_job_makes_of_it_or_is_refused_with_what_to_write() {
-    let clean = "no errors in 1 object of signalbox.dev in 1 file";
+    let clean = "1 Signalbox object in 1 file: 0 errors.";
     for (schedule, said) in [
         ("0 18 * * TUE#1", clean),
         ("5/15 18 * * MON/2", clean),
@@ -181,10 +181,7 @@ fn a_schedule_is_what_a_cron_job_makes_of_it_or_is_refused_with_what_to_write() 
 #[test]
 fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_it() {
     for (to, said) in [
-        (
-            "2027-01-04T00:00:00Z",
-            "no errors in 1 object of signalbox.dev in 1 file",
-        ),
+        ("2027-01-04T00:00:00Z", "1 Signalbox object in 1 file: 0 errors."),
         (
             "2027-01-04 00:00:00Z",
             "spec.windows[0].to: Invalid value: \"2027-01-04 00:00:00Z\": spec.windows[0].to in body must be of type date-time: \"2027-01-04 00:00:00Z\"",
@@ -203,7 +200,7 @@ fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_i
         ),
         (
             "2027-01-04T00:00:00+24:00",
-            "no errors in 1 object of signalbox.dev in 1 file",
+            "1 Signalbox object in 1 file: 0 errors.",
         ),
         (
             "2027-01-04T00:00:00.1234567890Z",
@@ -223,7 +220,7 @@ fn a_date_time_is_refused_in_the_words_of_the_api_server_only_where_it_refuses_i
         } else {
             to.to_owned()
         };
-        // What begins in the year before is over, so that nothing else is said.
+        // A window that begins in the previous year is in the past, so nothing else is reported.
         let (_, printed) = of_window(&format!("from: 2026-01-01T00:00:00Z, to: {to}"));
         let printed = printed
             .strip_prefix("Environment production: ")
@@ -273,7 +270,7 @@ fn a_decision_that_would_not_count_is_named() {
     }
 }
 
-/// A folder of as many Releases, each of its own product, beside the example's Environments.
+/// A folder with this number of Releases, each of its own product, and the example's Environments.
 fn folder(releases: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let release = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();
@@ -297,7 +294,7 @@ fn many_files_are_checked_together() {
     let (exit, printed) = signalbox(&["lint", "-f", &folder.path().display().to_string()], "");
     assert_eq!(
         (exit, printed.as_str()),
-        (Ok(0), "no errors in 15 objects of signalbox.dev in 13 files\n")
+        (Ok(0), "15 Signalbox objects in 13 files: 0 errors.\n")
     );
 }
 

@@ -1,4 +1,4 @@
-//! What the README shows is what the commands print.
+//! The README shows what the commands print.
 
 use std::sync::LazyLock;
 
@@ -37,7 +37,7 @@ fn the_readme_shows_what_is_printed() {
     }
 }
 
-/// Every file below `folder` that people read or that prints what they read.
+/// Every file below `folder` that people read, or that prints what people read.
 fn texts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

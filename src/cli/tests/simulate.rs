@@ -93,12 +93,12 @@ fn windows_and_soaks_take_the_time_they_take() {
     let (exit, printed) = signalbox(&until, "");
     assert_eq!(exit, Ok(2));
     assert!(
-        printed.contains("under way when this ends: look further with --until"),
+        printed.contains("in progress when the simulation ends: use a later --until"),
         "{printed}"
     );
 }
 
-/// The release of Tuesdays, changed by whoever wrote it.
+/// The release of Tuesdays, changed by its author.
 fn tuesday(more: &str, people: &str) -> (Result<super::Exit, String>, String) {
     let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
     let (text, _second) = text.rsplit_once("---\n").unwrap();
@@ -126,14 +126,14 @@ fn with_one_approver_too_few_it_is_blocked_and_nobody_signs_for_a_year() {
     assert!(!printed.contains("--until"), "{printed}");
     assert_eq!(printed.matches("1 of 2 approvals").count(), 1, "{printed}");
     assert!(
-        printed.contains("could enter production at 2026-11-24 18:00:00Z at the earliest"),
+        printed.contains("can enter production at 2026-11-24 18:00:00Z at the earliest"),
         "{printed}"
     );
 }
 
 #[test]
 fn who_would_sign_in_time_blocks_nothing() {
-    // Sooner than three days before the planned start an approval would have expired.
+    // An approval that is given more than three days before the planned start would expire.
     let planned = "  schedule: [{ environment: production, start: 2026-12-01T19:00:00Z }]\n";
     let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
     let (text, _second) = text.rsplit_once("---\n").unwrap();
@@ -146,7 +146,7 @@ fn who_would_sign_in_time_blocks_nothing() {
     let (exit, printed) = signalbox(&words, &format!("{text}{planned}"));
     assert_eq!(exit, Ok(2), "{printed}");
     assert!(
-        printed.contains("=> is still under way when this ends"),
+        printed.contains("=> is still in progress when the simulation ends"),
         "{printed}"
     );
 
@@ -167,7 +167,7 @@ fn who_would_sign_in_time_blocks_nothing() {
         "{printed}"
     );
     assert!(
-        printed.contains("production  Waiting           waits for somebody who mends it"),
+        printed.contains("production  Waiting           waits for a fix"),
         "{printed}"
     );
 }
@@ -191,7 +191,7 @@ fn a_release_that_is_withdrawn_reaches_nothing() {
     let (exit, printed) = tuesday("  withdrawn: { reason: not needed }\n", "release-board@bob,carol");
     assert_eq!(exit, Ok(2), "{printed}");
     assert!(
-        printed.contains("=> is withdrawn, and goes no further"),
+        printed.contains("=> is withdrawn and enters no other environment"),
         "{printed}"
     );
     assert!(!printed.contains("reaches its goal"), "{printed}");
@@ -204,7 +204,7 @@ fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtake
     let [uat, production, first, _] = &documents[..] else {
         panic!("two Environments and two Releases");
     };
-    // Planned for a Tuesday later than the one on which the next version goes in.
+    // Planned for a Tuesday after the one on which the next version enters.
     let planned = "  schedule: [{ environment: production, start: 2026-12-08T18:00:00Z }]\n";
     let second = first
         .replace("2026.11.1", "2026.11.2")
@@ -221,7 +221,7 @@ fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtake
     ];
     let (exit, printed) = signalbox(&words, &text);
     assert_eq!(exit, Ok(0), "{printed}");
-    assert_eq!(printed.matches("=> is superseded: a newer release").count(), 1);
+    assert_eq!(printed.matches("=> is superseded by a newer release").count(), 1);
     assert_eq!(printed.matches("=> reaches its goal").count(), 1);
     assert!(!printed.contains("Fix them first"), "{printed}");
 }
@@ -229,12 +229,12 @@ fn a_release_that_is_overtaken_does_not_reach_its_goal_and_the_one_that_overtake
 #[test]
 fn what_is_not_among_the_files_is_said_to_be_assumed_and_its_values_are_not_made_up() {
     let (_, printed) = tuesday("", "release-board@bob,carol");
-    let assumed = "Not among the files, and taken to be as it is needed: Namespace payments, Namespace payments-prod, Namespace payments-uat, \
+    let assumed = "Not in the files, and assumed to exist as the releases need it: Namespace payments, Namespace payments-prod, Namespace payments-uat, \
                    Deployment payments-prod/ledger, Deployment payments-uat/ledger.";
     assert!(printed.contains(assumed), "{printed}");
     assert!(
         printed.contains(
-            "Deployment ledger: /spec/template/spec/containers/ledger/image back to what stands there"
+            "Deployment ledger: /spec/template/spec/containers/ledger/image back to the current value"
         ),
         "{printed}"
     );
@@ -268,7 +268,7 @@ fn bad_flags_name_what_must_hold() {
         ),
         (
             vec!["--approve", "bord@bob"],
-            "--approve bord@bob: role must be a role, or the name of an approval gate, of some Environment: board, release-board",
+            "--approve bord@bob: the role must be the role or the name of an approval gate in one of the Environments: board, release-board.",
         ),
         (
             vec!["--fail", "uat"],
@@ -276,19 +276,19 @@ fn bad_flags_name_what_must_hold() {
         ),
         (
             vec!["--fail", "uta/ledger"],
-            "--fail uta/ledger: environment must be one of production, sit, uat",
+            "--fail uta/ledger: the environment must be one of production, sit, uat.",
         ),
         (
             vec!["--fail", "uat/leger"],
-            "--fail uat/leger: component must be one that goes to uat and is rolled out there, or a job of a gate or verification: ledger, smoke",
+            "--fail uat/leger: the component must be one that is rolled out in uat, or a Job of a gate or a verification there: ledger, smoke.",
         ),
         (
             vec!["--fail", "uat/config"],
-            "--fail uat/config: component must be one that goes to uat and is rolled out there, or a job of a gate or verification: ledger, smoke",
+            "--fail uat/config: the component must be one that is rolled out in uat, or a Job of a gate or a verification there: ledger, smoke.",
         ),
         (
             vec!["--now", "tomorrow"],
-            "must be an instant like 2026-11-24T18:00:00Z",
+            "must be a time such as 2026-11-24T18:00:00Z",
         ),
         (
             vec!["--now", "2026-11-24T18:00:00Z", "--until", "2026-11-24T18:00:00Z"],
@@ -308,12 +308,12 @@ fn bad_manifests_are_named() {
     let (exit, _) = signalbox(&["simulate", "-f", "examples/payments/release-1.yaml"], "");
     assert_eq!(
         exit.unwrap_err(),
-        "Release payments/payments-2026.11.1 goes to sit, uat, production, which is no Environment among the files: add it with -f, or look into the cluster with --cluster"
+        "Release payments/payments-2026.11.1 lists Environments that were not found: sit, uat, production. Add them with -f, or read the cluster with --cluster."
     );
     let (exit, _) = signalbox(&["simulate", "-f", "examples/payments/environments.yaml"], "");
     assert_eq!(
         exit.unwrap_err(),
-        "there is no Release among the files: -f must name manifests that have one"
+        "No Release found in the files. Name manifests that have one with -f."
     );
     let (exit, _) = signalbox(&["simulate", "-f", "-"], "a: [");
     assert!(exit.unwrap_err().contains("standard input:"), "names the file");
@@ -326,7 +326,7 @@ fn bad_manifests_are_named() {
     );
 }
 
-/// As many releases, of a product each, spread over a year by their schedules.
+/// This number of releases, each of its own product, spread over a year by their schedules.
 fn year(releases: usize) -> String {
     let text = std::fs::read_to_string("src/cli/tests/tuesdays.yaml").unwrap();
     let documents: Vec<&str> = text.split("---\n").collect();

@@ -95,11 +95,11 @@ fn a_subject_is_whole_and_a_sentence_is_made_last() {
     }));
     let blocks = explain(&release).environments.remove(0).blocks;
     let told: Vec<(&str, String)> = blocks.iter().map(|b| (b.subject(), b.to_string())).collect();
-    // Checks are of no consequence after the entry.
+    // Checks do not matter after the entry.
     assert_eq!(
         told,
         [
-            ("ledger", "ledger is not ready yet".to_owned()),
+            ("ledger", "ledger is not ready yet.".to_owned()),
             ("Unreadable", "Unreadable: a: b is not ready yet".to_owned()),
         ]
     );
@@ -160,14 +160,8 @@ fn a_check_says_who_or_what_clears_it() {
         ),
         ("Waiting", reasons::JOB_RUNNING, None, WaitsFor::Job, true),
         ("Waiting", reasons::SOAKING, later, WaitsFor::Time(later), false),
-        ("Failed", reasons::SOAKING, later, WaitsFor::Mending, true),
-        (
-            "Waiting",
-            reasons::WINDOW_TOO_SHORT,
-            later,
-            WaitsFor::Mending,
-            true,
-        ),
+        ("Failed", reasons::SOAKING, later, WaitsFor::Fix, true),
+        ("Waiting", reasons::WINDOW_TOO_SHORT, later, WaitsFor::Fix, true),
         (
             "Waiting",
             reasons::TARGET_UNHEALTHY,
@@ -175,8 +169,8 @@ fn a_check_says_who_or_what_clears_it() {
             WaitsFor::Time(later),
             false,
         ),
-        ("Failed", reasons::TARGET_UNHEALTHY, None, WaitsFor::Mending, true),
-        ("Waiting", "AWordOfOthers", None, WaitsFor::Mending, true),
+        ("Failed", reasons::TARGET_UNHEALTHY, None, WaitsFor::Fix, true),
+        ("Waiting", "AWordOfOthers", None, WaitsFor::Fix, true),
     ] {
         let held = held(state, reason, until);
         assert_eq!(held.for_good(), for_good, "{held:?}");

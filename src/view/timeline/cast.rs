@@ -1,4 +1,4 @@
-//! What is played, what is asked, and whether the one fits the other.
+//! The objects that are simulated, the question, and the check that the question fits the objects.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::api::{Decision, Environment, Release, ReleaseReview};
 use crate::view::timeline::rest::path;
 use crate::world::{Behaviour, Error, JobBehaviour, Script, Where, rolls_out};
 
-/// What stands before anything happens.
+/// The objects that exist when the simulation starts.
 #[derive(Default)]
 pub struct Cast {
     pub environments: Vec<Environment>,
@@ -18,15 +18,15 @@ pub struct Cast {
     pub reviews: Vec<ReleaseReview>,
     /// Labels by name.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// With the namespace of each.
+    /// Each with its namespace.
     pub targets: Vec<(String, Value)>,
-    /// What is not there is taken to be as a Release needs it. Not so in a cluster, which has been looked at.
+    /// Whether missing objects are assumed to exist as the Releases need them. Not so with a cluster, whose objects have been read.
     pub fill_in: bool,
-    /// Since when the API server vouches for who decided; a day, where nothing is known.
+    /// Since when the admission policies verify the author of a Decision; a day ago if that is not known.
     pub vouched_since: Option<Timestamp>,
 }
 
-/// What is asked.
+/// The question: the times, failures and approvals of the flags.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub now: Timestamp,
@@ -35,39 +35,39 @@ pub struct Question {
     pub approvals: Vec<Approvals>,
 }
 
-/// `environment/name`: a component that never gets ready, or a Job that fails.
+/// `environment/name`: a component that never becomes ready, or a Job that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fail {
     pub environment: String,
     pub name: String,
 }
 
-/// `role@people`: these approve as soon as the role, or the gate of this name, is waited for.
+/// `role@people`: these people approve as soon as a promotion waits for the role, or for the gate of this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approvals {
     pub role: String,
     pub people: Vec<String>,
 }
 
-/// Why nothing could be played.
+/// Why there is no simulation.
 #[derive(Debug, thiserror::Error)]
 pub enum Unplayable {
     #[error("{0}")]
     World(#[from] Error),
-    #[error("there is no Release among the files: -f must name manifests that have one")]
+    #[error("No Release found in the files. Name manifests that have one with -f.")]
     NoRelease,
     #[error(
-        "Release {release} goes to {missing}, which is no Environment among the files: add it with -f, or look into the cluster with --cluster"
+        "Release {release} lists Environments that were not found: {missing}. Add them with -f, or read the cluster with --cluster."
     )]
     UnknownEnvironment { release: String, missing: String },
-    #[error("--fail {environment}/{name}: environment must be one of {known}")]
+    #[error("--fail {environment}/{name}: the environment must be one of {known}.")]
     FailsNowhere {
         environment: String,
         name: String,
         known: String,
     },
     #[error(
-        "--fail {environment}/{name}: component must be one that goes to {environment} and is rolled out there, or a job of a gate or verification: {known}"
+        "--fail {environment}/{name}: the component must be one that is rolled out in {environment}, or a Job of a gate or a verification there: {known}."
     )]
     FailsNothing {
         environment: String,
@@ -75,16 +75,14 @@ pub enum Unplayable {
         known: String,
     },
     #[error(
-        "--approve {role}@{people}: role must be a role, or the name of an approval gate, of some Environment: {known}"
+        "--approve {role}@{people}: the role must be the role or the name of an approval gate in one of the Environments: {known}."
     )]
     NobodyAsks {
         role: String,
         people: String,
         known: String,
     },
-    #[error(
-        "the operator does not come to rest at {0}, which it always should: this is a fault in Signalbox"
-    )]
+    #[error("The simulated operator does not come to rest at {0}. This is a bug in Signalbox.")]
     Restless(Timestamp),
 }
 
@@ -96,7 +94,7 @@ impl Cast {
     }
 }
 
-/// The flags speak of what there is.
+/// Checks that the flags name objects that exist.
 pub(crate) fn sensible(cast: &Cast, question: &Question) -> Result<(), Unplayable> {
     if cast.releases.is_empty() {
         return Err(Unplayable::NoRelease);
@@ -153,16 +151,16 @@ pub(crate) fn sensible(cast: &Cast, question: &Question) -> Result<(), Unplayabl
     Ok(())
 }
 
-/// Each once, in order; "none" where there are none.
+/// Each name once, in order; "none" if there are none.
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: std::collections::BTreeSet<&str> = names.collect();
     if names.is_empty() {
-        return "there is none".to_owned();
+        return "none".to_owned();
     }
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Those that can fail.
+/// The components that can fail.
 fn components<'a>(cast: &'a Cast, environment: &str) -> impl Iterator<Item = &'a str> {
     let listed = |release: &&Release| release.spec.environments.iter().any(|e| e == environment);
     let releases: Vec<&Release> = cast.releases.iter().filter(listed).collect();
@@ -186,7 +184,7 @@ fn jobs<'a>(cast: &'a Cast, environment: &str) -> impl Iterator<Item = &'a str> 
         .chain(verification.map(|v| v.name.as_str()))
 }
 
-/// What goes wrong in the world, as the question has it.
+/// What fails in the world, as the question says.
 pub(crate) fn script(cast: &Cast, question: &Question) -> Script {
     let mut script = Script::default();
     for Fail { environment, name } in &question.fails {

@@ -1,4 +1,4 @@
-//! What happened when: every promotion's way, with what holds it and who is waited for, as its status says.
+//! What happened and when: the changes of every promotion, with what holds it and what it waits for, as its status says.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::api::release::{Promotion, State};
 use crate::view::explain::{self, Block, WaitsFor};
 use crate::world::Deed;
 
-/// Something about a promotion that changed.
+/// A change of a promotion.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub at: Timestamp,
@@ -20,14 +20,14 @@ pub(crate) struct Entry {
     pub state: State,
     /// What holds it.
     pub blocks: Vec<Block>,
-    /// Absent where nothing is waited for any more.
+    /// Absent once it waits for nothing.
     pub waits_for: Option<WaitsFor>,
     /// What else its status says.
     pub message: Option<String>,
 }
 
 impl Entry {
-    /// Whether people read the same in both, whenever they were written.
+    /// Whether both read the same to people, regardless of their times.
     fn reads_as(&self, other: &Self) -> bool {
         let sentences = |entry: &Self| entry.blocks.iter().map(Block::to_string).collect::<Vec<_>>();
         (self.attempt, self.state, self.waits_for) == (other.attempt, other.state, other.waits_for)
@@ -36,7 +36,7 @@ impl Entry {
     }
 }
 
-/// The entries, and what each promotion was last said to be.
+/// The entries, and the last one of each promotion.
 #[derive(Default)]
 pub(crate) struct Log {
     entries: Vec<Entry>,
@@ -49,7 +49,7 @@ impl Log {
         &self.entries
     }
 
-    /// Notes what `deed` changed of promotions.
+    /// Records what `deed` changed in promotions.
     pub(crate) fn note(&mut self, now: Timestamp, deed: &Deed) {
         let Deed::Status { after, .. } = deed else { return };
         for promotion in after.status.iter().flat_map(|s| &s.environments) {

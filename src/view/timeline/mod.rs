@@ -1,8 +1,8 @@
-//! Releases played forward: when each environment is entered, what holds it before, who is waited for, and what a backout
+//! Releases simulated: when each environment is entered, what holds a promotion before, what it waits for, and what a backout
 //! would restore.
 //!
-//! The operator itself decides, in a [`World`]; here people approve as they were said to, and what happens is written down
-//! for people. No client and no clock live here: time is an argument.
+//! The operator itself decides, in a [`World`]. Here people approve as the flags say, and what happens is recorded for people. This
+//! module has no client and no clock: time is an argument.
 
 mod cast;
 mod log;
@@ -26,10 +26,10 @@ use play::Play;
 pub use svg::svg;
 pub use text::{text, visible};
 
-/// Plays `cast` forward.
+/// Simulates `cast`.
 ///
 /// # Errors
-/// What is asked for makes no sense with this cast.
+/// The question does not fit this cast.
 pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
     sensible(&cast, question)?;
     let mut world = World::new(question.now, script(&cast, question))?;
@@ -62,7 +62,7 @@ pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
     }
     let mut signed = Vec::new();
     for decision in cast.decisions {
-        // Approvals bind to a plan, whenever they are given; other acts are of a moment, which only a date tells.
+        // Approvals are bound to a plan, whenever they are given. Other actions belong to a moment, which only a creation time shows.
         let plan = matches!(decision.spec.action, Action::Approve | Action::Reject);
         let spec = &decision.spec;
         if let (Action::Approve, Some(gate)) = (spec.action, &spec.subject) {

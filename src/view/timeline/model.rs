@@ -1,4 +1,4 @@
-//! What happened, as data: text and picture stand on it.
+//! What happened, as data, from which text and chart are made.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Timeline {
     pub from: Timestamp,
     /// The last instant at which anything happened.
     pub to: Timestamp,
-    /// What was not said to be there, and was taken to be as a Release needs it.
+    /// Objects that were not in the files and were assumed to exist as the Releases need them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
     pub environments: Vec<Lane>,
@@ -25,7 +25,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Whether something reaches its goal, and nothing that still has one does not.
+    /// Whether at least one Release reaches its goal, and no Release is blocked, in progress or too old.
     #[must_use]
     pub fn reached(&self) -> bool {
         let outcomes = || self.releases.iter().map(|way| way.outcome);
@@ -52,22 +52,22 @@ pub struct Span {
     pub to: Timestamp,
 }
 
-/// How a Release ends.
+/// The end of a Release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Outcome {
-    /// It stands wherever it is to go.
+    /// It has Succeeded in all its environments.
     Reached,
-    /// A newer one goes in its place.
+    /// A newer one replaces it.
     Superseded,
-    /// Whoever asked for it has taken it back.
+    /// Its requester has withdrawn it.
     Withdrawn,
-    /// It cannot go on unless somebody does something.
+    /// It cannot continue unless a user acts.
     Blocked,
-    /// It was still on its way when the play ended.
+    /// It was still in progress when the simulation ended.
     UnderWay,
 }
 
-/// A Release's way through its environments.
+/// A Release and its promotions.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Way {
@@ -77,16 +77,16 @@ pub struct Way {
     pub version: String,
     pub requested_by: String,
     pub outcome: Outcome,
-    /// When it had Succeeded wherever it is to go.
+    /// When it had Succeeded in all its environments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// What holds it, where it is not on its way.
+    /// What holds it, if it is not in progress.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<String>,
-    /// By whoever wrote it.
+    /// Whether its author holds it.
     #[serde(skip)]
     pub(crate) held: bool,
-    /// Something newer has Succeeded already: it goes nowhere from the first instant.
+    /// A newer Release has already Succeeded, so this one never enters an environment.
     #[serde(skip)]
     pub(crate) too_old: bool,
     pub promotions: Vec<Leg>,
@@ -103,20 +103,20 @@ pub struct Leg {
     pub entered_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// Where it has not been entered: when time alone would let it in, if people answered at once.
+    /// If it has not been entered: when it could enter if people approved immediately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,
     pub steps: Vec<Step>,
-    /// The checks that hold it for good, unless somebody does something.
+    /// The checks that hold it until a user acts.
     #[serde(skip)]
     pub(crate) held_by: Vec<String>,
-    /// What a backout would put back, a sentence each in JSON; empty where nothing was entered.
+    /// What a backout would restore, a sentence each in JSON. Empty if nothing was entered.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "sentences")]
     pub restores: Vec<Restored>,
 }
 
 impl Leg {
-    /// What holds it, but for what ends by itself.
+    /// What holds it, without what time clears.
     pub(crate) fn blocks_for_good<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = &'a Block> {
         let named = |block: &&Block| self.held_by.iter().any(|name| name == block.subject());
         step.blocks

@@ -1,4 +1,4 @@
-//! The operator decides in the world, and people approve as they were said to.
+//! The operator decides in the world, and people approve as the flags say.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,34 +16,34 @@ use crate::view::timeline::log::Log;
 use crate::view::timeline::rest::{path, rests};
 use crate::world::{Deed, Spot, World};
 
-/// Edges in time after which a play is given up; far more than a year of a hundred releases has.
+/// The number of steps in time after which the simulation gives up. A year of a hundred releases has far fewer.
 const MOST_EDGES: usize = 200_000;
 
-/// A play: the world, and what people do in it.
+/// A simulation: the world, and what people do in it.
 pub(crate) struct Play<'a> {
     pub(crate) world: World,
     pub(crate) log: Log,
     approvals: &'a [Approvals],
-    /// Release, environment and gate, and who has approved before anything is played.
+    /// Release, environment and gate, and who had approved before the simulation started.
     signed: Vec<((String, String, String), String)>,
     /// Release, environment, plan, gate and person; and when.
     given: HashMap<(String, String, String, String, String), Timestamp>,
-    /// What was captured before each entry, by release and environment; the pre-state itself is deleted in the end.
+    /// What was captured before each entry, by release and environment. The operator deletes the pre-states themselves in the end.
     pub(crate) pre_states: HashMap<(String, String), PreState>,
     pub(crate) assumed: BTreeSet<Spot>,
-    /// Promotions, by release and environment, that go on once people sign who will, but not yet.
+    /// Promotions, by release and environment, that continue once people approve who will, but not yet.
     pub(crate) later: BTreeSet<(String, String)>,
-    /// Gates, after release and environment, at which enough people will sign.
+    /// Gates, after release and environment, at which enough people will approve later.
     pub(crate) unsigned: BTreeSet<(String, String, String)>,
 }
 
-/// What has come of asking people.
+/// What people do when they are asked to approve.
 #[derive(PartialEq, Eq)]
 enum Asked {
     Signed,
-    /// They will, but not yet.
+    /// They will approve, but not yet.
     Later,
-    Nobody,
+    NoOne,
 }
 
 impl<'a> Play<'a> {
@@ -67,7 +67,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Plays until nothing is left to happen, `until` at the latest.
+    /// Runs until nothing is left to happen, or until `until`.
     pub(crate) fn run(&mut self, until: Timestamp) -> Result<(), Unplayable> {
         for _ in 0..MOST_EDGES {
             if !self.world.settle() {
@@ -78,7 +78,7 @@ impl<'a> Play<'a> {
             if asked == Asked::Signed {
                 continue;
             }
-            let over = asked == Asked::Nobody && self.at_rest();
+            let over = asked == Asked::NoOne && self.at_rest();
             if over || self.world.next_edge().is_none_or(|edge| edge > until) {
                 return Ok(());
             }
@@ -87,7 +87,7 @@ impl<'a> Play<'a> {
         Err(Unplayable::Restless(self.world.now()))
     }
 
-    /// Writes down what has been done since.
+    /// Records what has happened since the last call.
     fn note(&mut self) {
         for (at, deed) in self.world.deeds() {
             self.log.note(at, &deed);
@@ -102,7 +102,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Whoever was said to approve and is asked does so.
+    /// The people who are asked approve if the flags say so.
     fn approve(&mut self) -> Result<Asked, Unplayable> {
         let now = self.world.now();
         let environments: HashMap<String, Arc<Environment>> = self
@@ -132,7 +132,7 @@ impl<'a> Play<'a> {
         let asked = match (decisions.is_empty(), self.later.is_empty()) {
             (false, _) => Asked::Signed,
             (true, false) => Asked::Later,
-            (true, true) => Asked::Nobody,
+            (true, true) => Asked::NoOne,
         };
         for (home, spec) in decisions {
             self.world.decide(&home, spec)?;
@@ -140,7 +140,7 @@ impl<'a> Play<'a> {
         Ok(asked)
     }
 
-    /// Notes that people will sign there once it counts.
+    /// Records that people will approve there once it counts.
     fn wait(
         &mut self,
         release: &Release,
@@ -157,7 +157,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The Decisions of those who sign now.
+    /// The Decisions of the people who approve now.
     fn sign(
         &mut self,
         release: &Release,
@@ -178,7 +178,7 @@ impl<'a> Play<'a> {
                 let valid = approval.valid_for.as_ref();
                 valid.is_some_and(|valid| *given + valid.get() <= now)
             };
-            // Nobody signs again where that is not enough anyway.
+            // A person does not approve again if that would not be enough anyway.
             let again = self.are_enough(release, &p.name, gate, approval);
             let given = self.given.get(&key);
             if given.is_some_and(|given| !again || !expired(given)) {
@@ -200,14 +200,14 @@ impl<'a> Play<'a> {
         signed
     }
 
-    /// Those who were said to approve there.
+    /// The people who approve there, as the flags say.
     fn wanted(&self, gate: &str, approval: &Approval) -> Vec<&'a Approvals> {
         let all = self.approvals.iter();
         all.filter(|a| a.role == gate || a.role == approval.role)
             .collect()
     }
 
-    /// Whether those who sign, with those who have signed, are as many as the gate asks for.
+    /// Whether the people who approve, together with those who have approved, are as many as the gate requires.
     fn are_enough(&self, release: &Release, environment: &str, gate: &str, approval: &Approval) -> bool {
         let of_release = (path(release), environment.to_owned(), gate.to_owned());
         let signed = self.signed.iter().filter(|(of, _)| *of == of_release);
@@ -222,7 +222,7 @@ impl<'a> Play<'a> {
         people.len() >= usize::try_from(approval.minimum).unwrap_or(usize::MAX)
     }
 
-    /// Whether it gets in once those sign who were said to: what else is missing comes with time.
+    /// Whether it may enter once the people of the flags approve: everything else that is missing comes with time.
     fn all_but_people(&self, release: &Release, environment: &Environment, p: &Promotion) -> bool {
         let mut others = in_environment(release, p);
         let signs = |(gate, approval): (&str, &Approval)| {
@@ -239,7 +239,7 @@ impl<'a> Play<'a> {
         !rests(&others)
     }
 
-    /// Time alone brings nobody further.
+    /// Whether no promotion continues with time alone.
     fn at_rest(&self) -> bool {
         let releases = self.world.releases();
         releases
@@ -248,7 +248,7 @@ impl<'a> Play<'a> {
     }
 }
 
-/// Whether an approval that is given now will have expired before it counts: nobody signs that.
+/// Whether an approval that is given now would expire before it counts. Then people do not approve yet.
 fn in_vain(approval: &Approval, p: &Promotion, now: Timestamp) -> bool {
     approval.valid_for.as_ref().is_some_and(|valid| {
         let edges = p.checks.iter().filter_map(|check| check.until.as_ref());
@@ -256,7 +256,7 @@ fn in_vain(approval: &Approval, p: &Promotion, now: Timestamp) -> bool {
     })
 }
 
-/// Approval gates whose people are waited for.
+/// The approval gates that wait for people.
 fn asked<'a>(
     environment: &'a Environment,
     p: &'a Promotion,

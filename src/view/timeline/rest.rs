@@ -1,4 +1,4 @@
-//! Whether time alone brings a promotion further.
+//! Whether a promotion continues with time alone.
 
 use crate::api::Release;
 use crate::api::release::State;
@@ -14,7 +14,7 @@ pub(crate) fn path(release: &Release) -> String {
     )
 }
 
-/// Nothing happens to it unless somebody does something, here or upstream.
+/// Whether nothing happens to it until a user acts, here or upstream.
 pub(crate) fn rests(there: &InEnvironment<'_>) -> bool {
     match there.state {
         State::Waiting => there.held || there.blocks.iter().filter_map(Block::check).any(Held::for_good),

@@ -1,4 +1,4 @@
-//! What a backout would put back, a sentence for each field.
+//! What a backout would restore, a sentence for each field.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,16 +10,16 @@ use crate::decide::prestate::{Captured, PreState};
 use crate::manifests::token;
 use crate::world::Spot;
 
-/// What becomes of a target, or of one of its fields.
+/// What a backout does to a target, or to one of its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// `Kind/name`.
     pub target: String,
-    /// A JSON pointer; absent where it is the target that goes.
+    /// The field. Absent if the target itself is deleted.
     pub field: Option<Field>,
 }
 
-/// A field that is put back.
+/// A field that is restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// A JSON pointer, items of lists by their names.
@@ -27,21 +27,25 @@ pub struct Field {
     pub back: Back,
 }
 
-/// To what.
+/// The restored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Back {
-    /// JSON, cut to a line.
+    /// JSON, shortened to a line.
     To(String),
-    /// There was none.
+    /// The field did not exist.
     Absent,
-    /// What stood there was made up.
+    /// The object was assumed, so its value is not known.
     WhatStandsThere,
 }
 
 impl fmt::Display for Restored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.field {
-            None => write!(f, "{}: did not exist, and is deleted again", self.target),
+            None => write!(
+                f,
+                "{}: is deleted again, because it did not exist before",
+                self.target
+            ),
             Some(field) => write!(f, "{}: {field}", self.target),
         }
     }
@@ -52,13 +56,13 @@ impl fmt::Display for Field {
         let at = &self.at;
         match &self.back {
             Back::To(value) => write!(f, "{at} back to {value}"),
-            Back::Absent => write!(f, "{at} taken away again"),
-            Back::WhatStandsThere => write!(f, "{at} back to what stands there"),
+            Back::Absent => write!(f, "{at} is removed again"),
+            Back::WhatStandsThere => write!(f, "{at} back to the current value"),
         }
     }
 }
 
-/// What stood on the targets before the first change, field by field.
+/// The values of the targets before the first change, field by field.
 pub(crate) fn restores(kept: &PreState, assumed: &BTreeSet<Spot>) -> Vec<Restored> {
     let of = |captured: &Captured| {
         let target = &captured.target;
@@ -91,9 +95,9 @@ fn restored(captured: &Captured, assumed: bool) -> Vec<Restored> {
     told.map(|field| of(Some(field))).collect()
 }
 
-/// The fields in which the two differ, down to where they cannot be told apart any more.
+/// The fields in which the two differ, as deep as possible.
 pub(crate) fn fields(at: &str, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<Field>) {
-    // Which configuration the pods were restarted for says nothing to anybody.
+    // The annotation that records for which configuration the pods were restarted is of no use to readers.
     if before == after || at.contains(&token(RESTARTED_FOR)) {
         return;
     }
@@ -131,7 +135,7 @@ fn named(list: &[Value]) -> bool {
     list.iter().all(|item| item["name"].is_string())
 }
 
-/// On one line of bounded length.
+/// One line of limited length.
 fn short(value: &Value) -> String {
     const MOST: usize = 120;
     let text = value.to_string();

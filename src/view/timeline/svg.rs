@@ -1,4 +1,4 @@
-//! A timeline as a picture: environments over time, windows shaded. Plain SVG, which every browser shows.
+//! A timeline as a chart: environments over time, closed windows shaded. Plain SVG, which every browser shows.
 
 use std::fmt::Write as _;
 
@@ -13,9 +13,9 @@ const RIGHT: f64 = 30.0;
 const ROW: f64 = 26.0;
 const BAR: f64 = 16.0;
 const TOP: f64 = 76.0;
-/// Thinner than this nobody sees it.
+/// The minimum width of a bar, so that it can be seen.
 const THINNEST: f64 = 2.0;
-/// What the axis may be divided into, in seconds.
+/// The possible distances between ticks, in seconds.
 const TICKS: [i64; 16] = [
     1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000, 7_776_000,
 ];
@@ -57,7 +57,7 @@ impl Axis {
         let played = timeline.to.duration_since(timeline.from).as_secs().max(1);
         Self {
             from: timeline.from,
-            // What has come to its end is seen to last.
+            // The axis is longer than the simulation, so that final states are visible.
             seconds: played as f64 * 1.08,
         }
     }
@@ -88,7 +88,7 @@ impl Axis {
     }
 }
 
-/// A Gantt picture: a band for each environment, a row in it for each release.
+/// A Gantt chart: a band for each environment, with a row for each release.
 #[must_use]
 pub fn svg(timeline: &Timeline) -> String {
     let axis = Axis::of(timeline);
@@ -224,7 +224,7 @@ fn row(axis: &Axis, way: &Way, leg: &Leg, y: f64, out: &mut String) {
             Some((axis.x(step.from), to, colour(step.state)?, step))
         })
         .collect();
-    // What is too short to be seen lies above what would cover it.
+    // Short bars are drawn last, so that no other bar covers them.
     bars.sort_by_key(|(from, to, ..)| to - from < THINNEST);
     for (from, to, fill, step) in &bars {
         let _ = writeln!(
@@ -235,7 +235,7 @@ fn row(axis: &Axis, way: &Way, leg: &Leg, y: f64, out: &mut String) {
         );
     }
     if !bars.is_empty() {
-        // Upon its bars, so that every row says whose it is.
+        // The label is on the bars, so that every row shows its release.
         let first = leg.steps.iter().find(|step| colour(step.state).is_some());
         let x = first.map_or(LEFT, |step| axis.x(step.from)) + 5.0;
         let (x, anchor) = if x > axis.end() - 200.0 {
@@ -299,7 +299,7 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// Names and sentences are people's: markup in them is text, and what XML has no place for is left out.
+/// Names and sentences come from users: markup in them is escaped, and characters that XML does not allow are left out.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! A timeline for people, in a hundred columns.
+//! A timeline as text, at most a hundred columns wide.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use crate::view::timeline::model::{Leg, Outcome, Step, Timeline, Way};
 use crate::view::timeline::restores::Restored;
 
 const WIDTH: usize = 100;
-/// Where sentences begin.
+/// The indentation of messages.
 const INDENT: usize = 24;
 
-/// What happens when, release by release.
+/// The timeline as text, release by release.
 #[must_use]
 pub fn text(timeline: &Timeline) -> String {
     let mut text = String::new();
     let begin = format!(
-        "Played from {}. Unless a flag says otherwise nobody approves, and workloads and Jobs go well within seconds.",
+        "Simulation starts at {}. By default no one approves, and workloads and Jobs succeed after 5 s.",
         moment(timeline.from)
     );
     line(&mut text, 0, &begin);
@@ -50,7 +50,7 @@ fn assumed(names: &[String]) -> String {
     };
     let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
     format!(
-        "Not among the files, and taken to be as it is needed: {}{more}.",
+        "Not in the files, and assumed to exist as the releases need it: {}{more}.",
         shown.join(", ")
     )
 }
@@ -69,7 +69,7 @@ fn release(way: &Way, width: usize, text: &mut String) {
         .promotions
         .iter()
         .flat_map(|leg| leg.steps.iter().map(move |step| (leg, step)))
-        // That an environment comes after another one says the order of the lines.
+        // The order of the lines shows that an environment comes after another one.
         .filter(|(_, step)| step.state != State::Pending)
         .collect();
     steps.sort_by_key(|(_, step)| step.from);
@@ -110,7 +110,7 @@ fn ends(way: &Way) -> Vec<String> {
     for leg in production {
         match (leg.entered_at, leg.finished_at, leg.state) {
             (Some(entered), Some(finished), State::Succeeded) => said.push(format!(
-                "=> enters {} at {} and has succeeded there at {}",
+                "=> enters {} at {} and succeeds there at {}",
                 leg.environment,
                 moment(entered),
                 moment(finished)
@@ -118,7 +118,7 @@ fn ends(way: &Way) -> Vec<String> {
             (None, _, State::Waiting) => {
                 if let Some(earliest) = leg.earliest {
                     said.push(format!(
-                        "=> could enter {} at {} at the earliest",
+                        "=> can enter {} at {} at the earliest",
                         leg.environment,
                         moment(earliest)
                     ));
@@ -135,13 +135,13 @@ fn ends(way: &Way) -> Vec<String> {
             said.push(format!("=> reaches its goal{at}"));
         }
         Outcome::UnderWay => {
-            said.push("=> is still under way when this ends: look further with --until".to_owned())
+            said.push("=> is still in progress when the simulation ends: use a later --until".to_owned())
         }
         Outcome::Superseded if way.too_old => {
-            said.push("=> goes nowhere: a newer release has succeeded already".to_owned())
+            said.push("=> enters no environment: a newer release has already succeeded".to_owned())
         }
-        Outcome::Superseded => said.push("=> is superseded: a newer release goes in its place".to_owned()),
-        Outcome::Withdrawn => said.push("=> is withdrawn, and goes no further".to_owned()),
+        Outcome::Superseded => said.push("=> is superseded by a newer release".to_owned()),
+        Outcome::Withdrawn => said.push("=> is withdrawn and enters no other environment".to_owned()),
         Outcome::Blocked => {}
     }
     if way.outcome == Outcome::Blocked {
@@ -165,18 +165,18 @@ fn ends(way: &Way) -> Vec<String> {
     said
 }
 
-/// Where it stands that it goes no further; what comes after that only waits for it.
+/// Whether the promotion is where the Release is blocked. Later environments only wait for it.
 fn blocked(leg: &Leg) -> bool {
     leg.state != State::Pending && !leg.state.is_done()
 }
 
-/// That what is being changed is not ready yet goes without saying.
+/// Whether the block says more than that a component that is being changed is not ready yet.
 fn says_more(block: &Block) -> bool {
     !matches!(block, Block::Component { .. })
 }
 
-/// An image's digest fits no line, and its beginning tells it from others. A plan's hash is whole: people copy it.
-/// As with wrapping, it is the letters that matter: a digest is shortened wherever it stands, also in words of others.
+/// Shortens image digests: they do not fit in a line, and their first digits are enough to compare them. A plan's hash is not
+/// shortened, because people copy it. A digest is shortened wherever it occurs, also in text of others.
 fn abbreviated(sentence: &str) -> String {
     const MARK: &str = "@sha256:";
     const SHOWN: usize = 12;
@@ -195,7 +195,7 @@ fn abbreviated(sentence: &str) -> String {
     text
 }
 
-/// Environments that would be put back alike are named together.
+/// Environments whose backouts would restore the same are listed together.
 fn backouts(way: &Way, text: &mut String) {
     let mut alike: BTreeMap<usize, (Vec<&str>, &[Restored])> = BTreeMap::new();
     for (index, leg) in way.promotions.iter().enumerate() {
@@ -212,7 +212,7 @@ fn backouts(way: &Way, text: &mut String) {
         line(
             text,
             2,
-            &format!("A backout of {} would put back:", names.join(", ")),
+            &format!("A backout of {} would restore:", names.join(", ")),
         );
         for restored in *restores {
             line(text, 4, &abbreviated(&restored.to_string()));
@@ -220,12 +220,12 @@ fn backouts(way: &Way, text: &mut String) {
     }
 }
 
-/// To the second, as everybody reads it.
+/// To the second.
 fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// What people have written, as a terminal may show it: without anything that moves its cursor, colours it or begins a line.
+/// Text of users as a terminal may show it: without characters that move the cursor, change colours or begin a line.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
@@ -238,7 +238,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// `sentence`, indented and wrapped; a word that is longer than a line goes on in the next.
+/// `sentence`, indented and wrapped. A word that is longer than a line continues in the next.
 fn line(text: &mut String, indent: usize, sentence: &str) {
     let sentence = visible(sentence);
     let room = WIDTH - indent;
@@ -261,7 +261,7 @@ fn line(text: &mut String, indent: usize, sentence: &str) {
     rows.push(row);
     for (index, row) in rows.iter().enumerate() {
         let deeper = if index > 0 { 2.min(room / 4) } else { 0 };
-        // What goes on is told from what begins, where there is room for it.
+        // Continuation lines are indented further, if there is room for it.
         let deeper = if row.chars().count() + deeper > room {
             0
         } else {

@@ -1,4 +1,4 @@
-//! What a play has come to: lanes, ways, legs and steps.
+//! The result of a simulation: lanes, ways, legs and steps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::view::timeline::play::Play;
 use crate::view::timeline::rest::{path, rests};
 use crate::view::timeline::restores::{Restored, restores};
 
-/// Of one Environment; a schedule may open every minute.
+/// The most closed spans of one Environment: a schedule may open every minute.
 const MOST_CLOSINGS: usize = 400;
 
-/// What `play` has come to, for people.
+/// The result of `play`, for people.
 pub(crate) fn timeline(play: &Play<'_>, from: Timestamp) -> Timeline {
     let entries = play.log.entries();
     let to = entries.last().map_or(from, |entry| entry.at);
@@ -35,7 +35,7 @@ pub(crate) fn timeline(play: &Play<'_>, from: Timestamp) -> Timeline {
         way.too_old = way.outcome == Outcome::Superseded && way.promotions.iter().all(at_once);
         releases.push(way);
     }
-    // Who is first in one environment is first in the picture.
+    // The Release that enters an environment first is the first in the chart.
     releases.sort_by_key(|way| way.promotions.iter().filter_map(|leg| leg.entered_at).min());
     let order: Vec<&str> = releases
         .iter()
@@ -151,8 +151,8 @@ fn way(
     }
 }
 
-/// What holds a Release, a sentence each: that it is not accepted, or else what holds it in each environment that it has come
-/// to, and its hold.
+/// What holds a Release, a sentence each: why it is not accepted, or else what holds it in each environment that it has reached,
+/// and its hold.
 fn blocked_by(explained: &Explanation<'_>, legs: &[Leg], over: bool) -> Vec<String> {
     if let Some(refused) = explained.refused {
         return vec![refused.to_owned()];
@@ -191,7 +191,7 @@ fn why(leg: &Leg) -> Vec<String> {
 
 fn leg(there: &InEnvironment<'_>, stage: Stage, entries: &[&Entry], restores: Vec<Restored>) -> Leg {
     let steps = steps(entries);
-    // Once only people are waited for, time has done what it can.
+    // Once it waits for approvals only, time does not delay it any more.
     let asked = entries
         .iter()
         .find(|e| e.state == State::Waiting && e.waits_for == Some(WaitsFor::Approval));
@@ -210,8 +210,8 @@ fn leg(there: &InEnvironment<'_>, stage: Stage, entries: &[&Entry], restores: Ve
     }
 }
 
-/// Entries that follow one another, each until the next one; those that took no time are passed over, and those in one
-/// state for one reason are one.
+/// The entries as steps, each until the next one. Entries that took no time are skipped, and entries in the same state for the
+/// same reason are one step.
 pub(crate) fn steps(entries: &[&Entry]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -236,7 +236,8 @@ pub(crate) fn steps(entries: &[&Entry]) -> Vec<Step> {
     steps
 }
 
-/// What is changed is one step, whatever becomes ready when; what is waited for is another one for each reason.
+/// Whether both are one step. A state that changes targets is one step, whichever component becomes ready when. In other states each
+/// reason is a step of its own.
 fn goes_on(last: &Step, next: &Step) -> bool {
     let subjects = |step: &Step| -> Vec<String> {
         let subject = |block: &Block| block.subject().to_owned();

@@ -1,8 +1,8 @@
-//! A small world explored to its end: two releases on their way through three environments, one of which fails in UAT;
-//! every order of passes, with a process that ends after any write and one observation that is older than the last change.
+//! A small world explored to its end: two releases that go through three environments, one of which fails in UAT. It covers
+//! every order of reconciles, with a process that ends after any write and one observation that is older than the last change.
 //!
-//! Every pass is made by a process with nothing in memory, which is more than one crash; what a crash adds is an Act of
-//! which only a part was carried out.
+//! Every reconcile runs in a process with empty caches, which covers more than one crash. A crash adds an Act of which only a
+//! part was carried out.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,12 +24,12 @@ use crate::world::tests::seam::Seam;
 use crate::world::tests::town::{self, HOME, Pipeline, release_name};
 use crate::world::{Admission, Behaviour, Reloader, Script, Where, World};
 
-/// What may still go wrong on the way.
+/// The failures that may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Faults {
     crash: bool,
     stale: bool,
-    /// Somebody else writes a target.
+    /// Another writer changes a target.
     neighbour: bool,
 }
 
@@ -40,7 +40,7 @@ enum Neighbour {
     Scales,
     /// Another entry in the same container.
     AddsEntry,
-    /// The image that is there now is put back when it is changed.
+    /// The present image is restored when it is changed.
     Reverts,
 }
 
@@ -52,7 +52,7 @@ struct Node {
     depth: usize,
 }
 
-/// How a pass is made.
+/// How a reconcile runs.
 #[derive(Clone, Copy)]
 enum Manner {
     Whole,
@@ -70,7 +70,7 @@ struct Made {
 struct Explorer {
     world: World,
     seam: Seam,
-    /// How long the streams were in the beginning: that much every process has listed.
+    /// The lengths of the streams at the start: every process has listed that much.
     listed: [usize; STREAMS],
 }
 
@@ -112,7 +112,7 @@ impl Explorer {
         Ok(Made { node, wrote, next })
     }
 
-    /// Everything that may come after `node`; nothing where it is over.
+    /// Everything that may follow `node`. Empty if it has finished.
     fn after(&self, node: &Node) -> Result<Vec<Node>, Broken> {
         let (mut after, mut edge) = (Vec::new(), None);
         for release in 1..=2 {
@@ -148,7 +148,7 @@ impl Explorer {
                 }
             }
         }
-        // A neighbour is more than enough beside what else goes wrong.
+        // One neighbour is enough beside the other failures.
         if node.faults.crash && node.faults.stale && node.faults.neighbour {
             let all = [Neighbour::Scales, Neighbour::AddsEntry, Neighbour::Reverts];
             after.extend(all.map(|neighbour| acts(node, neighbour)));
@@ -166,7 +166,7 @@ impl Explorer {
     }
 }
 
-/// The world once a neighbour has written, in which nothing else goes wrong.
+/// The world once a neighbour has written. Nothing else fails in it.
 fn acts(node: &Node, neighbour: Neighbour) -> Node {
     let mut next = node.clone();
     let names = ("payments-uat", "Deployment", "ledger");
@@ -192,7 +192,7 @@ fn acts(node: &Node, neighbour: Neighbour) -> Node {
     next
 }
 
-/// What tells two states apart: everything but the numbers that the API server gives out.
+/// What distinguishes two states: everything except the numbers that the API server assigns.
 fn mark(node: &Node) -> u64 {
     let objects = &node.objects;
     let mut hasher = DefaultHasher::new();
@@ -240,7 +240,7 @@ fn mark(node: &Node) -> u64 {
     hasher.finish()
 }
 
-/// What an operator that is one change behind takes for true of the object that changed last.
+/// The last but one state of the object that changed last: what an operator that is one change behind has cached.
 fn before_last(stream: &[Change]) -> Option<String> {
     let states = |release: &Release| -> String {
         let promotions = release.status.iter().flat_map(|s| &s.environments);
@@ -351,6 +351,6 @@ fn two_releases_in_three_environments_end_well_in_every_order() {
         explored.ends.len(),
         explored.ends
     );
-    // The newer one goes first in every order, so that the older one is over before it begins.
+    // The newer one goes first in every order, so that the older one has finished before it begins.
     assert!(explored.states > 500, "{} states are too few", explored.states);
 }

@@ -16,9 +16,9 @@ use crate::world::tests::step::{Fate, Field, Hash, Step};
 use crate::world::tests::town::{Pipeline, WORKLOADS};
 use crate::world::{Admission, Reloader};
 
-/// How many there are unless somebody says otherwise.
+/// The default number of histories.
 const HISTORIES: u32 = 10_000;
-/// Threads that play them.
+/// The threads that run them.
 const PLAYERS: u32 = 2;
 
 fn pipelines() -> impl Strategy<Value = Pipeline> {
@@ -136,14 +136,14 @@ pub(crate) struct Found {
     pub history: String,
 }
 
-/// Plays histories until one breaks something.
+/// Runs histories until one breaks an invariant.
 pub(crate) fn search(seam: Seam, seed: u64, histories: u32, shrink: u32) -> Option<Found> {
     let config = Config {
         cases: histories,
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         max_shrink_iters: shrink,
-        // In milliseconds: a history that never ends takes long to play.
+        // In milliseconds: a history that never ends takes long.
         max_shrink_time: 60_000,
         ..Config::default()
     };
@@ -191,7 +191,7 @@ fn whatever_happens_every_invariant_holds_and_everything_comes_to_rest() {
         })
         .collect();
     for (seed, player) in players {
-        let found = player.join().expect("nobody panics");
+        let found = player.join().expect("no thread panics");
         if let Some(found) = found {
             panic!(
                 "{}: {}\nSIGNALBOX_SEED={seed}, history {}, shortened to\n{}",

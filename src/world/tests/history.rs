@@ -1,4 +1,4 @@
-//! A history: what people, controllers, clocks and crashes do, one sentence each, and how it is played.
+//! A history: what people, controllers, clocks and crashes do, one sentence each, and how it is run.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ use crate::world::tests::step::{ACTIONS, Fate, Field, Hash, PEOPLE, Step};
 use crate::world::tests::town::{self, ENVIRONMENTS, HOME, Pipeline, release_name};
 use crate::world::{Behaviour, JobBehaviour, Script, Spot, Where, World};
 
-/// Passes in a row after which a step has been given its turn.
+/// The number of reconciles in a row after which a step ends.
 const MOST_PASSES: usize = 80;
-/// Edges within which everything has to be over once nothing disturbs any more.
+/// The number of edges within which everything has to finish once nothing disturbs any more.
 const MOST_EDGES: usize = 400;
-/// Edges in a row, each less than a second after the last one, that nobody needs who comes to rest.
+/// The number of edges in a row, each less than a second after the last one, that only an operator reaches that does not come to rest.
 const MOST_WITHIN_SECONDS: usize = 25;
 
 impl fmt::Debug for Pipeline {
@@ -63,14 +63,14 @@ impl fmt::Debug for Pipeline {
     }
 }
 
-/// A world in which a history is played, and those who watch it.
+/// A world in which a history runs, and its invariants.
 pub(crate) struct Play {
     pub world: World,
     pipeline: Pipeline,
     pub invariants: Invariants,
     seam: Seam,
     operators: [Option<Operator<Answering>>; 2],
-    /// The next pass begins with everything shown.
+    /// The next reconcile begins with everything shown.
     sees_all: bool,
 }
 
@@ -118,7 +118,7 @@ impl Play {
             .get_or_insert_with(|| seam.start(&world.cluster.of(which), &world.settings, &world.expected))
     }
 
-    /// Judges what has been written since.
+    /// Checks what has been written since.
     fn judge(&mut self) -> Verdict {
         let mut objects = self.world.cluster.objects();
         if objects.deeds.is_empty() {
@@ -128,7 +128,7 @@ impl Play {
         self.invariants.judge(&objects, &deeds)
     }
 
-    /// A pass begins: what comes later it may not have read.
+    /// A reconcile begins: it may not have read what comes later.
     fn begins(&mut self) {
         if self
             .operators
@@ -157,7 +157,7 @@ impl Play {
         }
     }
 
-    /// Passes from beginning to end. False where nothing was due.
+    /// Runs whole reconciles. False if nothing was due.
     fn pass(&mut self, which: usize) -> Result<bool, Broken> {
         let now = self.world.now();
         let sees_all = std::mem::take(&mut self.sees_all);
@@ -179,7 +179,7 @@ impl Play {
         objects.controllers_act();
     }
 
-    /// Everything that is due now, by operator 0 with the others out of its way.
+    /// Everything that is due now, by operator 0, without the others.
     fn due(&mut self) -> Verdict {
         for _ in 0..MOST_PASSES {
             self.controllers();
@@ -193,7 +193,7 @@ impl Play {
     }
 
     fn to(&mut self, at: Timestamp) -> Verdict {
-        // A pass takes no time: whoever is in the middle of one comes to its end first.
+        // A reconcile takes no time: an operator that is in the middle of one finishes it first.
         let now = self.world.now();
         for which in 0..2 {
             while self.operators[which].as_mut().is_some_and(|o| !o.go_on(now)) {
@@ -270,7 +270,7 @@ impl Play {
         self.world.known(number)
     }
 
-    /// What people do with Releases. What the API server would refuse does not happen.
+    /// What people do with Releases. What the API server would refuse is left out.
     fn people(&mut self, step: Step) {
         match step {
             Step::Creates { release } => {
@@ -343,7 +343,7 @@ impl Play {
         }
     }
 
-    /// From now on the Reject that was taken last counts.
+    /// From now on the last Reject counts.
     fn note_reject(&mut self) {
         let objects = self.world.cluster.objects();
         let last = objects.decisions.values().max_by_key(|d| {
@@ -366,7 +366,7 @@ impl Play {
             let container = &mut object["spec"]["template"]["spec"]["containers"][0];
             let entry = |name: &str| json!({ "name": name, "value": format!("other-{serial}") });
             match field {
-                Field::Image => container["image"] = json!("somebody/else:1"),
+                Field::Image => container["image"] = json!("another/writer:1"),
                 Field::OurEnv => put_element(&mut container["env"], entry("RELEASE")),
                 Field::OtherEnv => put_element(&mut container["env"], entry("OTHER")),
                 Field::OtherKey => container["tty"] = json!(container["tty"] != json!(true)),
@@ -377,7 +377,7 @@ impl Play {
             .expect("it is there");
     }
 
-    /// What others do in target namespaces.
+    /// What other writers do in target namespaces.
     fn others(&mut self, step: Step) {
         match step {
             Step::WritesTarget { environment, field } => {
@@ -403,7 +403,7 @@ impl Play {
             Step::LosesNode { environment } => {
                 let spot = self.workload(environment);
                 let mut objects = self.world.objects();
-                // Where a rollout is under way its pods are not there to lose.
+                // During a rollout there are no ready pods to lose.
                 if objects.reactions.values().all(|r| *r.spot() != spot) {
                     objects.happens(
                         &spot,
@@ -435,7 +435,7 @@ impl Play {
                     objects
                         .delete_lease(&name, &claim.uid, &claim.resource_version)
                         .expect("it is there");
-                    // Not the operator's deed.
+                    // The operator did not write this.
                     objects.deeds.pop();
                     objects.writes -= 1;
                 }
@@ -454,7 +454,7 @@ impl Play {
         }
     }
 
-    /// How things go from now on.
+    /// How workloads and Jobs behave from now on.
     fn circumstance(&mut self, step: Step) {
         match step {
             Step::TakesRights { environment } => {
@@ -529,7 +529,7 @@ impl Play {
         }));
     }
 
-    /// An edit of the spec; the rules of the definition are those of a few words that matter here.
+    /// An edit of the spec. Only the few rules of the definition that matter here are applied.
     fn edits(&mut self, release: usize, edit: impl FnOnce(&mut crate::api::ReleaseSpec)) {
         let Some(known) = self.release(release) else {
             return;
@@ -550,11 +550,11 @@ impl Play {
         objects.keep_release(after);
     }
 
-    /// Nothing disturbs any more: everything comes to rest, nobody is forgotten, and nothing is written after that.
+    /// Nothing disturbs any more: everything comes to rest, no Release is left waiting, and nothing is written after that.
     pub(crate) fn rest(&mut self) -> Verdict {
         self.operators = [None, None];
         self.invariants.another_process();
-        self.mend();
+        self.fix();
         let (mut at_rest, mut in_a_row) = (false, 0);
         for _ in 0..MOST_EDGES {
             self.due()?;
@@ -596,21 +596,21 @@ impl Play {
         Ok(())
     }
 
-    /// What was broken by hand is put right; workloads go on as they were told.
-    fn mend(&mut self) {
+    /// Fixes what was broken by hand. Workloads behave as scripted.
+    fn fix(&mut self) {
         let mut objects = self.world.objects();
         objects.refuses.clear();
         drop(objects);
         for environment in 0..self.pipeline.environments {
             let namespace = self.namespace(environment);
-            let mend = |object: &mut serde_json::Value| object["spec"]["suspend"] = json!(true);
+            let fix = |object: &mut serde_json::Value| object["spec"]["suspend"] = json!(true);
             self.world
-                .edit_target(&namespace, "CronJob", "smoke", mend)
+                .edit_target(&namespace, "CronJob", "smoke", fix)
                 .expect("it is there");
         }
     }
 
-    /// Where everything stands, in a line.
+    /// The state of everything, in a line.
     pub(crate) fn tells(&self) -> String {
         let releases = self.world.releases();
         let now = self.world.now();
@@ -659,7 +659,7 @@ fn behaviour(fate: Fate) -> Behaviour {
             lost_after: seconds(30),
             back_after: None,
         },
-        // Each time it has recovered by the grace.
+        // It has recovered each time before the grace ends.
         Fate::CrashesWhileReady => Behaviour::CrashesWhileReady {
             ready_after: seconds(5),
             every: seconds(150),
@@ -668,7 +668,7 @@ fn behaviour(fate: Fate) -> Behaviour {
     }
 }
 
-/// Plays a history to its end.
+/// Runs a history to its end.
 pub(crate) fn play(pipeline: Pipeline, steps: &[Step], seam: Seam) -> Verdict {
     debug_assert_eq!(HOME, "payments");
     let mut play = Play::of(pipeline, seam);

@@ -1,4 +1,4 @@
-//! The invariants of the design, judged on what was written by somebody who knows nothing of how it was decided.
+//! The invariants of the design, checked against what was written, independently of how it was decided.
 
 mod entry;
 mod target;
@@ -23,7 +23,7 @@ use crate::world::tests::invariants::target::stated;
 use crate::world::workloads::asked;
 use crate::world::{Deed, Spot, Touch};
 
-/// What was found broken: the invariant, and a sentence.
+/// A broken invariant, with a sentence.
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub invariant: &'static str,
@@ -63,31 +63,31 @@ pub(crate) struct Invariants {
     jobs: HashSet<String>,
     /// By Release uid and environment: what had succeeded in each upstream when it entered.
     artifacts: HashMap<(String, String), Vec<Succeeded>>,
-    /// Claims that people deleted by hand: nobody can promise anything about those namespaces.
+    /// Claims that people deleted by hand: no invariant holds for those namespaces.
     pub vandalised: HashSet<String>,
-    /// When the oldest pass that is still under way began: what came later may not have been read.
+    /// When the oldest reconcile that is still in progress began: what came later may not have been read.
     pub began: Option<Timestamp>,
     /// Serial of the world when it began.
     pub claims_when_began: Vec<Claim>,
     pub rejects_since: HashSet<String>,
-    /// Everything that was ever rejected, whatever has become of the Release and of the object.
+    /// Everything that was ever rejected, even if the Release or the Decision has been deleted.
     pub rejects: Vec<Arc<Decision>>,
-    /// The pass that is under way began with everything shown, and nobody came in between.
+    /// The reconcile in progress began with everything shown, and no other writer came in between.
     pub sees_all: bool,
-    /// Writes of one target for a promotion, by the same process, since it last began to go back.
+    /// Writes of one target for a promotion, by the same process, since the backout began.
     writes: HashMap<(String, Spot), u32>,
     /// By Release uid, environment and target: pods that were asked for at entry.
     asked: HashMap<(String, String, Spot), i64>,
 }
 
-/// Writes of a target that a process needs at most for one promotion, by then: forward once, back five times, and three tries
-/// to give back the entry in `managedFields`.
+/// The most writes of a target by one process for one promotion: one forward, five restores, and three tries
+/// to release the entry in `managedFields`.
 const MOST_WRITES: u32 = 1 + 5 + 3;
 /// How long a backout takes at most.
 const MOST_BACKOUT: SignedDuration = SignedDuration::from_mins(15);
 
 impl Invariants {
-    /// Of a world in which nothing has happened yet.
+    /// The invariants of a world in which nothing has happened yet.
     pub(crate) fn of(objects: &Objects) -> Self {
         let upstreams = objects.environments.iter();
         let upstreams = upstreams.filter_map(|(name, e)| Some((name.clone(), e.spec.promotes_from.clone()?)));
@@ -156,7 +156,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// I3: nobody else is under way in its target namespace, and it is the holder.
+    /// I3: no other Release is in progress in its target namespace, and it is the holder.
     fn alone(&self, objects: &Objects, release: &Release, p: &Promotion) -> Verdict {
         let Some(namespace) = p.entered.as_ref().map(|e| &e.target_namespace) else {
             return Ok(());
@@ -174,7 +174,7 @@ impl Invariants {
                 check(same || !there || !q.state.under_way(), "I3", || {
                     let name = |r: &Release| r.metadata.name.clone().unwrap_or_default();
                     format!(
-                        "{}/{} and {}/{} are both under way in {namespace}",
+                        "{}/{} and {}/{} are both in progress in {namespace}",
                         name(release),
                         p.name,
                         name(other),
@@ -192,7 +192,7 @@ impl Invariants {
         })
     }
 
-    /// I3: a claim goes only once nothing of its holder is in between, and passes on only where somebody decided.
+    /// I3: a claim is deleted only once its holder is not in progress, and passes on only after a Decision.
     fn claim(&self, objects: &Objects, before: Option<&Claim>, after: Option<&Claim>) -> Verdict {
         let Some((claim, holder)) = before.and_then(|b| Some((b, b.holder.as_ref()?))) else {
             return Ok(());
@@ -221,7 +221,7 @@ impl Invariants {
                 });
                 check(accepted && (claim.unsettled || promotion.is_none()), "I3", || {
                     format!(
-                        "the claim of {} passed on although nobody settled it",
+                        "the claim of {} passed on although no Decision settled it",
                         claim.namespace
                     )
                 })
@@ -234,7 +234,7 @@ impl Invariants {
                 check(free || promotion.is_none(), "I3", || {
                     let state = promotion.map_or("gone", |p| p.state.as_str());
                     format!(
-                        "the claim of {} was given back while its holder is {state}",
+                        "the claim of {} was released while its holder is {state}",
                         claim.namespace
                     )
                 })
@@ -261,12 +261,12 @@ impl Invariants {
         Ok(())
     }
 
-    /// Another process remembers nothing of what was written before.
+    /// Another process has not cached what was written before.
     pub(crate) fn another_process(&mut self) {
         self.writes.clear();
     }
 
-    /// I11: no target is written again and again.
+    /// I11: no target is written in a loop.
     fn not_in_a_loop(&mut self, promotion: &str, spot: &Spot) -> Verdict {
         let writes = self
             .writes
@@ -278,7 +278,7 @@ impl Invariants {
         })
     }
 
-    /// I10, on the way back: what changes is what this promotion had changed.
+    /// I10, in a backout: only what this promotion had changed is changed.
     fn only_ours_goes_back(
         &self,
         promotion: &str,
@@ -302,7 +302,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// I12: what succeeds without being accepted stands as released, and serves.
+    /// I12: what succeeds without an Accept is as released, and serves.
     fn succeeded(
         &self,
         objects: &Objects,
@@ -325,7 +325,7 @@ impl Invariants {
             let live = objects.targets.get(&spot);
             let uid = release.metadata.uid.clone().unwrap_or_default();
             let original = self.originals.get(&(uid, p.name.clone(), spot.clone()));
-            // What stood there already is not looked after: only what the promotion has changed is kept.
+            // Values that were already there are not checked: only what the promotion has changed is stored.
             let changed = |path: &str| {
                 original.is_some_and(|o| {
                     o.created || o.paths.keys().any(|of| within(path, of) || within(of, path))
@@ -359,7 +359,7 @@ impl Invariants {
                 "I15",
                 || format!("{name}/{} Succeeded beside pods of another version", p.name),
             )?;
-            // Without an observation it is what the controller says that counts, and pods may go right after it has said so.
+            // Without an observation the status of the controller counts, and pods may be lost right after it was written.
             let looked_after = entered.observation.is_some() && crate::world::rolls_out(&target.kind);
             if let Some(live) = live.filter(|_| looked_after) {
                 let (ready, asked) = (objects.ready_of_present(&spot, live), asked(live));
@@ -371,7 +371,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// I13: what serves with as many pods as stood before the release is not taken back for want of health.
+    /// I13: a workload that serves with as many pods as before the release is not backed out as unhealthy.
     fn well_enough(&self, objects: &Objects, release: &Release, p: &Promotion) -> Verdict {
         let why = p
             .backout
@@ -398,7 +398,7 @@ impl Invariants {
             };
             let seen = live["metadata"]["generation"] == live["status"]["observedGeneration"];
             let ready = objects.ready_of_present(&spot, live);
-            // Which is taken back however many of them are ready at the moment.
+            // That is backed out however many of them are ready at the moment.
             if crashes(objects, &spot, live, p, &component.name) >= 2 {
                 continue;
             }
@@ -411,7 +411,7 @@ impl Invariants {
             check(!seen || ready < owed, "I13", || {
                 let name = release.metadata.name.as_deref().unwrap_or_default();
                 format!(
-                    "{name}/{} is taken back with {ready} of {owed} pods ready: {why}",
+                    "{name}/{} is backed out with {ready} of {owed} pods ready: {why}",
                     p.name
                 )
             })?;
@@ -419,7 +419,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// I4: what was backed out stands as before.
+    /// I4: what was backed out is as before.
     fn restored(&mut self, objects: &Objects, release: &Release, p: &Promotion) -> Verdict {
         let uid = release.metadata.uid.clone().unwrap_or_default();
         let began = p.backout.as_ref().and_then(|b| b.started_at.as_ref());
@@ -476,16 +476,16 @@ impl Invariants {
             p.map_or("", |p| p.plan_hash.as_str())
         );
         check(self.jobs.insert(what.clone()), "I8", || {
-            format!("a second Job was made for {what}")
+            format!("a second Job was created for {what}")
         })
     }
 
-    /// Nobody waits for somebody who does not know: everything is over, or a person can go on.
+    /// No Release waits for something that never happens: everything has finished, or a person can act.
     pub(crate) fn no_dead_end(&self, objects: &Objects) -> Verdict {
         for release in objects.releases.values() {
             let name = release.metadata.name.as_deref().unwrap_or_default();
             check(release.metadata.deletion_timestamp.is_none(), "I7", || {
-                format!("{name} is being deleted and never goes")
+                format!("{name} is being deleted and is never removed")
             })?;
             for p in release.status.iter().flat_map(|s| &s.environments) {
                 check(!p.state.acts(), "I7", || {
@@ -499,7 +499,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// A queue ends at a claim whose holder people have to decide on.
+    /// A queue ends at a claim whose holder needs a Decision.
     fn somebody_decides(&self, objects: &Objects, name: &str, p: &Promotion) -> Verdict {
         let namespace = objects
             .environments
@@ -525,7 +525,7 @@ impl Invariants {
         };
         check(open, "I7", || {
             format!(
-                "{name}/{} stays Queued for {namespace} behind nobody: {claim:?}",
+                "{name}/{} stays Queued for {namespace} behind no other Release: {claim:?}",
                 p.name
             )
         })
@@ -552,7 +552,7 @@ fn foreign(promotion: &str, touch: &Touch, change: &Differs) -> String {
     )
 }
 
-/// I8: nothing is put back beside a Job of the same promotion that still runs.
+/// I8: nothing is restored while a Job of the same promotion still runs.
 fn jobs_stand_still(objects: &Objects, release: &str, environment: &str, attempt: &str) -> Verdict {
     for (spot, job) in objects.targets.iter().filter(|(spot, _)| spot.1 == "Job") {
         let label = |key: &str| job["metadata"]["labels"][key].as_str().unwrap_or_default();
@@ -561,7 +561,7 @@ fn jobs_stand_still(objects: &Objects, release: &str, environment: &str, attempt
             && label(LABEL_ATTEMPT) == attempt;
         check(!own || job.get("status").is_some(), "I8", || {
             format!(
-                "{release}/{environment} puts targets back while Job {} runs",
+                "{release}/{environment} restores targets while Job {} runs",
                 spot.2
             )
         })?;
@@ -569,7 +569,7 @@ fn jobs_stand_still(objects: &Objects, release: &str, environment: &str, attempt
     Ok(())
 }
 
-/// I10: a pod is deleted only where its StatefulSet waits for it, and people allow it.
+/// I10: a pod is deleted only where its StatefulSet waits for it, and the Environment allows it.
 fn pod_deleted(objects: &Objects, touch: &Touch) -> Verdict {
     let Some(promotion) = &touch.promotion else {
         return Ok(());
@@ -594,8 +594,8 @@ fn pod_deleted(objects: &Objects, touch: &Touch) -> Verdict {
 }
 
 /// I6: a Decision counts for its release, environment and attempt only.
-/// I6: what waits for people is neither backed out nor given up without their Decision, but where the Environment's owner has said so
-/// beforehand, and they have had as long as that says.
+/// I6: what waits for a Decision is neither backed out nor abandoned without one, unless the Environment says so and the time that it
+/// sets has passed.
 fn people_had_time(objects: &Objects, release: &Release, was: &Promotion, p: &Promotion) -> Verdict {
     let acted = matches!(p.state, State::BackingOut | State::Failed);
     if !acted || p.decided != was.decided || release.metadata.deletion_timestamp.is_some() {

@@ -1,4 +1,4 @@
-//! Every kind of ours can be put into the world, and is shown there.
+//! Every Signalbox kind can be added to the world, and is shown there.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::world::{Script, World};
 
 const HOME: &str = "payments";
 
-/// Puts an object of the kind in.
+/// Adds an object of the kind.
 fn put_in(world: &mut World, kind: Kind) {
     let added = match kind {
         Kind::Release => world.add_release(release()),
@@ -34,7 +34,7 @@ fn put_in(world: &mut World, kind: Kind) {
     added.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
 }
 
-/// Of which of our kinds the change is.
+/// The Signalbox kind of the change.
 fn kind_of(change: &Change) -> Option<Kind> {
     Kind::ALL.get(change.stream()).copied()
 }

@@ -1,5 +1,5 @@
-//! Where tests break a rule: an operator decides and asks through here, and what it is shown may be laid otherwise than people
-//! have written it. Production code knows nothing of it: a pass is given who decides, and who answers its requests.
+//! Where tests break a rule: an operator decides and sends its requests through this module, and what it is shown may differ from
+//! what people wrote. Production code does not depend on it: a reconcile gets its `decide` and its cluster as arguments.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -26,29 +26,29 @@ use crate::world::World;
 use crate::world::answers::{AsDeployer, Cluster};
 use crate::world::operator::Operator;
 
-/// What stands between an operator and the world.
+/// What is between an operator and the world.
 #[derive(Clone, Copy)]
 pub(crate) struct Seam {
     pub decide: Decide,
     pub answers: Answers,
-    /// Lays the world otherwise, once the invariants have noted what people wrote.
+    /// Changes the world, once the invariants have recorded what people wrote.
     pub lays: fn(&World),
 }
 
-/// Which requests are answered otherwise than the API server would.
+/// The requests that get another answer than the API server's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answers {
     /// None.
     True,
     /// A Lease whose holder has not entered is answered as the watch has shown it.
     ClaimsAsShown,
-    /// A Release of which nothing is under way is answered as the watch has shown it.
+    /// A Release that is not in progress is answered as the watch has shown it.
     ReleasesBeforeEntryAsShown,
-    /// A Release of which something is under way is answered as the watch has shown it.
+    /// A Release that is in progress is answered as the watch has shown it.
     ReleasesUnderWayAsShown,
-    /// A status is taken whatever version was observed.
+    /// A status is accepted whatever version was observed.
     AnyVersion,
-    /// Nobody is woken by a claim that the operator deletes.
+    /// No Release is woken by a claim that the operator deletes.
     DeletedInSilence,
 }
 
@@ -93,7 +93,7 @@ impl Seam {
 pub(crate) struct Answering {
     cluster: Cluster,
     answers: Answers,
-    /// What the operator that asks knows; set once it has been made, and before it asks anything.
+    /// The index of the operator. It is set once the operator exists, before its first request.
     known: Arc<OnceLock<Arc<Knowledge>>>,
 }
 
@@ -110,7 +110,7 @@ impl Answering {
         self.known.get().expect("the operator has started")
     }
 
-    /// The Release as the watch has shown it, where that is what is answered.
+    /// The Release as the watch has shown it, if that is the answer.
     fn release_as_shown(&self, namespace: &str, name: &str) -> Option<Release> {
         let under_way = match self.answers {
             Answers::ReleasesBeforeEntryAsShown => false,
@@ -123,7 +123,7 @@ impl Answering {
         shown.then(|| (*release).clone())
     }
 
-    /// The Lease as the watch has shown it, where that is what is answered.
+    /// The Lease as the watch has shown it, if that is the answer.
     fn lease_as_shown(&self, name: &str) -> Option<Lease> {
         if self.answers != Answers::ClaimsAsShown {
             return None;

@@ -5,11 +5,11 @@ use std::fmt;
 use crate::decide::fixtures::REQUESTER;
 use crate::world::tests::town::ENVIRONMENTS;
 
-/// Which plan an answer names.
+/// The plan that a Decision names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hash {
     Current,
-    /// The one of another attempt.
+    /// The plan of another attempt.
     Old,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Fate {
 /// What another writer changes on the workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Field {
-    /// Which a release states.
+    /// The image, which a release states.
     Image,
     /// The entry that a release states.
     OurEnv,
@@ -147,7 +147,7 @@ pub(crate) enum Step {
     },
 }
 
-/// Who approves and rejects: the last one has asked for the Release.
+/// The people who approve and reject. The last one is the requester of the Release.
 pub(crate) const PEOPLE: [&str; 4] = ["bob", "carol", "dan", REQUESTER];
 /// What is decided about a promotion.
 pub(crate) const ACTIONS: [&str; 4] = ["BackOut", "Accept", "Abandon", "Retry"];
@@ -170,11 +170,14 @@ impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Works { operator, passes } => {
-                write!(f, "operator {operator} sees everything and makes {passes} passes")
+                write!(
+                    f,
+                    "operator {operator} sees everything and does {passes} reconciles"
+                )
             }
             Self::WorksBlind { operator, passes } => write!(
                 f,
-                "operator {operator} makes {passes} passes on what it has seen so far"
+                "operator {operator} does {passes} reconciles with what it has seen so far"
             ),
             Self::GoesPartOfTheWay { operator, requests } => write!(
                 f,
@@ -190,7 +193,7 @@ impl fmt::Debug for Step {
                 "operator {operator} dies, and a successor starts with nothing in memory"
             ),
             Self::NextEdge => f.write_str("operator 0 does what is due, and time goes to the next edge"),
-            Self::Away { minutes } => write!(f, "nobody works for {minutes} minutes"),
+            Self::Away { minutes } => write!(f, "no one works for {minutes} minutes"),
             step => step.of_people(f),
         }
     }
@@ -201,7 +204,7 @@ fn name(environment: usize) -> &'static str {
 }
 
 impl Step {
-    /// What people do with Releases, else what happens around them.
+    /// What people do with Releases, or else what happens around them.
     fn of_people(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let person = |person: &usize| PEOPLE[*person];
         match self {
@@ -213,7 +216,7 @@ impl Step {
                 hash,
             } => {
                 let plan = if *hash == Hash::Current {
-                    "plan as it stands"
+                    "present plan"
                 } else {
                     "plan of another attempt"
                 };
@@ -266,7 +269,7 @@ impl Step {
         }
     }
 
-    /// What others do in target namespaces.
+    /// What other writers do in target namespaces.
     fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WritesTarget { environment, field } => {
@@ -302,7 +305,7 @@ impl Step {
             Self::LosesNode { environment } => {
                 write!(
                     f,
-                    "a node with a pod of {} goes, for five minutes",
+                    "a node with a pod of {} is lost for five minutes",
                     name(*environment)
                 )
             }
@@ -317,7 +320,7 @@ impl Step {
                 write!(f, "a person deletes the last pod in {}", name(*environment))
             }
             Self::DeletesClaim { environment } => {
-                write!(f, "somebody deletes the claim of {}", name(*environment))
+                write!(f, "a user deletes the claim of {}", name(*environment))
             }
             Self::SpoilsTemplate { environment } => write!(
                 f,
@@ -328,7 +331,7 @@ impl Step {
         }
     }
 
-    /// How things go from now on.
+    /// How workloads and Jobs behave from now on.
     fn of_circumstances(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TakesRights { environment } => {

@@ -49,7 +49,7 @@ fn a_release_goes_through() {
     assert_eq!(states(&world), [State::Succeeded; 3], "{:#?}", world.releases());
 }
 
-/// The check TargetsAllowed of sit once nothing more is to be done at this instant, where the target's controller comes before so many dry runs.
+/// The check TargetsAllowed of sit at rest, if the target's controller writes before this number of dry runs.
 fn allowed_where_the_controller_comes_between(times: u32) -> (State, Option<Check>) {
     let mut world = world(Script::default());
     let spot = (
@@ -163,7 +163,7 @@ fn uat_of(world: &World, name: &str) -> Promotion {
     release.promotion("uat").expect("UAT").clone()
 }
 
-/// What the only gate of UAT says.
+/// The message of the only gate of UAT.
 fn board(world: &World, name: &str) -> Check {
     let uat = uat_of(world, name);
     let mut checks = uat.checks.into_iter();
@@ -217,7 +217,7 @@ fn what_was_rejected_is_rejected_after_the_release_was_deleted_and_created_again
     }
 }
 
-/// A world in which little may be kept, and a release that has Succeeded in SIT.
+/// A world with a low limit for pre-states, and a release that has Succeeded in SIT.
 fn narrow(pre_state_limit: u64) -> World {
     let settings = Settings {
         pre_state_limit,
@@ -290,7 +290,7 @@ fn forced() -> World {
 fn what_was_kept_for_a_release_that_was_deleted_by_force_is_kept_for_a_day_and_then_swept() {
     let mut world = forced();
     let gone = world.now();
-    // What Environments say of it comes a little later; then nothing is looked at before the day is over.
+    // What Environments say of it comes a little later; then nothing is reconciled before the day ends.
     world.advance_until(gone + seconds(60));
     let day = SignedDuration::from_hours(24);
     assert_eq!(world.next_edge(), Some(gone + day));
@@ -313,7 +313,7 @@ fn a_restart_keeps_what_was_kept_for_longer() {
     assert_eq!(world.objects().revisions.len(), 0);
 }
 
-/// Whoever owns the namespace annotates it, or takes the annotation off.
+/// The owner of the namespace annotates it, or removes the annotation.
 fn accepts(world: &World, namespace: &str, text: Option<&str>) {
     let annotations = text.map(|text| [(crate::api::ACCEPT.to_owned(), text.to_owned())].into());
     let mut objects = world.objects();

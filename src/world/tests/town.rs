@@ -14,7 +14,7 @@ use crate::world::{Admission, Reloader, Script, World};
 pub(crate) const HOME: &str = "payments";
 pub(crate) const ENVIRONMENTS: [&str; 3] = ["sit", "uat", "production"];
 
-/// How the pipeline is laid.
+/// The layout of the pipeline.
 #[derive(Clone, Copy)]
 pub(crate) struct Pipeline {
     /// Two or three.
@@ -34,13 +34,13 @@ pub(crate) struct Pipeline {
     pub same_artifact: bool,
     /// What kind of workload is released.
     pub workload: &'static str,
-    /// Admission that changes whatever is written.
+    /// Admission that changes every write.
     pub admission: Option<Admission>,
-    /// Somebody who starts workloads again once their ConfigMap has changed.
+    /// A reloader that restarts workloads once their ConfigMap has changed.
     pub reloader: Option<Reloader>,
     /// The operator may delete pods for which a StatefulSet waits.
     pub deletes_pods: bool,
-    /// What follows where a release occupies an environment for twice twenty minutes and nobody decides.
+    /// What follows if a release occupies an environment for twice twenty minutes without a Decision.
     pub max_occupancy: Option<Then>,
 }
 
@@ -184,7 +184,7 @@ fn targets(pipeline: &Pipeline) -> [Value; 3] {
     ]
 }
 
-/// Everything but the Releases.
+/// Everything except the Releases.
 pub(crate) fn world(pipeline: &Pipeline, script: Script, interleaved: bool) -> World {
     let mut world = World::among(morning(), script, settings(), policies(), interleaved);
     world.add_namespace(HOME, [].into());
@@ -212,7 +212,7 @@ pub(crate) fn world(pipeline: &Pipeline, script: Script, interleaved: bool) -> W
 }
 
 impl World {
-    /// What is known to be lawful need not be asked about ten thousand times.
+    /// Objects that are known to be valid need not be validated ten thousand times.
     fn put_environment_unasked(&mut self, mut environment: Environment) {
         let mut objects = self.objects();
         objects.born(&mut environment.metadata);

@@ -1,5 +1,5 @@
 //! The operator's requests, from the API server's audit log. Requests on behalf of a deployer are its requests, too: the log
-//! has who was authenticated apart from who was impersonated.
+//! records the authenticated user and the impersonated one separately.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use crate::operator::{RELEASE, username};
 
 use super::fleet::Name;
 
-/// What a request is counted as.
+/// The class of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     Write,
@@ -27,12 +27,12 @@ pub enum Class {
     Review,
     Event,
     Leadership,
-    /// Watches end every 30 s and begin anew, whatever there is to watch.
+    /// Watches end every 30 s and are restarted, whatever there is to watch.
     Watch,
 }
 
 impl Class {
-    /// Whether such requests come by the clock, and not because of any release.
+    /// Whether such requests are periodic, and not caused by a release.
     fn by_the_clock(self) -> bool {
         matches!(self, Self::Leadership | Self::Watch)
     }
@@ -93,7 +93,7 @@ impl Audit {
         })
     }
 
-    /// How many requests of each class came since.
+    /// The number of requests of each class since then.
     pub fn count(&self, since: Timestamp) -> Result<HashMap<Class, usize>> {
         self.catch_up()?;
         let mut counts = HashMap::new();
@@ -103,7 +103,7 @@ impl Audit {
         Ok(counts)
     }
 
-    /// How many requests of each kind came since, leadership's left out.
+    /// The number of requests of each kind since then, without those of leader election.
     pub fn kinds(&self, since: Timestamp) -> Result<BTreeMap<String, usize>> {
         self.catch_up()?;
         let mut counts = BTreeMap::new();
@@ -120,7 +120,7 @@ impl Audit {
         Ok(counts)
     }
 
-    /// Waits until nothing but what comes by the clock has been asked for a while.
+    /// Waits until only periodic requests have been sent for a while.
     pub async fn silence(&self, length: Duration) -> Result<()> {
         let length = jiff::SignedDuration::try_from(length)?;
         let began = Timestamp::now();
@@ -213,7 +213,7 @@ fn request(entry: Entry) -> Request {
     }
 }
 
-/// The name of the Lease that claims a target namespace.
+/// The name of the Lease that locks a target namespace.
 fn claim(namespace: &str) -> String {
     let hash = Sha256::digest(namespace);
     let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

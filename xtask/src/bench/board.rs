@@ -1,4 +1,4 @@
-//! Follows all the Releases by one watch, so that nobody has to poll.
+//! Follows all Releases with one watch, so that no polling is needed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::fleet::{Name, WAVE};
 
-/// And a second for each Release.
+/// The timeout, to which a second is added for each Release.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 type Seen = HashMap<(String, String), Release>;
@@ -45,14 +45,14 @@ impl Board {
                         seen.insert(key, release);
                     }),
                     Ok(None) => return,
-                    Err(_) => {} // it begins again by itself
+                    Err(_) => {} // it restarts by itself
                 }
             }
         });
         Self { seen, task }
     }
 
-    /// Waits until `count` Releases of a wave are so.
+    /// Waits until `count` Releases of a wave fulfil the condition.
     pub async fn until(
         &mut self,
         what: &str,
@@ -70,7 +70,7 @@ impl Board {
         let waited = tokio::time::timeout(patience, self.seen.wait_for(|seen| so(seen) >= count)).await;
         let waited = waited.map(|seen| seen.map(drop));
         match waited {
-            Ok(seen) => seen.context("nobody watches the Releases any more"),
+            Ok(seen) => seen.context("the watch of the Releases has ended"),
             Err(_) => {
                 let reached = so(&self.seen.borrow());
                 bail!(

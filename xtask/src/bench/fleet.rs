@@ -21,7 +21,7 @@ use signalbox::api::{Decision, Environment, Release};
 
 use crate::control_plane::{ControlPlane, username};
 
-/// The label that says which Releases belong together.
+/// The label of Releases that belong together.
 pub const WAVE: &str = "bench.signalbox.dev/wave";
 pub const THROUGH: [&str; 3] = ["bench-sit", "bench-uat", "bench-production"];
 pub const WINDOW: [&str; 1] = ["bench-window"];
@@ -30,7 +30,7 @@ const DEPLOYER: &str = "signalbox-deployer";
 const APPROVER: &str = "bob";
 /// How long a Deployment may take to run.
 const TO_RUN: Duration = Duration::from_secs(120);
-/// Requests at once: enough to keep an API server on two cores busy.
+/// Concurrent requests: enough to keep an API server on two cores busy.
 const AT_ONCE: usize = 16;
 
 /// A Release, and the namespace that it enters first.
@@ -103,7 +103,7 @@ impl Fleet {
         .await
     }
 
-    /// One Release a product.
+    /// One Release per product.
     pub async fn release(&self, wave: &str, environments: &[&str]) -> Result<()> {
         self.at_once(self.names(wave), async |name| {
             let components = json!([{
@@ -132,7 +132,7 @@ impl Fleet {
         self.environment(WINDOW[0], spec).await
     }
 
-    /// Has the window open in a while, and returns when.
+    /// Makes the window open in a while, and returns when.
     pub async fn open_window(&self) -> Result<Timestamp> {
         let opens = Timestamp::from_second(Timestamp::now().as_second() + 15)?;
         Api::<Environment>::all(self.client.clone())
@@ -213,7 +213,7 @@ impl Fleet {
         Ok(names)
     }
 
-    /// Approves a plan as somebody who did not ask for it.
+    /// Approves a plan as a user other than the requester.
     pub async fn approve(&self, release: &Name, hash: &str) -> Result<()> {
         let decision = json!({
             "apiVersion": "signalbox.dev/v1alpha1", "kind": "Decision",
@@ -298,14 +298,14 @@ impl Fleet {
         self.within::<Deployment>(name, deployment).await
     }
 
-    /// Waits until what stands in `namespaces` runs: a release would wait for it too, and write so.
+    /// Waits until the workloads in `namespaces` run: a release would also wait for them, and write that.
     async fn running(&self, namespaces: impl Iterator<Item = String>) -> Result<()> {
         self.at_once(namespaces, async |namespace| {
             let api = Api::<Deployment>::namespaced(self.client.clone(), &namespace);
             let runs = await_condition(api, "app", is_deployment_completed());
             tokio::time::timeout(TO_RUN, runs)
                 .await
-                .with_context(|| format!("the Deployment in {namespace} does not come to run"))??;
+                .with_context(|| format!("the Deployment in {namespace} does not become ready"))??;
             Ok(())
         })
         .await
@@ -350,7 +350,7 @@ fn window(from: Timestamp) -> Value {
     json!({ "name": "once", "kind": "Allow", "from": from, "to": from + SignedDuration::from_hours(24) })
 }
 
-/// An image pinned by a digest that nobody else has.
+/// An image with a unique digest.
 fn image(of: &str) -> String {
     let digit = of.bytes().fold(0_u8, u8::wrapping_add);
     format!(

@@ -1,4 +1,4 @@
-//! What grows with the number of releases, and how: the same number at several sizes, as rows and as a picture.
+//! What grows with the number of releases, and how: the same number at several sizes, as rows and as a chart.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ const PANEL: (u32, u32) = (360, 260);
 const LINE: RGBColor = RGBColor(31, 111, 120);
 const LIMIT: RGBColor = RGBColor(176, 62, 46);
 
-/// What is drawn, each in a panel of its own.
+/// The series that are drawn, each in a panel of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Series {
     /// CPU of one promotion.
     Promotion,
-    /// Resident at most, all releases under way.
+    /// Peak resident memory, with all releases in progress.
     UnderWay,
-    /// From a window's opening until the last of those that waited has moved.
+    /// Time from a window's opening until the last waiting release has moved.
     Opening,
-    /// CPU of the opening, until everybody has gone through.
+    /// CPU from the opening until all releases have succeeded.
     OpeningCpu,
-    /// Resident with settled releases.
+    /// Resident memory with settled releases.
     Settled,
-    /// From a start over settled releases until ready.
+    /// Time from a start with settled releases until ready.
     Ready,
 }
 
@@ -33,9 +33,9 @@ impl Series {
     fn title(self) -> &'static str {
         match self {
             Self::Promotion => "CPU of a promotion, ms",
-            Self::UnderWay => "resident at most, all under way, MiB",
+            Self::UnderWay => "resident at most, all in progress, MiB",
             Self::Opening => "a window opens: until the last has moved, s",
-            Self::OpeningCpu => "a window opens: CPU until all are through, s",
+            Self::OpeningCpu => "a window opens: CPU until all have succeeded, s",
             Self::Settled => "resident with settled releases, MiB",
             Self::Ready => "a start with settled releases: until ready, s",
         }
@@ -67,7 +67,7 @@ impl Growth {
         points.sort_by_key(|point| point.size);
     }
 
-    /// One row a size, with how many times more it is than at the smallest.
+    /// One row per size, with its ratio to the smallest.
     pub fn tell(&self, table: &mut Table) {
         for (series, points) in self.series.iter().filter(|(_, points)| points.len() > 1) {
             table.section(&format!("growth: {}", series.title()));

@@ -1,4 +1,4 @@
-//! What a process takes, by the kernel's account.
+//! The CPU and memory of a process, from the kernel.
 
 use std::fs;
 use std::time::Duration;

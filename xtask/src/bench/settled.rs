@@ -1,5 +1,5 @@
-//! Many settled releases, without promoting each: copies of one that really went through, status and all, written with the
-//! operator's name because nobody else may.
+//! Many settled releases, without promoting each: copies of one that was promoted, with its status, written in the
+//! operator's name because no other user may.
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -13,12 +13,12 @@ use super::fleet::Name;
 use crate::control_plane::ControlPlane;
 use crate::operator::username;
 
-/// Products a namespace, and versions a product, so that siblings and namespaces grow as they do for people.
+/// Products a namespace, and versions a product, so that siblings and namespaces grow as in real use.
 const PRODUCTS: usize = 10;
 const VERSIONS: usize = 10;
 const AT_ONCE: usize = 16;
 
-/// The copies.
+/// The copies of settled Releases.
 pub struct Settled {
     admin: Client,
     operator: Client,

@@ -1,4 +1,4 @@
-//! The one table that is printed, and its other form for machines.
+//! The printed table, and its JSON for programs.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -34,7 +34,7 @@ struct Row {
     unit: Unit,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<f64>,
-    /// What was measured over what is allowed.
+    /// The measured value divided by the budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ impl Table {
     }
 }
 
-/// As many digits as mean something.
+/// The significant digits.
 fn short(number: f64) -> String {
     if number.fract() == 0.0 || number >= 100.0 {
         format!("{number:.0}")

@@ -48,7 +48,7 @@ impl Follower {
                         });
                     }
                     Ok(None) => return,
-                    // The watch begins again by itself; a story that stands still says so in its own time.
+                    // The watch restarts by itself. A demo that makes no progress times out.
                     Err(_) => {}
                 }
             }
@@ -56,7 +56,7 @@ impl Follower {
         Self { seen, task }
     }
 
-    /// Waits until a Release is as the story has it.
+    /// Waits until a Release is as the demo expects it.
     pub async fn until(
         &mut self,
         name: &str,
@@ -74,7 +74,7 @@ impl Follower {
         let seen = self.seen.borrow().get(name).cloned();
         if !in_time {
             let stands = seen.as_ref().map(stands).unwrap_or_default();
-            bail!("{name} did not {what} within {} s; {stands}", PATIENCE.as_secs());
+            bail!("{name} did not {what} within {} s. {stands}", PATIENCE.as_secs());
         }
         match seen {
             Some(release) if is_so(&release) => Ok(release),
@@ -83,16 +83,16 @@ impl Follower {
     }
 }
 
-/// Where each promotion is, and why it does not move.
+/// The state of each promotion, and why it makes no progress.
 fn stands(release: &Release) -> String {
     let environments = explain(release).environments;
     let lines = environments
         .iter()
         .map(|there| format!("{} is {:?}: {}", there.environment, there.state, why(there)));
-    lines.collect::<Vec<_>>().join("; ")
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Nothing but a person gets it out of here, and none in this story does.
+/// Whether a promotion needs a Decision, which the demo does not make.
 fn is_lost(release: &Release) -> bool {
     let mut promotions = release.status.iter().flat_map(|s| &s.environments);
     promotions.any(|p| p.state.is_stuck())
@@ -112,7 +112,7 @@ fn print(release: &Release, lines: &mut HashMap<(String, String), String>, scree
     }
 }
 
-/// What makes for another line when it changes, unlike a message that merely counts seconds.
+/// The part whose change prints another line, unlike a message that only counts seconds.
 fn subject(there: &InEnvironment<'_>) -> String {
     match there.state {
         State::Waiting => check(there)
@@ -128,7 +128,7 @@ fn why(there: &InEnvironment<'_>) -> String {
     let said = there.message.map(str::to_owned);
     let observation = there.entered.and_then(|e| e.observation.as_ref());
     match there.state {
-        State::Waiting => check(there).map_or("every check is satisfied".to_owned(), Held::to_string),
+        State::Waiting => check(there).map_or("Every check is satisfied.".to_owned(), Held::to_string),
         State::Deploying => components(there),
         State::Verifying => said.unwrap_or_else(|| verifications(there)),
         State::Observing => said

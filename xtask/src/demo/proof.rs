@@ -1,4 +1,4 @@
-//! What stands in a target namespace, in full, so that two moments can be compared.
+//! The full targets of a namespace, so that two moments can be compared.
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -56,7 +56,7 @@ impl Standing {
             let differences = differences(before, after);
             ensure!(
                 differences.is_empty(),
-                "{name}: not as it was at {}",
+                "{name}: differs at {}",
                 differences.join(", ")
             );
             screen.holds("equal, field by field");
@@ -64,24 +64,24 @@ impl Standing {
         Ok(())
     }
 
-    /// That they are equal means something only if they were different in between.
+    /// That both are equal is a proof only if they were different in between.
     pub fn changed_since(&self, before: &Self, screen: &Screen) -> Result<()> {
         ensure!(
             self.generation > before.generation && self.config_version != before.config_version,
-            "release 2 never changed anything in uat"
+            "release 2 did not change anything in uat"
         );
         screen.holds(&format!(
-            "changed and put back in between: the Deployment's generation went from {} to {}",
+            "changed and restored in between: the Deployment's generation went from {} to {}",
             before.generation, self.generation
         ));
         Ok(())
     }
 
-    /// Not even written and put back.
+    /// Checks that nothing was written, not even a change that was restored.
     pub fn unchanged_since(&self, before: &Self, screen: &Screen) -> Result<()> {
         ensure!(
             self.generation == before.generation && self.config_version == before.config_version,
-            "somebody wrote in production"
+            "production was written"
         );
         screen.holds(&format!(
             "never written: the Deployment's generation is still {}, the ConfigMap's resourceVersion {}",

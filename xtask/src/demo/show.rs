@@ -7,7 +7,7 @@ use signalbox::api::release::State;
 
 const WIDTH: usize = 100;
 
-/// Where it is printed, and since when.
+/// The terminal, and the start time.
 #[derive(Clone, Copy)]
 pub struct Screen {
     began: Instant,
@@ -20,7 +20,7 @@ impl Screen {
         Self { began, colour }
     }
 
-    /// A chapter.
+    /// A heading.
     pub fn title(&self, text: &str) {
         println!("\n{}\n", self.paint("1", text));
     }
@@ -30,7 +30,7 @@ impl Screen {
         self.timed("", text);
     }
 
-    /// A command, as somebody would type it.
+    /// A command, as a user would type it.
     pub fn command(&self, who: &str, text: &str) {
         self.timed(&format!("{who}$ "), text);
     }
@@ -69,7 +69,7 @@ impl Screen {
         println!();
     }
 
-    /// Something that was claimed and holds.
+    /// A checked statement that is true.
     pub fn holds(&self, text: &str) {
         println!("  {} {text}", self.paint("32", "ok"));
     }
@@ -108,7 +108,7 @@ fn colour(state: State) -> &'static str {
     }
 }
 
-/// Lines of at most `width` characters, broken between words; a longer word stands alone. Columns keep their spaces.
+/// Lines of at most `width` characters, broken between words; a longer word is on a line of its own. Columns keep their spaces.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(' ') {

@@ -1,4 +1,4 @@
-//! Where the story plays: kubectl in people's hands, the example's files, and putting everything away again.
+//! The setting of the demo: kubectl as different users, the example's files, and the clean-up.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,7 +19,7 @@ use crate::tools::Tools;
 
 const EXAMPLE: &str = "examples/payments";
 const OURS: [&str; 4] = ["payments", "payments-sit", "payments-uat", "payments-prod"];
-/// What release-1's example Decision says where the plan's hash belongs.
+/// The placeholder for the plan's hash in the example Decision of release 1.
 const PLACEHOLDER: &str = "v1:sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 pub struct Stage<'a> {
@@ -27,17 +27,17 @@ pub struct Stage<'a> {
     tools: &'a Tools,
     cluster: &'a ControlPlane,
     screen: Screen,
-    /// Somebody else's cluster, which has to be as it was afterwards.
+    /// An existing cluster, which has to be as before afterwards.
     borrowed: bool,
-    /// Signalbox was there already: neither changed nor removed.
+    /// Signalbox was already installed, so it is neither changed nor removed.
     installed: bool,
     definitions: bool,
-    /// Where pods are real: images of the example, and what runs in place of each.
+    /// With real pods: the images of the example, and what runs in place of each.
     images: Vec<(String, String)>,
 }
 
 impl<'a> Stage<'a> {
-    /// Looks around before anything is changed.
+    /// Checks the cluster before anything is changed.
     pub async fn new(
         repository: &Path,
         tools: &'a Tools,
@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
         for name in OURS {
             ensure!(
                 namespaces.get_opt(name).await?.is_none(),
-                "namespace {name} exists already in this cluster, and the demo would change what is in it"
+                "namespace {name} already exists in this cluster, and the demo would change its objects"
             );
         }
         let installed = borrowed
@@ -100,17 +100,17 @@ impl<'a> Stage<'a> {
         Ok(self.images.iter().fold(text, replaced))
     }
 
-    /// Installs the chart, unless it is there. No pod of it: the operator runs beside the cluster.
+    /// Installs the chart without a pod, unless it is installed: the operator runs outside the cluster.
     pub async fn install(&self) -> Result<()> {
         if self.installed {
             self.screen
-                .say("The chart is installed already and stays as it is");
+                .say("The chart is already installed and is not changed.");
             return Ok(());
         }
         operator::install(self.tools, &self.repository, self.cluster, &["replicas=0"]).await
     }
 
-    /// A client that is one of the people.
+    /// A client as one of the users.
     pub async fn client(&self, person: &str) -> Result<Client> {
         match self.cluster.person_kubeconfig(person) {
             Some(path) => Ok(Client::try_from(crate::kubeconfig::config(&path).await?)?),
@@ -128,7 +128,7 @@ impl<'a> Stage<'a> {
             .map(drop)
     }
 
-    /// Creates what a file of the example says, as one of the people.
+    /// Creates the objects of an example file, as one of the users.
     pub async fn create_as(&self, person: &str, file: &str) -> Result<()> {
         let file = format!("{EXAMPLE}/{file}.yaml");
         self.screen.command(person, &format!("kubectl create -f {file}"));
@@ -157,7 +157,7 @@ impl<'a> Stage<'a> {
             .map(drop)
     }
 
-    /// Shows what kubectl prints to one of the people.
+    /// Shows what kubectl prints for one of the users.
     pub async fn show(&self, person: &str, arguments: &[&str]) -> Result<()> {
         let printed = self.kubectl(Some(person), arguments, None).await?;
         println!("  {person}$ kubectl {}", arguments.join(" "));
@@ -165,14 +165,14 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Commands to go on with.
+    /// Commands to explore the result.
     pub fn hints(&self) {
         let admin = self.cluster.admin().display();
         println!("  export PATH={}:$PATH", self.tools.folder().display());
         println!("  export KUBECONFIG={admin}");
         if !self.borrowed {
             let folder = self.cluster.folder().display();
-            println!("  # as somebody else: {folder}/{{alice,bob,carol}}.kubeconfig");
+            println!("  # as another user: {folder}/{{alice,bob,carol}}.kubeconfig");
         }
         println!();
         for command in [
@@ -195,17 +195,17 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Leaves a borrowed cluster as it was. One of our own goes by itself.
+    /// Restores an existing cluster. A cluster of the demo is removed by itself.
     pub async fn tidy(&self, operator: Operator) -> Result<()> {
         if !self.borrowed {
             return operator.stop().await;
         }
         self.screen
-            .say("Removing what the demo applied; --keep leaves it");
+            .say("Removing what the demo applied. Use --keep to leave it.");
         let patient = ["--ignore-not-found", "--timeout", "60s"];
         let file = |name: &str| format!("{EXAMPLE}/{name}.yaml");
         let (access, environments, namespaces) = (file("access"), file("environments"), file("namespaces"));
-        // While the operator still runs, because it has finalizers to take off.
+        // While the operator still runs, because it has to remove its finalizers.
         for arguments in [
             &["delete", "releases", "--all", "-n", "payments"][..],
             &["delete", "-f", &environments],
@@ -236,8 +236,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// What kubectl prints, as one of the people or as the administrator.
-    /// Waits until the example's Environments say that nothing is under way: they follow their Releases some seconds later.
+    /// Waits until the example's Environments report that nothing is in progress: they follow their Releases some seconds later.
     ///
     /// # Errors
     /// They do not.
@@ -248,6 +247,7 @@ impl<'a> Stage<'a> {
         self.kubectl(None, &wait, Some(&manifests)).await.map(drop)
     }
 
+    /// What kubectl prints, as one of the users or as the administrator.
     async fn kubectl(&self, person: Option<&str>, arguments: &[&str], input: Option<&str>) -> Result<String> {
         let mut command = Command::new(self.tools.path("kubectl"));
         match person.and_then(|person| self.cluster.person_kubeconfig(person)) {

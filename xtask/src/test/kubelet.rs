@@ -1,4 +1,4 @@
-//! The rung `kubelet`: the operator's own image under real kubelets, with real containers, in namespaces of their own.
+//! The rung `kubelet`: the operator's own image under real kubelets, with real containers, in private namespaces.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,16 +11,16 @@ use crate::operator;
 use crate::real::{Real, prepare};
 use crate::tools::Tools;
 
-/// Tests wait far more than they compute; those that end the operator or the API server come after all others, one by one.
+/// Tests mostly wait. Those that stop the operator or the API server run after all others, one by one.
 const PLAYS: [[&str; 3]; 2] = [
     ["--test-threads=16", "--skip", "alone::"],
     ["--test-threads=1", "alone::", "--nocapture"],
 ];
 
-/// Builds whatever needs the network, then runs the rung where there is none.
+/// Builds everything that needs the network, then runs the rung where there is none.
 ///
 /// # Errors
-/// What keeps it from being run, other than a machine that does not allow it.
+/// It cannot run, for another reason than a machine that does not allow it.
 pub async fn outside(rungs: &mut Rungs, tools: &Tools) -> Result<()> {
     if let Some(why) = namespaces::impossible().await {
         eprintln!("The rung kubelet is left out: {why}.");
@@ -50,10 +50,10 @@ pub async fn outside(rungs: &mut Rungs, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Brings up the nodes, installs the operator from its image as its users do, and runs the tests.
+/// Starts the nodes, installs the operator from its image as its users do, and runs the tests.
 ///
 /// # Errors
-/// What keeps the tests from being run.
+/// The tests cannot run.
 pub async fn inside(rungs: &mut Rungs, tools: &Tools, namespaces: &Namespaces) -> Result<ExitCode> {
     let began = Instant::now();
     let mut real = Real::start(tools, &rungs.repository, namespaces).await?;

@@ -1,4 +1,4 @@
-//! What an entry asks for, found out again.
+//! The requirements of an entry, checked independently.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::world::objects::Objects;
 use crate::world::tests::invariants::{Invariants, Verdict, check};
 use crate::world::workloads::asked;
 
-/// What is said of an entry that should not have been.
+/// The message about an entry that should not have happened.
 fn entered_badly(release: &Release, p: &Promotion, what: &str) -> String {
     let name = release.metadata.name.as_deref().unwrap_or_default();
     format!("{name}/{}, attempt {}: entered {what}", p.name, p.attempt)
 }
 
 impl Invariants {
-    /// I1, I2 and I6: everything that an entry asks for, found out again.
+    /// I1, I2 and I6: all requirements of an entry, checked independently.
     pub(crate) fn entry(
         &mut self,
         objects: &Objects,
@@ -43,7 +43,7 @@ impl Invariants {
             at("although it is held or withdrawn")
         })?;
         let Some(environment) = objects.environments.get(&p.name) else {
-            return check(false, "I1", || at("an Environment that is not there"));
+            return check(false, "I1", || at("an Environment that does not exist"));
         };
         let entered = p.entered.as_ref().map_or("", |e| e.target_namespace.as_str());
         let hash = plan::hash(release, &p.name, Some(entered), p.attempt);
@@ -147,7 +147,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// I6: enough people have approved this plan, and nobody has rejected it.
+    /// I6: enough people have approved this plan, and no one has rejected it.
     fn approvals(
         &self,
         objects: &Objects,
@@ -179,6 +179,6 @@ impl Invariants {
         let seen = |uid: &Option<String>| uid.as_ref().is_some_and(|u| !self.rejects_since.contains(u));
         let mut rejects = self.rejects.iter().filter(|d| answers(d, Action::Reject));
         let rejected = rejects.any(|d| seen(&d.metadata.uid));
-        check(!rejected, "I6", || at("although somebody rejected this plan"))
+        check(!rejected, "I6", || at("although this plan was rejected"))
     }
 }

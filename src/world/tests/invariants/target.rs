@@ -66,7 +66,7 @@ impl Invariants {
         self.kept_before(objects, (release, environment, attempt), component, touch)
     }
 
-    /// I4: kept before the first change, and as it was then.
+    /// I4: captured before the first change, and as it was then.
     fn kept_before(
         &mut self,
         objects: &Objects,
@@ -87,7 +87,7 @@ impl Invariants {
             .cloned()
         else {
             return check(false, "I4", || {
-                format!("{promotion} changed {} and kept nothing", component.name)
+                format!("{promotion} changed {} and stored nothing", component.name)
             });
         };
         let key = (uid, environment.to_owned(), touch.spot.clone());
@@ -127,7 +127,7 @@ impl Invariants {
     }
 }
 
-/// Paths and values that a component states, as they stand in an object.
+/// The paths and values that a component states, as they are in an object.
 pub(crate) fn stated(component: &Component) -> Vec<(String, Value)> {
     let mut stated = Vec::new();
     if let Some(patch) = &component.patch {
@@ -164,7 +164,7 @@ fn only_what_is_stated(promotion: &str, component: &Component, touch: &Touch) ->
     }
     let stated = stated(component);
     for change in differing(touch.before.as_deref(), touch.requested.as_deref()) {
-        // An element that is new comes whole.
+        // A new element appears whole.
         let ours = stated
             .iter()
             .any(|(path, _)| within(&change.path, path) || within(path, &change.path));

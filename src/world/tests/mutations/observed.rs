@@ -34,7 +34,7 @@ fn decisions(o: &mut Observed, edit: impl Fn(&Release, &mut DecisionSpec)) {
     }
 }
 
-/// The places of promotions in such states.
+/// The places of the promotions in these states.
 fn places(o: &mut Observed, state: impl Fn(State) -> bool, edit: impl Fn(&mut Place)) {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     for p in promotions.filter(|p| state(p.state)) {
@@ -55,7 +55,7 @@ fn kept(place: &mut Place, edit: impl FnOnce(&mut PreState)) {
     }
 }
 
-// ---- What people say --------------------------------------------------------------------------------------------
+// ---- What people decide -----------------------------------------------------------------------------------------
 
 pub(crate) fn old_hash_counts(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
@@ -72,7 +72,7 @@ pub(crate) fn requester_approves(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
         decisions(o, |release, decision| {
             if may_be_one_person(&decision.by, &release.spec.requested_by) {
-                decision.by = "somebody@example.com".to_owned();
+                decision.by = "someone@example.com".to_owned();
             }
         });
     })
@@ -101,7 +101,7 @@ pub(crate) fn any_attempt(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
         decisions(o, |release, decision| {
             let p = release.promotion(&decision.environment);
-            // One for an attempt that is over has been acted on.
+            // A Decision for a finished attempt has been carried out.
             if let (Some(named), Some(p)) = (&mut decision.attempt, p)
                 && *named > p.attempt
             {
@@ -124,7 +124,7 @@ pub(crate) fn window_ignored(observed: &Observed, now: Timestamp) -> Step {
     })
 }
 
-/// Their time is over at once. What it has entered with stays on status as it is.
+/// Their time ends immediately. The copy in status from the entry stays as it is.
 pub(crate) fn owner_does_not_wait(observed: &Observed, now: Timestamp) -> Step {
     let mut step = seeing(observed, now, |o| {
         for p in promotions(o).filter(|p| p.state == State::AwaitingDecision) {
@@ -145,7 +145,7 @@ pub(crate) fn owner_does_not_wait(observed: &Observed, now: Timestamp) -> Step {
     step
 }
 
-// ---- What lets a release in -------------------------------------------------------------------------------------
+// ---- What an entry requires -------------------------------------------------------------------------------------
 
 pub(crate) fn unknown_is_go(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
@@ -169,7 +169,7 @@ pub(crate) fn pre_state_overwritten(observed: &Observed, now: Timestamp) -> Step
     })
 }
 
-/// What the API server counts by itself in a DaemonSet is taken for a change of the release.
+/// What the API server counts by itself in a DaemonSet is taken as a change of the release.
 pub(crate) fn dry_run_is_ours(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
         for place in o.places.values_mut() {
@@ -194,7 +194,7 @@ pub(crate) fn dry_run_is_ours(observed: &Observed, now: Timestamp) -> Step {
     })
 }
 
-// ---- On the way forward -----------------------------------------------------------------------------------------
+// ---- While it is deployed ---------------------------------------------------------------------------------------
 
 pub(crate) fn after_ignored(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
@@ -205,7 +205,7 @@ pub(crate) fn after_ignored(observed: &Observed, now: Timestamp) -> Step {
     })
 }
 
-/// The plans stay the ones that people know.
+/// The plans stay as people have read them.
 fn keep_hashes(o: &mut Observed) {
     let mut hashes = (*o.plan_hashes).clone();
     for name in &o.release.spec.environments {
@@ -242,7 +242,7 @@ pub(crate) fn replicas_of_the_moment(observed: &Observed, now: Timestamp) -> Ste
     })
 }
 
-/// The grace is over at once.
+/// The grace ends immediately.
 pub(crate) fn health_of_the_moment(observed: &Observed, now: Timestamp) -> Step {
     let grace = observed.settings.health_grace;
     let due = Due {
@@ -293,7 +293,7 @@ pub(crate) fn lingering_ignored(observed: &Observed, now: Timestamp) -> Step {
     })
 }
 
-/// Of every promotion that is under way.
+/// The places of all promotions in progress.
 fn components(observed: &Observed, now: Timestamp, edit: impl Fn(&mut LiveComponent)) -> Step {
     seeing(observed, now, |o| {
         places(o, State::under_way, |place| {
@@ -302,7 +302,7 @@ fn components(observed: &Observed, now: Timestamp, edit: impl Fn(&mut LiveCompon
     })
 }
 
-/// What is observed always stands as released.
+/// Everything is always observed as released.
 pub(crate) fn succeeded_although_changed(observed: &Observed, now: Timestamp) -> Step {
     seeing(observed, now, |o| {
         places(
@@ -338,9 +338,9 @@ fn as_released(captured: &Captured, object: &Value) -> Value {
     released
 }
 
-// ---- On the way back --------------------------------------------------------------------------------------------
+// ---- While it is backed out -------------------------------------------------------------------------------------
 
-/// Nothing is said to have changed in the first component.
+/// The first component is reported as unchanged.
 pub(crate) fn restore_skips_one(observed: &Observed, now: Timestamp) -> Step {
     going_back(observed, now, |place| {
         kept(place, |pre_state| pre_state.components[0].changes.clear());

@@ -1,4 +1,4 @@
-//! Rules that are broken between `decide` and `apply`: each of these does something else than was decided.
+//! Rules that are broken between `decide` and `apply`: each of these does something other than what was decided.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut 
     step
 }
 
-/// Does this instead, where there is something.
+/// Does this instead, if it is something.
 fn instead(step: Step, actions: Vec<Action>) -> Step {
     if actions.is_empty() {
         step
@@ -52,7 +52,7 @@ pub(crate) fn patch_without_version(observed: &Observed, now: Timestamp) -> Step
     })
 }
 
-/// As v0.1.0 put a change back.
+/// As v0.1.0 restored a change.
 pub(crate) fn lists_whole(observed: &Observed, now: Timestamp) -> Step {
     let whole = |change: &paths::Change| match &change.before {
         Some(before) => json!({ "op": "add", "path": change.path, "value": before }),
@@ -107,7 +107,7 @@ pub(crate) fn claim_released_before_restore(observed: &Observed, now: Timestamp)
     instead(step, gives_back)
 }
 
-/// Whoever is in line takes over the claim.
+/// The next Release in the queue takes over the claim.
 pub(crate) fn claim_not_needed(observed: &Observed, now: Timestamp) -> Step {
     let promotions = observed.release.status.iter().flat_map(|s| &s.environments);
     let queued = promotions.filter(|p| p.state == State::Queued);
@@ -146,7 +146,7 @@ pub(crate) fn reject_goes_with_release(observed: &Observed, now: Timestamp) -> S
     let rejects =
         |d: &api::Decision| d.spec.action == api::Action::Reject && d.spec.release == observed.name();
     let step = seeing(observed, now, |o| {
-        // One that it owns already would be given up.
+        // A Reject that it already owns would be released.
         for reject in o.decisions.iter_mut().filter(|d| rejects(d)) {
             Arc::make_mut(reject).metadata.owner_references = None;
         }

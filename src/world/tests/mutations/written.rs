@@ -1,13 +1,13 @@
-//! Histories that are written down for one broken rule, because chance comes upon them too rarely. Unbroken, each of them ends well.
+//! Histories that are written down for one broken rule, because chance comes upon them too rarely. Unbroken, each of them succeeds.
 
 use crate::api::environment::Then;
 use crate::world::tests::step::{Fate, Field, Hash, Step};
 use crate::world::tests::town::Pipeline;
 
-/// In which world, and what happens there, one history after the other.
+/// The world, and what happens in it, one history after the other.
 pub(crate) type Written = (Pipeline, Vec<Vec<Step>>);
 
-/// Two environments, and backouts that people decide on.
+/// Two environments, and backouts that need a Decision.
 const TWO: Pipeline = Pipeline {
     environments: 2,
     automatic: false,
@@ -22,7 +22,7 @@ const BACK_OUT: usize = 0;
 const ABANDON: usize = 2;
 const RETRY: usize = 3;
 
-/// A backout of v1 is decided on.
+/// A BackOut of v1 is decided.
 fn backs_out(environment: usize) -> Step {
     Step::Decides {
         action: BACK_OUT,
@@ -36,8 +36,8 @@ fn rollouts(environment: usize, fate: Fate) -> Step {
     Step::Rollouts { environment, fate }
 }
 
-/// SIT fails and is abandoned, is tried again and fails again, and is then backed out: what stood before the first attempt
-/// has to be there.
+/// SIT fails and is abandoned, is tried again and fails again, and is then backed out: the state before the first attempt
+/// has to be restored.
 pub(crate) fn backed_out_after_a_retry() -> Written {
     let decides = |action| Step::Decides {
         action,
@@ -78,8 +78,8 @@ pub(crate) fn rejected_deleted_and_created_again() -> Written {
     (Pipeline { approvals: 1, ..TWO }, vec![steps])
 }
 
-/// Operator 1 brings UAT to the brink of its entry and is left behind; operator 0 enters, and operator 1 goes on with what
-/// it knows. How far each of them comes is what differs.
+/// Operator 1 stops just before the entry into UAT. Operator 0 enters, and operator 1 continues with what it has cached. The
+/// histories differ in how far each of them gets.
 pub(crate) fn overtaken_before_the_entry() -> Written {
     let works = |operator, passes| Step::Works { operator, passes };
     let minute = Step::Away { minutes: 1 };
@@ -104,7 +104,7 @@ pub(crate) fn overtaken_before_the_entry() -> Written {
     (Pipeline { job: true, ..TWO }, all)
 }
 
-/// Somebody deletes the claim of SIT while v1 is about to enter, and the watch does not show it yet.
+/// A user deletes the claim of SIT while v1 is about to enter, and the watch does not show it yet.
 pub(crate) fn robbed_before_the_entry() -> Written {
     let robbed = |passes| {
         vec![
@@ -131,7 +131,7 @@ pub(crate) fn a_daemon_set_crashes() -> Written {
     )
 }
 
-/// SIT is backed out after somebody has added an entry to the same list.
+/// SIT is backed out after another writer has added an entry to the same list.
 pub(crate) fn a_neighbour_in_the_same_list() -> Written {
     let other = Step::WritesTarget {
         environment: 0,
@@ -143,7 +143,7 @@ pub(crate) fn a_neighbour_in_the_same_list() -> Written {
     )
 }
 
-/// SIT is backed out, and its owner always puts the image back.
+/// SIT is backed out, and its owner always restores the image.
 pub(crate) fn an_owner_who_never_stops() -> Written {
     let owner = Step::Reverts {
         environment: 0,
@@ -193,7 +193,7 @@ pub(crate) fn a_stateful_set_loses_readiness() -> Written {
     )
 }
 
-/// Somebody puts another image there while UAT is observed.
+/// Another writer changes the image while UAT is observed.
 pub(crate) fn changed_while_observed() -> Written {
     let other = Step::WritesTarget {
         environment: 1,
@@ -216,7 +216,7 @@ pub(crate) fn backed_out_while_verified() -> Written {
     )
 }
 
-/// A container crashes again and again while it is observed, and has recovered each time before the grace is over.
+/// A container crashes repeatedly while it is observed, and has recovered each time before the grace ends.
 pub(crate) fn crashes_while_ready() -> Written {
     let observation = true;
     (
@@ -228,14 +228,14 @@ pub(crate) fn crashes_while_ready() -> Written {
     )
 }
 
-/// Pods of the version before take their time to end, and those that a backout replaces, too.
+/// Pods of the previous version take a while to terminate, and those that a backout replaces, too.
 pub(crate) fn pods_that_linger() -> Written {
     let lingers = Step::PodsLinger { environment: 1 };
     let edge = Step::NextEdge;
     (TWO, vec![vec![lingers], vec![lingers, edge, edge, backs_out(1)]])
 }
 
-/// The rollout fails after a while, people are asked, and nobody answers.
+/// The rollout fails after a while, a Decision is required, and no one decides.
 pub(crate) fn nobody_answers() -> Written {
     let max_occupancy = Some(Then::Abandon);
     (
