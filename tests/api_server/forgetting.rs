@@ -82,7 +82,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     let lacks = format!("but \"alice@example.com\" lacks the verb forget on releases in namespace {here}");
     let said = refused(would_delete::<Release>(&as_alice, here, &name).await);
     let sentence = format!(
-        "the Release {name} has entered {}, {lacks}: set spec.withdrawn instead of deleting it, or ask for that verb",
+        "Release {name} has entered {}, {lacks}. Set spec.withdrawn instead of deleting it, or ask for that verb.",
         stage.environment("sit")
     );
     assert!(said.contains(&sentence), "{said}");
@@ -94,7 +94,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     let bobs = Verdict::on::<Release>(as_bob.clone(), Some(here));
     let unfinished = json!({ "metadata": { "finalizers": null } });
     let sentence = format!(
-        "metadata.finalizers lacks {FINALIZER}, and the Release {name} has entered {}, {lacks}: leave the finalizer to the operator",
+        "metadata.finalizers no longer lists {FINALIZER}. Release {name} has entered {}, {lacks}. Leave the finalizer to the operator",
         stage.environment("sit")
     );
     alices.refuses_change(&name, unfinished.clone(), &sentence).await;
@@ -104,7 +104,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "d0b5c1a2-0000-4000-8000-000000000000" }]);
     let owned = json!({ "metadata": { "ownerReferences": owner } });
     let sentence = format!(
-        "metadata.ownerReferences names an owner, with which the Release {name} would be deleted, {lacks}: take it out"
+        "metadata.ownerReferences adds an owner. Release {name} would be deleted together with it, {lacks}. Remove the owner"
     );
     alices.refuses_change(&name, owned.clone(), &sentence).await;
     bobs.accepts_change(&name, owned).await;
@@ -117,7 +117,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     alices
         .refuses(
             from_the_start.json(),
-            "metadata.ownerReferences names an owner, with which the Release payments-3 would be deleted",
+            "metadata.ownerReferences adds an owner. Release payments-3 would be deleted together with it",
         )
         .await;
     stage.forget(&name).await;
@@ -147,7 +147,7 @@ async fn neither_does_a_whole_collection_go() {
         .map(|_| ());
     let said = refused(swept);
     assert!(
-        said.contains(&format!("the Release {name} has entered")),
+        said.contains(&format!("Release {name} has entered")),
         "{said}"
     );
     stage.forget(&name).await;
@@ -219,8 +219,8 @@ async fn what_somebody_has_decided_on_is_forgotten_only_by_who_holds_the_verb() 
     decisions.create(&PostParams::default(), &reject).await.unwrap();
     let said = until_refused(async || would_delete::<Release>(&as_alice, here, &name).await).await;
     let sentence = format!(
-        "on the Release {name} \"bob@example.com\" has decided Reject (Decision no), but \"alice@example.com\" lacks the verb forget on \
-         releases in namespace {here}: set spec.withdrawn instead of deleting it, or ask for that verb"
+        "Release {name} has the Decision no (Reject by \"bob@example.com\"), but \"alice@example.com\" lacks the verb forget on \
+         releases in namespace {here}. Set spec.withdrawn instead of deleting it, or ask for that verb."
     );
     assert!(said.contains(&sentence), "{said}");
     would_delete::<Release>(&as_alice, here, &other).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
     };
     let evidence = |who: &str, name: &str| {
         format!(
-            "\"{who}@example.com\" may not delete the Decision {name}: it is evidence and goes away with its Release"
+            "User \"{who}@example.com\" cannot delete Decision {name}: it is evidence, and is deleted together with its Release"
         )
     };
     // Before there is any Release in the namespace, and after.
@@ -266,7 +266,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
             }
             // Whoever may do everything may not do this.
             let said = until_refused(async || would_delete::<Decision>(&admin, here, "right").await).await;
-            assert!(said.contains("may not delete the Decision right: it is evidence and goes away with its Release, payments-1"), "{said}");
+            assert!(said.contains("cannot delete Decision right: it is evidence, and is deleted together with its Release, payments-1"), "{said}");
         }
         decisions
             .create(&PostParams::default(), &back_out("mistyped", "payment-1"))
@@ -276,7 +276,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
         assert!(said.contains(&evidence("mallory", "mistyped")), "{said}");
         assert!(
             said.contains(
-                "one that names no Release may be deleted by who holds the verb clear on decisions"
+                "A Decision that names no Release can be deleted by a user with the verb clear on decisions"
             ),
             "{said}"
         );
@@ -297,7 +297,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
             .name_any();
         let said = refused(would_delete::<Decision>(&as_bob, here, &reject).await);
         let sentence = format!(
-            "\"bob@example.com\" may not delete the Decision {reject}: a Reject counts for its plan, whichever Release has it"
+            "User \"bob@example.com\" cannot delete Decision {reject}: it is a Reject, and counts for every Release that has its plan"
         );
         assert!(said.contains(&sentence), "{said}");
     }
@@ -329,7 +329,7 @@ async fn nobody_edits_a_decision_whatever_they_hold() {
             .refuses_change(
                 "mine",
                 change,
-                "may not update the Decision mine: none of its fields can be changed",
+                "cannot update Decision mine: none of its fields can be changed",
             )
             .await;
     }

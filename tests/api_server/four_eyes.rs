@@ -69,8 +69,8 @@ async fn taken_away(stage: &Stage, roles: &[&str]) {
 
 fn says_why(said: &str, user: &User, namespace: &str) {
     let sentence = format!(
-        "spec.action is Approve, but \"{}\" holds the verb request-for on releases in namespace {namespace}, and who may write \
-         Releases in other people's names could approve their own: let somebody without that verb approve, or have it taken from you",
+        "spec.action is Approve, but \"{}\" holds the verb request-for on releases in namespace {namespace}, and so could write \
+         a Release in the name of another user and approve it. Let a user without that verb approve, or have the verb removed",
         user.name
     );
     assert!(said.contains(&sentence), "not {sentence:?} but {said:?}");
@@ -182,8 +182,8 @@ async fn a_plan_is_its_requesters_and_of_who_may_ask_for_others() {
                 continue;
             }
             let sentence = format!(
-                "{what} of the Release {name} may only be changed by its requester, \"{}\", and you are \"{}\": ask them, or create a \
-                 Release of your own; spec.hold, spec.withdrawn, spec.schedule and spec.review are open to you",
+                "{what} of Release {name} can be changed only by its requester, \"{}\", and you are \"{}\". You can change spec.hold, \
+                 spec.withdrawn, spec.schedule and spec.review. For other changes ask the requester, or create a Release of your own.",
                 requester.name, user.name
             );
             releases.refuses_change(&name, change, &sentence).await;
@@ -212,8 +212,8 @@ async fn to_back_out_on_deletion_asks_for_backout_wherever_it_may_be() {
     let lacks = |environment: &str| {
         format!(
             "metadata.annotations: signalbox.dev/on-delete is BackOut and spec.environments names {environment}, but \
-             \"alice@example.com\" lacks the verb backout on the environment of that name in namespace {}: leave the annotation out, \
-             or ask for a RoleBinding in that namespace that grants the verb",
+             \"alice@example.com\" lacks the verb backout on that environment in namespace {}. Remove the annotation, \
+             or ask for a RoleBinding in that namespace that grants the verb.",
             stage.namespace()
         )
     };
@@ -278,7 +278,7 @@ async fn who_has_no_name_writes_nothing_in_anybodys() {
         .refuses_change(
             &name,
             json!({ "spec": { "source": null } }),
-            "spec.source of the Release payments-1 may only be changed by its requester, \"alice@example.com\", and you are \"\"",
+            "spec.source of Release payments-1 can be changed only by its requester, \"alice@example.com\", and you are \"\"",
         )
         .await;
     let mut approve = approval(&User::named(&user_name("bob")), &sit);

@@ -132,8 +132,8 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
     let hold = spec(json!({ "hold": { "reason": "An incident.", "environments": [prod] } }));
     releases.accepts_change(&name, hold.clone()).await;
     let lacks = format!(
-        "spec.hold holds or frees {sit}, but \"{}\" may not create Releases in namespace {} and lacks the verb hold on the \
-         environment of that name: leave it as it is, or ask for that verb, also by a ClusterRoleBinding",
+        "spec.hold holds or frees {sit}, but \"{}\" cannot create Releases in namespace {} and lacks the verb hold on \
+         that environment. Leave spec.hold unchanged, or ask for that verb (a ClusterRoleBinding can grant it, too).",
         olga.name,
         stage.namespace()
     );
@@ -170,12 +170,12 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
         let said = releases.change_refusal(&name, change).await;
         // Where another policy has something against it as well, the API server tells of one of them.
         let ours = format!(
-            "{what} of the Release {name} may only be changed by who may create Releases in namespace {}, which \"{}\" may not: \
-             change spec.hold only, or ask for that verb",
+            "{what} of Release {name} can be changed only by a user who can create Releases in namespace {}, which \"{}\" cannot. \
+             Change only spec.hold, or ask for the verb create on releases.",
             stage.namespace(),
             olga.name
         );
-        let plan = format!("{what} of the Release {name} may only be changed by its requester");
+        let plan = format!("{what} of Release {name} can be changed only by its requester");
         let armed = format!("{what}: signalbox.dev/on-delete is BackOut");
         assert!(
             [ours, plan, armed].iter().any(|sentence| said.contains(sentence)),

@@ -86,7 +86,7 @@ async fn people_decide_in_their_own_name_in_roles_they_hold() {
         kube::Api::namespaced(as_person("bob").await, stage.namespace());
     let message = refused(as_bob.delete("mine", &Default::default()).await.map(|_| ()));
     assert!(
-        message.contains("it is evidence and goes away with its Release"),
+        message.contains("it is evidence, and is deleted together with its Release"),
         "{message}"
     );
     // Who collects where collectors have no identity of their own: else its namespace would stay for ever.

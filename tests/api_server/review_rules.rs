@@ -79,8 +79,8 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
     let of = async |client: kube::Client| Verdict::on::<ReleaseReview>(client, Some(stage.namespace()));
     let theirs = |who: &str| {
         format!(
-            "spec of the ReleaseReview payments-1 may only be changed by its reviewer, \"carol@example.com\", and you are \
-             \"{who}@example.com\": create a ReleaseReview of your own"
+            "spec of ReleaseReview payments-1 can be changed only by its reviewer, \"carol@example.com\", and you are \
+             \"{who}@example.com\". Create a ReleaseReview of your own."
         )
     };
     let outcome = json!({ "spec": { "outcome": "Successful" } });
@@ -100,7 +100,7 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
         .refuses_change(
             "payments-1",
             json!({ "metadata": { "ownerReferences": owner } }),
-            "metadata.ownerReferences names an owner, with which the review of the Release payments-1 would be deleted",
+            "metadata.ownerReferences adds an owner. The review of Release payments-1 would be deleted together with it",
         )
         .await;
 
@@ -114,13 +114,13 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
     };
     let lacks = |who: &str| {
         format!(
-            ", but \"{who}@example.com\" lacks the verb forget on releases of that name in namespace {}: leave it, or ask for that verb",
+            ", but \"{who}@example.com\" lacks the verb forget on that Release in namespace {}. Leave it, or ask for that verb.",
             stage.namespace()
         )
     };
-    let of_carol = "the ReleaseReview payments-1 by \"carol@example.com\" of the Release payments-1";
+    let of_carol = "ReleaseReview payments-1 by \"carol@example.com\" of Release payments-1";
     let said = refused(would_delete(as_person("mallory").await).await);
-    let sentence = format!("{of_carol} may be deleted by its reviewer{}", lacks("mallory"));
+    let sentence = format!("{of_carol} can be deleted by its reviewer{}", lacks("mallory"));
     assert!(said.contains(&sentence), "{said}");
     would_delete(as_person("carol").await).await.unwrap();
 

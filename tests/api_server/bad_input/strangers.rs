@@ -72,7 +72,7 @@ async fn nobody_but_the_operator_writes_status() {
         .await;
     let message = refused(by_admin);
     let sentence = format!(
-        "may not update the status of {name}: only {} writes status; change spec, or create a Decision",
+        "cannot update the status of {name}: only {} writes status. Change spec, or create a Decision.",
         operator_user()
     );
     assert!(message.contains(&sentence), "{message}");
