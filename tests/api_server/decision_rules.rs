@@ -56,7 +56,7 @@ async fn each_action_says_what_it_acts_on() {
                 .attempt(1)
                 .with("subject", "board")
                 .json(),
-            "spec: Invalid value: subject belongs to Approve and Reject, and to an Accept of EnvironmentAvailable",
+            "spec: Invalid value: subject is valid only with Approve, Reject and an Accept of EnvironmentAvailable",
         )
         .await;
     }

@@ -36,7 +36,7 @@ async fn a_namespace_is_a_label_or_has_one_placeholder() {
     environments
         .refuses(
             literal.clone(),
-            "releaseNamespaces is required where namespace is a literal",
+            "releaseNamespaces is required if namespace is a literal",
         )
         .await;
     literal["spec"]["releaseNamespaces"] = json!({});
@@ -160,11 +160,11 @@ async fn a_window_recurs_or_stands_once() {
         ),
         (
             changed(&recurring, "schedule", json!("TZ=Asia/Tokyo 0 9 * * *")),
-            r#"spec.windows[0].schedule: Invalid value: "TZ=Asia/Tokyo 0 9 * * *": must not name a time zone: the window's timeZone does"#,
+            r#"spec.windows[0].schedule: Invalid value: "TZ=Asia/Tokyo 0 9 * * *": must not contain a time zone: use the window's timeZone"#,
         ),
         (
             changed(&recurring, "schedule", json!("@every 1h30m")),
-            r#"spec.windows[0].schedule: Invalid value: "@every 1h30m": must say when it begins by the clock"#,
+            r#"spec.windows[0].schedule: Invalid value: "@every 1h30m": must be a clock time"#,
         ),
         (
             changed(&once, "to", json!("2027-01-04 00:00:00Z")),

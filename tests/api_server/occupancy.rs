@@ -327,7 +327,7 @@ async fn a_rule_that_no_observation_fits_into_is_refused() {
         .refuses_change(
             &sit,
             change("60m"),
-            "maxOccupancy.after must be longer than observation: no Release could succeed within it",
+            "maxOccupancy.after must be longer than observation: otherwise no Release could succeed in time",
         )
         .await;
     environments.accepts_change(&sit, change("61m")).await;

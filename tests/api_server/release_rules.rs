@@ -88,11 +88,11 @@ async fn a_component_names_earlier_components_only() {
     for (field, sentence) in [
         (
             "after",
-            "after may only name components that stand earlier in the list",
+            "after can name only components that are earlier in the list",
         ),
         (
             "restartOn",
-            "restartOn may only name components that stand earlier in the list",
+            "restartOn can name only components that are earlier in the list",
         ),
     ] {
         for (index, name) in [(0, "ledger"), (0, "config"), (1, "ledger"), (1, "nobody")] {

@@ -53,7 +53,7 @@ async fn identity_never_changes_and_withdrawn_stays() {
         .refuses_change(
             &name,
             json!({ "spec": { "withdrawn": null } }),
-            "withdrawn cannot be taken back: create another Release",
+            "withdrawn cannot be removed: create another Release",
         )
         .await;
     stage.forget(&name).await;
@@ -117,7 +117,7 @@ async fn after_entry_only_what_steers_it_may_change() {
         (json!({ "components": [config()] }), components),
         (
             json!({ "environments": [uat] }),
-            "spec.environments: Invalid value: an environment that has been entered cannot be taken off the list",
+            "spec.environments: Invalid value: an environment that has been entered cannot be removed from the list",
         ),
         (json!({ "deploymentPlan": { "summary": "Another." } }), plan),
         (json!({ "deploymentPlan": null }), plan),

@@ -35,14 +35,14 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
         .refuses_change(
             "payments-1",
             json!({ "spec": { "release": "payments-2" } }),
-            "spec.release: Invalid value: a review's release is immutable: write another ReleaseReview",
+            "spec.release: Invalid value: release is immutable: create another ReleaseReview",
         )
         .await;
     carol
         .refuses_change(
             "payments-1",
             json!({ "spec": { "reviewer": user_name("dave") } }),
-            "spec.reviewer: Invalid value: a review's reviewer is immutable: write another ReleaseReview",
+            "spec.reviewer: Invalid value: reviewer is immutable: create another ReleaseReview",
         )
         .await;
     let reviews: Api<ReleaseReview> = Api::namespaced(as_person("carol").await, stage.namespace());
@@ -55,7 +55,7 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
         .refuses_change(
             "payments-1",
             json!({ "spec": { "outcome": null } }),
-            "spec.outcome: Invalid value: an outcome can be changed, but not be taken back",
+            "spec.outcome: Invalid value: an outcome can be changed but not removed",
         )
         .await;
     carol
