@@ -146,10 +146,7 @@ async fn neither_does_a_whole_collection_go() {
         .await
         .map(|_| ());
     let said = refused(swept);
-    assert!(
-        said.contains(&format!("Release {name} has entered")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("Release {name} has entered")), "{said}");
     stage.forget(&name).await;
     roles
         .delete(&sweeper.name_any(), &DeleteParams::default())
