@@ -1,4 +1,4 @@
-//! What a Decision has to say, by action, and that it stays what it is.
+//! The required fields of a Decision, by action, and its immutability.
 
 use serde_json::json;
 use signalbox::api::{Action, Decision};

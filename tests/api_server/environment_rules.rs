@@ -1,4 +1,4 @@
-//! What an Environment has to be.
+//! Validation of Environments.
 
 use serde_json::{Value, json};
 use signalbox::api::Environment;
@@ -218,7 +218,7 @@ async fn what_is_never_a_target_cannot_be_allowed() {
         .await;
 }
 
-/// 32 gates and 64 windows: within the API server's budget for our rules.
+/// 32 gates and 64 windows are within the API server's cost budget for validation rules.
 #[tokio::test]
 async fn the_largest_environment_is_accepted() {
     let environments = Verdict::on::<Environment>(admin().await, None);

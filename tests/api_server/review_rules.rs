@@ -1,4 +1,4 @@
-//! What a post-implementation review has to be, and whose it stays.
+//! Validation of post-implementation reviews, and who can change and delete them.
 
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -68,7 +68,7 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
 async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_deleted() {
     let stage = Stage::new("review-theirs").bare().await;
     stage.grant("carol", "review", "releases", "").await;
-    // mallory may review, too, and write and delete reviews; bob manages releases.
+    // mallory can review, too, and write and delete reviews. bob is a release manager.
     stage.grant("mallory", "review", "releases", "").await;
     let bob = User::named("bob@example.com");
     stage

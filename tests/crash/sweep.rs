@@ -202,7 +202,11 @@ async fn swept(
     }
     println!("{table}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(holes, Vec::<String>::new(), "writes at which the operator was not killed");
+    assert_eq!(
+        holes,
+        Vec::<String>::new(),
+        "writes at which the operator was not killed"
+    );
     for row in rows {
         assert!(
             fatal.iter().any(|fatal| fatal.row == *row),

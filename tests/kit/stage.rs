@@ -242,7 +242,11 @@ impl Stage {
     /// Creates a Release in alice's name as the admin, who needs no grant for environments that do not exist.
     pub async fn submit_as_admin(&self, release: ReleaseBuilder) -> String {
         let created = self.api().create(&PostParams::default(), &release.build()).await;
-        created.expect("the admin is allowed to").metadata.name.unwrap_or_default()
+        created
+            .expect("the admin is allowed to")
+            .metadata
+            .name
+            .unwrap_or_default()
     }
 
     /// Merges `change` into a Release as the admin.
