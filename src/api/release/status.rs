@@ -45,7 +45,7 @@ pub struct ReleaseStatus {
     /// State of the post-implementation review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Box<ReviewStatus>>,
-    /// Conditions of the Release, such as Ready and Stalled. `kubectl wait` can use them.
+    /// Conditions of the Release: Accepted, Ready, Reconciling and Stalled. `kubectl wait` can use them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
