@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Waits until a Release has come to an end, or needs somebody, or is deleted. The exit code is 0 if it has succeeded everywhere, else
-# 1; the last line says why. Usage: wait.sh NAMESPACE RELEASE [TIMEOUT, such as 24h]
+# Waits until a Release is finished, needs action, or is deleted. The exit code is 0 if it has succeeded everywhere, otherwise 1. The
+# last line says why. Usage: wait.sh NAMESPACE RELEASE [TIMEOUT, such as 24h]
 set -u
 if [ $# -lt 2 ]; then
   echo "usage: $0 NAMESPACE RELEASE [TIMEOUT, such as 24h]" >&2
@@ -8,8 +8,8 @@ if [ $# -lt 2 ]; then
 fi
 namespace=$1 release=releases.signalbox.dev/$2 timeout=${3:-24h}
 
-# A wait for each way to end, because kubectl waits for one thing: that it is over, that it does not go on by itself, that it is gone.
-# The first one ends all, and so does the end of this script.
+# One wait for each outcome, because kubectl waits for one condition only: finished, stalled, deleted.
+# The first one that returns ends the others, and so does the end of this script.
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 kubectl --namespace "$namespace" get "$release" --output name >/dev/null || exit 1

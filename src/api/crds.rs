@@ -1,4 +1,4 @@
-//! The definitions, as they are installed: what kube's derive writes, made strict.
+//! The CRDs as they are installed: the output of kube's derive, made stricter.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::api::kinds::Kind;
 use crate::api::names::NOT_OBSERVED;
 
-/// The definitions of all kinds, in the order in which they are installed.
+/// The CRDs of all kinds, in the order in which they are installed.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds: Vec<CustomResourceDefinition> = Kind::ALL.map(Kind::derived).into();
@@ -25,8 +25,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
-/// Optional fields are absent, not null: what a client sends as null the API server drops, and fills in the default.
-/// Left nullable, a null would be stored, and `has()` is true of it.
+/// Optional fields are absent, not null: the API server drops a null that a client sends, and fills in the default.
+/// If a field were nullable, the null would be stored, and `has()` would be true for it.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema
@@ -46,7 +46,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
 mod tests {
     use super::*;
 
-    /// Adds to `unbounded` what of `schema` a person could make as large as they like.
+    /// Adds to `unbounded` the fields of `schema` whose size has no limit.
     fn walk(schema: &JSONSchemaProps, path: &str, unbounded: &mut Vec<String>) {
         let bounded = match schema.type_.as_deref() {
             Some("string") => {
@@ -57,7 +57,7 @@ mod tests {
             Some("array") => schema.max_items.is_some(),
             Some("integer") => schema.minimum.is_some() && schema.maximum.is_some(),
             Some("boolean") => true,
-            // A patch is a part of an object that this API knows nothing of; its size is bounded by the request's.
+            // A patch is part of an object with a schema unknown to this API. Its size is limited by that of the request.
             Some("object") => {
                 schema.properties.is_some()
                     || schema.max_properties.is_some()
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(silent, Vec::<String>::new());
     }
 
-    /// kstatus takes an object without status for one that is done.
+    /// kstatus treats an object without a status as finished.
     #[test]
     fn a_status_that_is_not_there_reads_as_not_observed() {
         let defaults: Vec<_> = parts("status")
@@ -163,7 +163,7 @@ mod tests {
         );
     }
 
-    /// A tightened static rule at the root would refuse status writes on stored objects; below spec it is ratcheted.
+    /// A stricter static rule at the root would refuse status writes on stored objects. Below spec, rules are ratcheted.
     #[test]
     fn rules_at_the_root_compare_with_the_old_object_and_name_the_field() {
         for crd in crds() {

@@ -1,4 +1,4 @@
-//! Durations as people of the field write them: `90s`, `10m`, `1h30m`, `72h`.
+//! Durations in Go's form: `90s`, `10m`, `1h30m`, `72h`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A duration of whole seconds between 1 s and 720 h, written in Go's form.
 ///
-/// It keeps the text it was written in, so that what people read back is what they wrote.
+/// It keeps the text in which it was written, so that a user reads back what they wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoDuration {
     text: String,
     seconds: i64,
 }
 
-/// Why a text is not a duration.
+/// The error for a text that is not a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a duration: write hours, minutes and seconds like 1h30m, 10m or 90s, from 1s to 720h")]
 pub struct NotADuration(String);
@@ -40,7 +40,7 @@ impl GoDuration {
         Self { text, seconds }
     }
 
-    /// As a duration, of whole seconds.
+    /// The duration, in whole seconds.
     #[must_use]
     pub fn get(&self) -> SignedDuration {
         SignedDuration::from_secs(self.seconds)

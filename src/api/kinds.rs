@@ -1,6 +1,6 @@
-//! The one list of our kinds. Definitions, the admission of the simulated cluster, lint and tests are made from it.
+//! The one list of the kinds of this API. CRDs, the admission of the simulated cluster, lint and tests are generated from it.
 //!
-//! Whoever treats kinds differently matches on [`Kind`], so that a new one does not compile until it is handled there.
+//! Code that treats kinds differently matches on [`Kind`], so that a new kind does not compile until it is handled there.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -13,11 +13,11 @@ use crate::api::review::ReleaseReview;
 /// A kind of the group `signalbox.dev`. The operator watches all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// What goes out.
+    /// A version of a product, its environments and its plans.
     Release,
-    /// Where it goes, and what must hold before.
+    /// A stage of delivery, and the conditions for entering it.
     Environment,
-    /// One act of one person.
+    /// One action of one user.
     Decision,
     /// The post-implementation review of one Release.
     ReleaseReview,
@@ -32,7 +32,7 @@ impl Kind {
         Self::ReleaseReview,
     ];
 
-    /// The kind that manifests call `name`.
+    /// The kind with this name in manifests.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// Whether the operator makes passes over its objects. The others are only read, by the passes over these.
+    /// Whether the operator reconciles objects of this kind. The other kinds are only read while these are reconciled.
     #[must_use]
     pub const fn is_reconciled(self) -> bool {
         match self {
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// What kube's derive makes of its type; what is installed is stricter, see [`crate::api::crds()`].
+    /// The CRD that kube's derive generates. The one that is installed is stricter: see [`crate::api::crds()`].
     pub(crate) fn derived(self) -> CustomResourceDefinition {
         match self {
             Self::Release => Release::crd(),

@@ -1,10 +1,10 @@
-//! The kinds, one file each: what people write, what the operator answers.
+//! The kinds, one file each: the spec that users write, and the status that the operator writes.
 //!
-//! No client and no clock live here. The YAML in `crds/` is generated from these types by `cargo xtask crds`.
+//! There is no client and no clock in this module. The YAML in `crds/` is generated from these types by `cargo xtask crds`.
 
 #![allow(
     clippy::duplicated_attributes,
-    reason = "kube's printer columns repeat their type, which clippy takes for one attribute said twice"
+    reason = "kube's printer columns repeat their type, which clippy reports as a duplicated attribute"
 )]
 
 mod crds;

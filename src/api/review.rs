@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::meta::Time;
 
-/// How the release went, in the reviewer's judgement.
+/// The reviewer's verdict on the release: Successful, SuccessfulWithIssues or Unsuccessful.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Outcome {
     Successful,
@@ -14,20 +14,21 @@ pub enum Outcome {
     Unsuccessful,
 }
 
-/// One improvement that somebody owes.
+/// One improvement to be made after the release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReviewAction {
-    /// What is to be done.
+    /// What to do.
     #[schemars(length(min = 1, max = 256))]
     pub title: String,
-    /// Who owes it.
+    /// The person or team that does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub owner: Option<String>,
+    /// When it must be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,
-    /// An action that is not done keeps the review open.
+    /// Whether it is done. The review is Closed only when all of its actions are.
     #[serde(default)]
     pub done: bool,
 }
@@ -50,28 +51,29 @@ pub struct ReviewAction {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = Rule::new("self.release == oldSelf.release").message("a review's release is immutable: write another ReleaseReview").field_path(".release"),
-    validation = Rule::new("self.reviewer == oldSelf.reviewer").message("a review's reviewer is immutable: write another ReleaseReview").field_path(".reviewer"),
-    validation = Rule::new("!has(oldSelf.outcome) || has(self.outcome)").message("an outcome can be changed, but not be taken back").field_path(".outcome")
+    validation = Rule::new("self.release == oldSelf.release").message("release is immutable: create another ReleaseReview").field_path(".release"),
+    validation = Rule::new("self.reviewer == oldSelf.reviewer").message("reviewer is immutable: create another ReleaseReview").field_path(".reviewer"),
+    validation = Rule::new("!has(oldSelf.outcome) || has(self.outcome)").message("an outcome can be changed but not removed").field_path(".outcome")
 )]
 pub struct ReleaseReviewSpec {
-    /// The Release in this namespace; one review each, the oldest counts.
+    /// Name of the Release, in the namespace of the review. If a Release has several reviews, the oldest counts.
     #[schemars(length(min = 1, max = 253))]
     pub release: String,
-    /// The authenticated user who writes this.
+    /// The authenticated user who writes the review.
     #[schemars(length(min = 1, max = 253))]
     pub reviewer: String,
+    /// The reviewer's verdict. It can be changed later, but not removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Why it went as it did.
+    /// The cause of the outcome. Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub root_cause: Option<String>,
-    /// What others can learn.
+    /// Lessons for later releases, one sentence or paragraph each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
     pub lessons: Vec<String>,
-    /// What is to be improved, and by whom.
+    /// Improvements to be made, each with its owner and date.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub actions: Vec<ReviewAction>,

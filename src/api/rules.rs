@@ -1,15 +1,15 @@
-//! Rules that several fields share. They are CEL and not OpenAPI patterns, because a pattern that is not met prints
-//! a regular expression, and a rule prints a sentence.
+//! Validation rules that several fields share. They are CEL and not OpenAPI patterns: the error for a pattern prints a regular
+//! expression, and the error for a rule prints a message.
 
 use kube::core::Rule;
 
-/// A name that becomes part of other objects' names.
+/// A name that becomes part of the names of other objects.
 pub fn dns_label() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
         .message("must be lower-case letters, digits and dashes, with a letter or digit at both ends")
 }
 
-/// The name of an object that is changed or taken as a template.
+/// The name of an object that is a target or a template.
 pub fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
         .message("must be the name of an object: lower-case letters, digits, dashes and dots, with a letter or digit at both ends")

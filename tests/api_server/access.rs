@@ -1,4 +1,4 @@
-//! `signalbox access` says of everybody what the API server says of them.
+//! `signalbox access` reports the same rights as the API server.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::kit::{Stage, approval_gate, kubeconfig, operator_namespace, user_name
 const GROUP: &str = "signalbox.dev";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// How it ends and what it prints, of the stage's namespace and its `sit`.
+/// The exit code and the output, for the stage's namespace and its `sit`.
 async fn access(stage: &Stage, kubeconfig: &std::path::Path) -> (u8, Value) {
     let sit = stage.environment("sit");
     let operator = operator_namespace();
@@ -83,7 +83,7 @@ async fn any_allowed(stage: &Stage, who: &Who, asked: &[Asked<'_>]) -> bool {
 
 fn subject(who: &Who) -> Value {
     match who {
-        // As some clusters have it: by the user name.
+        // As in some clusters: by the user name.
         Who::ServiceAccount { namespace, name } if name == "pipeline" => {
             json!({ "kind": "User", "apiGroup": RBAC, "name": format!("system:serviceaccount:{namespace}:{name}") })
         }
@@ -111,7 +111,7 @@ async fn bind(stage: &Stage, namespace: &str, name: &str, who: &Who, role: Value
     bindings.create(&PostParams::default(), &binding).await.unwrap();
 }
 
-/// Binds a new ClusterRole in the whole cluster; both are called as the stage.
+/// Binds a new ClusterRole in the whole cluster. Both have the name of the stage.
 async fn bind_everywhere(stage: &Stage, who: &Who, rules: Value) {
     let metadata = json!({ "name": stage.namespace() });
     let role = serde_json::from_value(json!({ "metadata": metadata, "rules": rules })).unwrap();
@@ -143,7 +143,7 @@ fn rule(resources: &[&str], verbs: &[&str]) -> Value {
     json!({ "apiGroups": [GROUP], "resources": resources, "verbs": verbs })
 }
 
-/// The authorizer follows bindings a moment later and offers nothing to watch.
+/// The authorizer follows bindings a moment later. There is no event for that.
 async fn until_allowed(stage: &Stage, who: &Who, asked: Asked<'_>) {
     let known = async {
         while !allowed(stage, who, asked).await {
@@ -151,10 +151,10 @@ async fn until_allowed(stage: &Stage, who: &Who, asked: Asked<'_>) {
         }
     };
     let known = tokio::time::timeout(Duration::from_secs(60), known).await;
-    known.unwrap_or_else(|_| panic!("{who} was granted {} {}, in vain", asked.0, asked.2));
+    known.unwrap_or_else(|_| panic!("{who} was granted {} {}, without effect", asked.0, asked.2));
 }
 
-/// Whether `who` is said to do `act` in `sit`: what is said of the namespace goes before what is said of all.
+/// Whether `who` can do `act` in `sit` according to the output. The entry of the namespace takes precedence over the general one.
 fn said(answer: &Value, who: &Who, act: &str) -> bool {
     let rows = |rows: &Value| rows.as_array().unwrap().clone();
     let home = rows(&answer["namespaces"][0]["rows"]);
@@ -204,14 +204,14 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
             json!([named(board(), &sit), decides]),
             Asked("approve", GROUP, "environments/board", home, &sit),
         ),
-        // Everything, and so request-for, too.
+        // All verbs, and so request-for, too.
         (
             Who::user("CN=carol,O=team: one"),
             home,
             json!([rule(&["*"], &["*"])]),
             Asked("request-for", GROUP, "releases", home, ""),
         ),
-        // Of one name only, for which no policy asks.
+        // For one name only, which no policy checks.
         (
             Who::user("dave"),
             home,
@@ -240,7 +240,7 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
             json!([rule(&["releases"], &["create", "request-for"])]),
             Asked("request-for", GROUP, "releases", home, ""),
         ),
-        // What RBAC has no form for.
+        // What RBAC cannot express.
         (
             Who::user("erin"),
             home,
@@ -289,8 +289,8 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
         answer["unread"]
     );
 
-    let mut everybody = vec![alice, developers, ivan, Who::user("nobody")];
-    everybody.extend(bound.iter().map(|(who, ..)| who.clone()));
+    let mut all = vec![alice, developers, ivan, Who::user("stranger")];
+    all.extend(bound.iter().map(|(who, ..)| who.clone()));
     let write = ["create", "update", "patch"];
     let ours = |verbs: &[&'static str], resource: &'static str, name: &'static str| -> Vec<Asked<'static>> {
         verbs
@@ -298,7 +298,7 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
             .map(|&verb| Asked(verb, GROUP, resource, "", name))
             .collect()
     };
-    // Any of the first, and any of the second.
+    // One of the first, and one of the second.
     let acts: Vec<(&str, Vec<Asked<'_>>, Vec<Asked<'_>>)> = [
         ("request", ours(&["create"], "releases", ""), vec![]),
         (
@@ -363,7 +363,7 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
     })
     .collect();
     let mut compared = 0;
-    for who in &everybody {
+    for who in &all {
         let speaks = allowed(&stage, who, Asked("request-for", GROUP, "releases", home, "")).await;
         for (act, verbs, beside) in &acts {
             let excluded = *act == "approve" && (speaks || matches!(who, Who::ServiceAccount { .. }));
@@ -374,7 +374,7 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
             compared += usize::from(may);
         }
     }
-    assert!(compared > 15, "only {compared} may anything");
+    assert!(compared > 15, "only {compared} rights compared");
 
     let operator = operator_namespace();
     let admission = "admissionregistration.k8s.io";
@@ -488,14 +488,14 @@ async fn what_is_said_of_everybody_is_what_the_api_server_says() {
     let deployer = Who::user(&format!("system:serviceaccount:{target}:signalbox-deployer"));
     let masters = Who::group("system:masters");
     let mut compared = 0;
-    for who in everybody.iter().chain([&deployer, &masters]) {
+    for who in all.iter().chain([&deployer, &masters]) {
         for (way, asked) in &ways {
             let can = any_allowed(&stage, who, asked).await;
             assert_eq!(could(&answer, who, way), can, "{who} {way}: {answer:#}");
             compared += usize::from(can);
         }
     }
-    assert!(compared > 20, "only {compared} could anything");
+    assert!(compared > 20, "only {compared} rights compared");
     unbind_everywhere(&stage).await;
     stage.finish().await;
 }

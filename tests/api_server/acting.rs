@@ -1,4 +1,4 @@
-//! What scenarios say again and again: short observation, templates of Jobs, what people decide, what stands on a target.
+//! Common parts of scenarios: short observation, templates of Jobs, Decisions, the content of targets.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use signalbox::api::{Action, GoDuration, Release};
 
 use crate::kit::{Stage, audit_log, decision, wait_until};
 
-/// Longer than anything here takes.
+/// Longer than any test here takes.
 pub const LONG: Duration = Duration::from_secs(60);
 /// Never becomes ready.
 pub const UNREADY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 /// Ready after five seconds.
 pub const SLOW: &str = "registry.example.com/ledger-slow@sha256:4444444444444444444444444444444444444444444444444444444444444444";
-/// Everything has to stay healthy this many seconds.
+/// All components must stay healthy this many seconds.
 pub fn observed(seconds: i64) -> impl FnOnce(&mut EnvironmentSpec) + Send + 'static {
     move |spec| spec.observation = Some(GoDuration::from_secs(seconds))
 }
@@ -32,7 +32,7 @@ pub fn verification(value: Value) -> Verification {
     serde_json::from_value(value).expect("a verification")
 }
 
-/// The promotion of `release` into `sit`, `uat` or whatever else.
+/// The promotion of `release` into `sit`, `uat` or another environment.
 pub fn promotion<'a>(stage: &Stage, release: &'a Release, short: &str) -> &'a Promotion {
     let environment = stage.environment(short);
     release
@@ -58,10 +58,10 @@ pub fn started(stage: &Stage, release: &Release, short: &str) -> Timestamp {
 
 pub fn finished(stage: &Stage, release: &Release, short: &str) -> Timestamp {
     let promotion = promotion(stage, release, short);
-    promotion.finished_at.as_ref().expect("it is over").0
+    promotion.finished_at.as_ref().expect("it is finished").0
 }
 
-/// The lines of the audit log, with what was rotated away; none on a cluster that keeps no log for us.
+/// The lines of the audit log, including rotated files; none if the cluster has no audit log.
 pub fn audited() -> Vec<String> {
     let Some(log) = audit_log() else {
         return vec![];
@@ -85,7 +85,7 @@ pub fn audited() -> Vec<String> {
 }
 
 impl Stage {
-    /// The Release once this holds of its promotion into `short`.
+    /// Waits until this is true for the promotion into `short`, and returns the Release.
     pub async fn until(
         &self,
         release: &str,
@@ -99,7 +99,7 @@ impl Stage {
         .await
     }
 
-    /// The Release once the check `name` of its promotion into `short` gives this reason.
+    /// Waits until the check `name` of the promotion into `short` has this reason, and returns the Release.
     pub async fn until_check(&self, release: &str, short: &str, name: &str, reason: &str) -> Check {
         let release = self
             .until(release, short, |p| {
@@ -107,11 +107,11 @@ impl Stage {
             })
             .await;
         check(promotion(self, &release, short), name)
-            .expect("it was there")
+            .expect("it has existed")
             .clone()
     }
 
-    /// `person` gets the verb and decides on the attempt that stands on status.
+    /// Grants `person` the verb, and creates the Decision for the attempt in status.
     pub async fn decide(&self, person: &str, action: Action, release: &str, short: &str) {
         let verb = action.as_str().to_lowercase();
         let environment = self.environment(short);
@@ -125,7 +125,7 @@ impl Stage {
         self.create_as(person, &decision).await.expect("entitled");
     }
 
-    /// Grants unless granted already.
+    /// Grants the verb, unless it is granted already.
     pub async fn entitle(&self, person: &str, verb: &str, resource: &str) {
         use k8s_openapi::api::authorization::v1::SubjectAccessReview;
         let (plain, subresource) = resource.split_once('/').unwrap_or((resource, ""));
@@ -149,7 +149,7 @@ impl Stage {
         }
     }
 
-    /// The image that the ledger runs.
+    /// The image of the ledger.
     pub async fn image(&self, short: &str) -> String {
         let ledger = self.in_target::<Deployment>(short).get("ledger").await.unwrap();
         let pod = ledger.spec.unwrap().template.spec.unwrap();
@@ -162,7 +162,7 @@ impl Stage {
         json!(map.data.unwrap_or_default())
     }
 
-    /// A change by somebody else, under a field manager's name.
+    /// A change by another writer, with the name of a field manager.
     pub async fn meddle<K>(&self, short: &str, name: &str, manager: &str, patch: Value)
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
@@ -178,6 +178,6 @@ impl Stage {
         self.in_target::<K>(short)
             .patch(name, &parameters, &Patch::Strategic(patch))
             .await
-            .expect("the admin may");
+            .expect("the admin is allowed to");
     }
 }

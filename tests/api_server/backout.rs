@@ -1,4 +1,4 @@
-//! Releases that fail: what ran before comes back exactly, by itself or because somebody entitled decides so.
+//! Releases that fail: the pre-state is restored exactly, automatically or by a Decision of a user with the right to decide.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::kit::{
     operator_user, refused, some, user_name, wait_until,
 };
 
-/// A ledger with an order of variables and two protocols on one port, where a merge by key would go wrong.
+/// A ledger with ordered variables and two protocols on one port, for which a merge by key would be wrong.
 async fn intricate(stage: &Stage) -> Value {
     stage
         .meddle::<Deployment>(
@@ -37,7 +37,7 @@ async fn intricate(stage: &Stage) -> Value {
     settled(stage).await
 }
 
-/// The whole spec of the ledger once all of it is available.
+/// Waits until all of the ledger is available, and returns its spec.
 async fn settled(stage: &Stage) -> Value {
     let ledger = wait_until(&stage.in_target::<Deployment>("sit"), "ledger", LONG, |d| {
         d.status.as_ref().is_some_and(|s| {
@@ -372,7 +372,7 @@ async fn drift_while_observing_is_reported_with_who_did_it_and_not_fought() {
             json!({ "FEATURE_X": "on" }),
         ))
         .await;
-    // ConfigMaps are not watched; the workload beside it is.
+    // ConfigMaps are not watched, but the workload is.
     let ledger = stage
         .submit(
             stage
@@ -411,7 +411,7 @@ async fn drift_while_observing_is_reported_with_who_did_it_and_not_fought() {
                 .is_some_and(|m| m.contains("midnight-fixer"))
     })
     .await;
-    // What runs at the end is not what was released: people decide.
+    // The end is not what was released, so a Decision is required.
     let release = stage.reaches(&ledger, "sit", State::AwaitingDecision).await;
     assert_eq!(stage.image("sit").await, SLOW);
     let review = release.status.unwrap().review.unwrap();
@@ -635,7 +635,7 @@ async fn delete(stage: &Stage, release: &str, parameters: &DeleteParams) {
     gone(&releases, release, LONG).await;
 }
 
-/// Pre-states that are kept of this stage's releases.
+/// The stored pre-states of this stage's releases.
 async fn kept(stage: &Stage) -> Vec<String> {
     let revisions: Api<ControllerRevision> = Api::namespaced(stage.client(), &operator_namespace());
     let all = revisions.list(&ListParams::default()).await.unwrap().items;
@@ -712,7 +712,7 @@ async fn deleting_what_succeeded_changes_nothing_also_in_the_foreground() {
             json!({ "FEATURE_X": version, "OLD_KEY": "old" })
         );
     }
-    // The newest version that succeeded outlives its Release; what stood before it does not.
+    // The record of the newest version that Succeeded stays after its Release is deleted. Its pre-state does not.
     let kept = kept(&stage).await;
     assert!(kept.len() == 1 && kept[0].starts_with("succeeded-"), "{kept:?}");
     stage.finish().await;
@@ -840,7 +840,7 @@ async fn what_was_changed_last_goes_back_first() {
 #[tokio::test]
 async fn a_backout_that_takes_too_long_has_failed_and_can_be_asked_for_again() {
     let stage = Stage::new("too-long").await;
-    // Without old pods to fall back on, what is restored has to start again, slowly.
+    // There are no old pods, so the restored workload must start again, slowly.
     let mut slow = of_ledger("image", &json!(SLOW));
     slow["spec"]["strategy"] = json!({ "$retainKeys": ["type"], "type": "Recreate" });
     stage.meddle::<Deployment>("sit", "ledger", "team", slow).await;
@@ -861,7 +861,7 @@ async fn a_backout_that_takes_too_long_has_failed_and_can_be_asked_for_again() {
         status.rag.as_ref().unwrap().colour,
         signalbox::api::release::Colour::Red
     );
-    // All is back by now or will be; somebody has to say so.
+    // Everything is restored, or will be. A Decision is required to confirm it.
     settled(&stage).await;
     stage.decide("bob", Action::BackOut, &name, "sit").await;
     stage.reaches(&name, "sit", State::BackedOut).await;

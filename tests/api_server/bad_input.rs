@@ -1,5 +1,5 @@
-//! What people get wrong, and what strangers do: each is said on status, or refused by the API server, in a sentence that
-//! says what to do. Nothing of it stops another release, and none of it loses a claim or a pre-state.
+//! Mistakes of users, and changes by others: each is reported in status, or refused by the API server, with a message that says what
+//! to do. None of them stops another release, and none of them loses a claim or a pre-state.
 
 mod decisions;
 mod environments;
@@ -19,7 +19,7 @@ use crate::kit::{ReleaseBuilder, Stage, wait_until};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Promotes a healthy release of another product into `short`: whatever is wrong elsewhere does not stop it.
+/// Promotes a healthy release of another product into `short`. The mistake elsewhere does not stop it.
 async fn another_goes_on(stage: &Stage, short: &str) {
     let release = stage
         .release("1.0.0")
@@ -32,7 +32,7 @@ async fn another_goes_on(stage: &Stage, short: &str) {
     stage.reaches(&name, short, State::Succeeded).await;
 }
 
-/// The sentence on the condition `kind` of a Release, once it is `status`.
+/// Waits until the condition `kind` of a Release is `status`, and returns its message.
 async fn says(stage: &Stage, release: &str, kind: &str, status: &str) -> (String, String) {
     let release = wait_until(&stage.api::<Release>(), release, LONG, |release| {
         condition(release, kind).is_some_and(|(is, ..)| is == status)
@@ -48,7 +48,7 @@ fn condition(release: &Release, kind: &str) -> Option<(String, String, String)> 
     Some((found.status.clone(), found.reason.clone(), found.message.clone()))
 }
 
-/// The check `name` of the promotion into `short`, once its reason is `reason`.
+/// Waits until the check `name` of the promotion into `short` has this reason, and returns it.
 async fn check(stage: &Stage, release: &str, short: &str, name: &str, reason: &str) -> Check {
     let environment = stage.environment(short);
     let find = |release: &Release| {
@@ -62,7 +62,7 @@ async fn check(stage: &Stage, release: &str, short: &str, name: &str, reason: &s
     find(&release).unwrap()
 }
 
-/// What the promotion into `short` says, once that contains `sentence`.
+/// Waits until the message of the promotion into `short` contains `sentence`, and returns it.
 async fn promotion_says(stage: &Stage, release: &str, short: &str, sentence: &str) -> Release {
     let environment = stage.environment(short);
     wait_until(&stage.api::<Release>(), release, LONG, |release| {
@@ -74,7 +74,7 @@ async fn promotion_says(stage: &Stage, release: &str, short: &str, sentence: &st
     .await
 }
 
-/// The Environment's condition Ready, once it is False.
+/// Waits until the Environment's condition Ready is False, and returns it.
 async fn not_ready(stage: &Stage, short: &str) -> (String, String) {
     let environments: Api<Environment> = Api::all(stage.client());
     let ready = |environment: &Environment| {

@@ -1,4 +1,4 @@
-//! A target namespace lets in whom it accepts: Environments alone, whoever writes them, lead nobody into somebody else's namespace.
+//! Only Releases that a target namespace accepts enter it. An Environment alone cannot admit Releases to the namespace of another team.
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -14,7 +14,7 @@ use crate::kit::{IMAGE, IMAGE_BEFORE, Stage, as_person, user_name, wait_until};
 
 const DEPLOYER: &str = "signalbox-deployer";
 
-/// What the deployer in a target says, as the admin of the cluster writes it; `None` is no annotation.
+/// Sets the annotation on the deployer of a target, as the admin of the cluster; `None` is no annotation.
 async fn accepts(stage: &Stage, short: &str, text: Option<&str>) {
     let patch = Patch::Merge(json!({ "metadata": { "annotations": { (ACCEPT): text } } }));
     let accounts = stage.in_target::<ServiceAccount>(short);
@@ -22,7 +22,7 @@ async fn accepts(stage: &Stage, short: &str, text: Option<&str>) {
     patched.expect("the deployer is there");
 }
 
-/// The same on the Namespace.
+/// The same for the Namespace.
 async fn namespace_accepts(stage: &Stage, short: &str, text: Option<&str>) {
     let patch = Patch::Merge(json!({ "metadata": { "annotations": { (ACCEPT): text } } }));
     let namespaces: Api<Namespace> = Api::all(stage.client());
@@ -32,7 +32,7 @@ async fn namespace_accepts(stage: &Stage, short: &str, text: Option<&str>) {
     patched.expect("the namespace is there");
 }
 
-/// `person` becomes admin of a target namespace and consents there, with the command that the message names.
+/// `person` becomes admin of a target namespace and consents there with the command in the message.
 async fn its_admin_accepts(stage: &Stage, short: &str, person: &str, text: &str) {
     let binding: RoleBinding = serde_json::from_value(json!({
         "metadata": { "name": format!("{person}-is-admin") },
@@ -49,7 +49,7 @@ async fn its_admin_accepts(stage: &Stage, short: &str, person: &str, text: &str)
             match accounts.patch(DEPLOYER, &PatchParams::default(), &patch).await {
                 // The authorizer follows the binding a moment later.
                 Err(kube::Error::Api(status)) if status.code == 403 => tokio::task::yield_now().await,
-                other => break other.expect("an admin of the namespace may"),
+                other => break other.expect("an admin of the namespace is allowed to"),
             }
         }
     };

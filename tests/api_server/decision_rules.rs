@@ -1,4 +1,4 @@
-//! What a Decision has to say, by action, and that it stays what it is.
+//! The required fields of a Decision, by action, and its immutability.
 
 use serde_json::json;
 use signalbox::api::{Action, Decision};
@@ -56,7 +56,7 @@ async fn each_action_says_what_it_acts_on() {
                 .attempt(1)
                 .with("subject", "board")
                 .json(),
-            "spec: Invalid value: subject belongs to Approve and Reject, and to an Accept of EnvironmentAvailable",
+            "spec: Invalid value: subject is valid only with Approve, Reject and an Accept of EnvironmentAvailable",
         )
         .await;
     }

@@ -1,4 +1,4 @@
-//! What the API server fills in: people read back what they get, and the operator never has to guess.
+//! The defaults that the API server fills in. Users can read them, and the operator does not need its own.
 
 use serde_json::json;
 use signalbox::api::{Environment, Release};

@@ -1,4 +1,4 @@
-//! What an Environment has to be.
+//! Validation of Environments.
 
 use serde_json::{Value, json};
 use signalbox::api::Environment;
@@ -36,7 +36,7 @@ async fn a_namespace_is_a_label_or_has_one_placeholder() {
     environments
         .refuses(
             literal.clone(),
-            "releaseNamespaces is required where namespace is a literal",
+            "releaseNamespaces is required if namespace is a literal",
         )
         .await;
     literal["spec"]["releaseNamespaces"] = json!({});
@@ -160,11 +160,11 @@ async fn a_window_recurs_or_stands_once() {
         ),
         (
             changed(&recurring, "schedule", json!("TZ=Asia/Tokyo 0 9 * * *")),
-            r#"spec.windows[0].schedule: Invalid value: "TZ=Asia/Tokyo 0 9 * * *": must not name a time zone: the window's timeZone does"#,
+            r#"spec.windows[0].schedule: Invalid value: "TZ=Asia/Tokyo 0 9 * * *": must not contain a time zone: use the window's timeZone"#,
         ),
         (
             changed(&recurring, "schedule", json!("@every 1h30m")),
-            r#"spec.windows[0].schedule: Invalid value: "@every 1h30m": must say when it begins by the clock"#,
+            r#"spec.windows[0].schedule: Invalid value: "@every 1h30m": must be a clock time"#,
         ),
         (
             changed(&once, "to", json!("2027-01-04 00:00:00Z")),
@@ -218,7 +218,7 @@ async fn what_is_never_a_target_cannot_be_allowed() {
         .await;
 }
 
-/// 32 gates and 64 windows: within the API server's budget for our rules.
+/// 32 gates and 64 windows are within the API server's cost budget for validation rules.
 #[tokio::test]
 async fn the_largest_environment_is_accepted() {
     let environments = Verdict::on::<Environment>(admin().await, None);

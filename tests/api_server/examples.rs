@@ -1,5 +1,5 @@
-//! What people copy has to work: everything in `examples/`, and the manifests in the README, is accepted from the very person
-//! whom it names. Releases, Decisions and reviews are only dry runs, through all of admission, so that nothing is promoted here.
+//! The examples work: all files in `examples/`, and the manifests in the README, are accepted from the user that they name. Releases,
+//! Decisions and reviews are dry runs through all of admission, so that nothing is promoted here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn applied(path: &str) {
     assert!(content, "{}: {told}", path.display());
 }
 
-/// A dry run as `user` that has to be accepted. Roles that were just created take a moment to count.
+/// A dry run as `user` that must be accepted. New Roles take effect after a moment.
 fn accepted(how: &str, path: &Path, user: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     let path = path.to_str().unwrap();
@@ -30,7 +30,7 @@ fn accepted(how: &str, path: &Path, user: &str) {
             return;
         }
         assert!(Instant::now() < deadline, "{path} as {user}: {told}");
-        // Nothing tells when the authorizer has seen a Role.
+        // There is no event when the authorizer has seen a Role.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -55,7 +55,7 @@ fn every_example_is_accepted_from_the_person_whom_it_names() {
         let path = repository("examples/payments").join(file);
         accepted("--filename", &path, person);
     }
-    // A file that nobody thought of here would be a file that nobody tried.
+    // A file that is not listed here would not be tested.
     let files = fs::read_dir(repository("examples/payments")).unwrap().count();
     assert_eq!(files, 9, "list the new example above");
 }

@@ -1,5 +1,5 @@
-//! What was decided stays: who may have Releases, their reviews and Decisions forgotten. Everybody here holds what the chart's roles give,
-//! and nothing else.
+//! Evidence stays: which users can delete Releases, their reviews and Decisions. All users here have only the rights of the chart's
+//! roles.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const MANAGER: &str = "signalbox-release-manager";
 const DELIVERY: &str = "signalbox-delivery";
 const FINALIZER: &str = "signalbox.dev/release";
 
-/// Whether it could be deleted: nothing is.
+/// Whether it could be deleted. This is a dry run.
 async fn would_delete<K>(client: &Client, namespace: &str, name: &str) -> kube::Result<()>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
@@ -34,7 +34,7 @@ where
     api.delete(name, &dry_run).await.map(drop)
 }
 
-/// Asks again until the API server has followed what was just created: it offers nothing to watch.
+/// Asks again until the API server has seen a new object. There is no event for that.
 async fn until_refused(asked: impl AsyncFn() -> kube::Result<()>) -> String {
     let said = async {
         loop {
@@ -47,10 +47,10 @@ async fn until_refused(asked: impl AsyncFn() -> kube::Result<()>) -> String {
     };
     tokio::time::timeout(Duration::from_secs(60), said)
         .await
-        .expect("it is refused once the API server knows")
+        .expect("it is refused when the API server has seen it")
 }
 
-/// A Release of alice's that is past `sit`, and into nothing else, in a status that the operator only reports on.
+/// A Release of alice that has only entered `sit`, with a status on which the operator does not act.
 async fn entered(stage: &Stage, version: &str) -> String {
     let release = stage
         .release(version)
@@ -82,19 +82,19 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     let lacks = format!("but \"alice@example.com\" lacks the verb forget on releases in namespace {here}");
     let said = refused(would_delete::<Release>(&as_alice, here, &name).await);
     let sentence = format!(
-        "the Release {name} has entered {}, {lacks}: set spec.withdrawn instead of deleting it, or ask for that verb",
+        "Release {name} has entered {}, {lacks}. Set spec.withdrawn instead of deleting it, or ask for that verb.",
         stage.environment("sit")
     );
     assert!(said.contains(&sentence), "{said}");
     would_delete::<Release>(&as_alice, here, &fresh).await.unwrap();
     would_delete::<Release>(&as_bob, here, &name).await.unwrap();
 
-    // What comes to the same.
+    // Acts with the same effect.
     let alices = Verdict::on::<Release>(as_alice.clone(), Some(here));
     let bobs = Verdict::on::<Release>(as_bob.clone(), Some(here));
     let unfinished = json!({ "metadata": { "finalizers": null } });
     let sentence = format!(
-        "metadata.finalizers lacks {FINALIZER}, and the Release {name} has entered {}, {lacks}: leave the finalizer to the operator",
+        "metadata.finalizers no longer lists {FINALIZER}. Release {name} has entered {}, {lacks}. Leave the finalizer to the operator",
         stage.environment("sit")
     );
     alices.refuses_change(&name, unfinished.clone(), &sentence).await;
@@ -104,7 +104,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "d0b5c1a2-0000-4000-8000-000000000000" }]);
     let owned = json!({ "metadata": { "ownerReferences": owner } });
     let sentence = format!(
-        "metadata.ownerReferences names an owner, with which the Release {name} would be deleted, {lacks}: take it out"
+        "metadata.ownerReferences adds an owner. Release {name} would be deleted together with it, {lacks}. Remove the owner"
     );
     alices.refuses_change(&name, owned.clone(), &sentence).await;
     bobs.accepts_change(&name, owned).await;
@@ -117,7 +117,7 @@ async fn what_has_entered_is_forgotten_only_by_who_holds_the_verb() {
     alices
         .refuses(
             from_the_start.json(),
-            "metadata.ownerReferences names an owner, with which the Release payments-3 would be deleted",
+            "metadata.ownerReferences adds an owner. Release payments-3 would be deleted together with it",
         )
         .await;
     stage.forget(&name).await;
@@ -146,10 +146,7 @@ async fn neither_does_a_whole_collection_go() {
         .await
         .map(|_| ());
     let said = refused(swept);
-    assert!(
-        said.contains(&format!("the Release {name} has entered")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("Release {name} has entered")), "{said}");
     stage.forget(&name).await;
     roles
         .delete(&sweeper.name_any(), &DeleteParams::default())
@@ -184,7 +181,7 @@ async fn kubernetes_own_collectors_are_not_people() {
             "--namespace",
             stage.namespace(),
             &format!("--as={collector}"),
-            // The rights of either are of no interest here.
+            // Their rights are not tested here.
             "--as-group=system:masters",
         ]);
         assert!(deleted, "{told}");
@@ -219,8 +216,8 @@ async fn what_somebody_has_decided_on_is_forgotten_only_by_who_holds_the_verb() 
     decisions.create(&PostParams::default(), &reject).await.unwrap();
     let said = until_refused(async || would_delete::<Release>(&as_alice, here, &name).await).await;
     let sentence = format!(
-        "on the Release {name} \"bob@example.com\" has decided Reject (Decision no), but \"alice@example.com\" lacks the verb forget on \
-         releases in namespace {here}: set spec.withdrawn instead of deleting it, or ask for that verb"
+        "Release {name} has the Decision no (Reject by \"bob@example.com\"), but \"alice@example.com\" lacks the verb forget on \
+         releases in namespace {here}. Set spec.withdrawn instead of deleting it, or ask for that verb."
     );
     assert!(said.contains(&sentence), "{said}");
     would_delete::<Release>(&as_alice, here, &other).await.unwrap();
@@ -233,7 +230,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
     let stage = Stage::new("clear").bare().await;
     let here = stage.namespace();
     let bob = User::named("bob@example.com");
-    // As the tests grant it to everybody of the group: deleting is theirs, clearing is not.
+    // The tests grant the whole group the verb delete, but not clear.
     let mallory = User::of("developers", "mallory@example.com");
     stage.bind(MANAGER, &bob, "clear", "decisions").await;
     let (as_bob, as_mallory) = (bob.client().await, mallory.client().await);
@@ -246,10 +243,10 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
     };
     let evidence = |who: &str, name: &str| {
         format!(
-            "\"{who}@example.com\" may not delete the Decision {name}: it is evidence and goes away with its Release"
+            "User \"{who}@example.com\" cannot delete Decision {name}: it is evidence, and is deleted together with its Release"
         )
     };
-    // Before there is any Release in the namespace, and after.
+    // Without any Release in the namespace, and with one.
     for named in ["", "payments-1"] {
         if !named.is_empty() {
             let release = stage.release("1").into(&["sit"]).image("ledger", IMAGE);
@@ -264,9 +261,9 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
                     until_refused(async || would_delete::<Decision>(client, here, "right").await).await;
                 assert!(said.contains(&evidence(who, "right")), "{said}");
             }
-            // Whoever may do everything may not do this.
+            // Not even an administrator can do this.
             let said = until_refused(async || would_delete::<Decision>(&admin, here, "right").await).await;
-            assert!(said.contains("may not delete the Decision right: it is evidence and goes away with its Release, payments-1"), "{said}");
+            assert!(said.contains("cannot delete Decision right: it is evidence, and is deleted together with its Release, payments-1"), "{said}");
         }
         decisions
             .create(&PostParams::default(), &back_out("mistyped", "payment-1"))
@@ -276,7 +273,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
         assert!(said.contains(&evidence("mallory", "mistyped")), "{said}");
         assert!(
             said.contains(
-                "one that names no Release may be deleted by who holds the verb clear on decisions"
+                "A Decision that names no Release can be deleted by a user with the verb clear on decisions"
             ),
             "{said}"
         );
@@ -284,7 +281,7 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
             .delete("mistyped", &DeleteParams::default())
             .await
             .unwrap();
-        // What was said of a plan stays, whichever Release comes with it.
+        // A Reject of a plan stays, whichever Release has that plan.
         let name = format!("no-{named}");
         let hash = format!("v1:sha256:{}", "1".repeat(64));
         let reject = decision(Action::Reject, "payments-0", &stage.environment("sit"))
@@ -297,14 +294,14 @@ async fn a_decision_is_cleared_only_where_it_names_no_release() {
             .name_any();
         let said = refused(would_delete::<Decision>(&as_bob, here, &reject).await);
         let sentence = format!(
-            "\"bob@example.com\" may not delete the Decision {reject}: a Reject counts for its plan, whichever Release has it"
+            "User \"bob@example.com\" cannot delete Decision {reject}: it is a Reject, and counts for every Release that has its plan"
         );
         assert!(said.contains(&sentence), "{said}");
     }
     stage.finish().await;
 }
 
-/// What nobody may do with any verb.
+/// What no verb allows.
 #[tokio::test]
 async fn nobody_edits_a_decision_whatever_they_hold() {
     let stage = Stage::new("keep").bare().await;
@@ -329,7 +326,7 @@ async fn nobody_edits_a_decision_whatever_they_hold() {
             .refuses_change(
                 "mine",
                 change,
-                "may not update the Decision mine: none of its fields can be changed",
+                "cannot update Decision mine: none of its fields can be changed",
             )
             .await;
     }

@@ -1,5 +1,5 @@
-//! Four eyes: who may write Releases in other people's names approves none, and a plan is its requester's. Everybody here holds what
-//! the chart's roles give, and nothing else.
+//! Four eyes: a user who can write Releases in the names of others cannot approve, and only the requester can change a plan. All users
+//! here have only the rights of the chart's roles.
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Api;
@@ -22,7 +22,7 @@ fn approval(user: &User, environment: &str) -> Value {
         .json()
 }
 
-/// Somebody who approves may do so no longer once `also` is theirs, too, but for everything else.
+/// A user with the right to approve loses it with the role `also`, but keeps all other rights.
 async fn approves_until(stage: &Stage, user: &User, also: &str) -> String {
     let production = stage.environment("prod");
     stage.bind(MANAGER, user, "backout", "environments").await;
@@ -42,7 +42,7 @@ async fn approves_until(stage: &Stage, user: &User, also: &str) -> String {
     said
 }
 
-/// A ClusterRole that goes with `taken_away`: it stands beside the stage.
+/// A ClusterRole outside the stage. `taken_away` deletes it.
 async fn role(stage: &Stage, name: &str, labels: Value, rules: Value) -> String {
     let name = format!("{}-{name}", stage.namespace());
     let mut role = json!({ "metadata": { "name": name, "labels": labels } });
@@ -69,8 +69,8 @@ async fn taken_away(stage: &Stage, roles: &[&str]) {
 
 fn says_why(said: &str, user: &User, namespace: &str) {
     let sentence = format!(
-        "spec.action is Approve, but \"{}\" holds the verb request-for on releases in namespace {namespace}, and who may write \
-         Releases in other people's names could approve their own: let somebody without that verb approve, or have it taken from you",
+        "spec.action is Approve, but \"{}\" holds the verb request-for on releases in namespace {namespace}, and so could write \
+         a Release in the name of another user and approve it. Let a user without that verb approve, or have the verb removed",
         user.name
     );
     assert!(said.contains(&sentence), "not {sentence:?} but {said:?}");
@@ -112,7 +112,7 @@ async fn neither_does_who_may_by_a_wildcard_or_by_an_aggregated_role() {
     stage.finish().await;
 }
 
-/// A Release in the name of `requester`, with everything that its plan has.
+/// A Release in the name of `requester`, with all parts of a plan.
 fn planned(stage: &Stage, requester: &str) -> ReleaseBuilder {
     stage
         .release("1")
@@ -122,7 +122,7 @@ fn planned(stage: &Stage, requester: &str) -> ReleaseBuilder {
         .with("/spec/source", json!({ "revision": "4f2a9c1" }))
 }
 
-/// One change of each part of the plan, and what it is called.
+/// One change of each part of the plan, and the name of the field.
 fn changes(stage: &Stage) -> Vec<(&'static str, Value)> {
     let other = planned(stage, "x").config("config", "ledger-config", json!({ "FEATURE_X": "on" }));
     let environments = [stage.environment("sit"), stage.environment("uat")];
@@ -157,11 +157,11 @@ async fn a_plan_is_its_requesters_and_of_who_may_ask_for_others() {
     let requester = User::named("corp:Alice de Smith");
     let name = stage.submit_as_admin(planned(&stage, &requester.name)).await;
     let pipeline = User::named("system:serviceaccount:payments-pipeline:pipeline");
-    // The API server's names are compared as they are: nobody has one that only looks alike.
+    // User names of the API server are compared exactly: a similar name is a different user.
     let namesake = User::named("corp:alice de smith");
     let colleague = User::named("mallory@example.com");
     let by_group = User::of("payments-team", "erin@example.com");
-    // That they may promote does not make the plan theirs.
+    // The right to promote does not allow a change of the plan.
     let promotes =
         json!([{ "apiGroups": ["signalbox.dev"], "resources": ["environments"], "verbs": ["promote"] }]);
     let promotes = role(&stage, "promotes", json!({}), promotes).await;
@@ -182,8 +182,8 @@ async fn a_plan_is_its_requesters_and_of_who_may_ask_for_others() {
                 continue;
             }
             let sentence = format!(
-                "{what} of the Release {name} may only be changed by its requester, \"{}\", and you are \"{}\": ask them, or create a \
-                 Release of your own; spec.hold, spec.withdrawn, spec.schedule and spec.review are open to you",
+                "{what} of Release {name} can be changed only by its requester, \"{}\", and you are \"{}\". You can change spec.hold, \
+                 spec.withdrawn, spec.schedule and spec.review. For other changes ask the requester, or create a Release of your own.",
                 requester.name, user.name
             );
             releases.refuses_change(&name, change, &sentence).await;
@@ -212,8 +212,8 @@ async fn to_back_out_on_deletion_asks_for_backout_wherever_it_may_be() {
     let lacks = |environment: &str| {
         format!(
             "metadata.annotations: signalbox.dev/on-delete is BackOut and spec.environments names {environment}, but \
-             \"alice@example.com\" lacks the verb backout on the environment of that name in namespace {}: leave the annotation out, \
-             or ask for a RoleBinding in that namespace that grants the verb",
+             \"alice@example.com\" lacks the verb backout on that environment in namespace {}. Remove the annotation, \
+             or ask for a RoleBinding in that namespace that grants the verb.",
             stage.namespace()
         )
     };
@@ -240,7 +240,7 @@ async fn to_back_out_on_deletion_asks_for_backout_wherever_it_may_be() {
         .await;
     let only_sit = armed.clone().into(&["sit"]);
     alice.accepts(only_sit.clone().json()).await;
-    // What is added to the list of one that is armed is asked for, too; the rest of it is nobody's business any more.
+    // An environment that is added to the list of an armed Release is checked, too. The others are not checked again.
     let armed = stage.submit(only_sit).await;
     let more = json!({ "spec": { "environments": [sit, uat] } });
     alice.refuses_change(&armed, more, &lacks(&uat)).await;
@@ -268,7 +268,7 @@ async fn who_has_no_name_writes_nothing_in_anybodys() {
         .refuses(unsigned.clone().json(), "spec.requestedBy: Invalid value: \"\"")
         .await;
     unsigned = unsigned.with("/spec/requestedBy", user_name("alice"));
-    // Where there is no name there is not even the field, for which that policy has no sentence.
+    // Without a user name the field is absent, for which that policy has no message.
     let said = releases.refusal(unsigned.json()).await;
     assert!(
         said.contains("signalbox-request") && said.contains("no such key: username"),
@@ -278,7 +278,7 @@ async fn who_has_no_name_writes_nothing_in_anybodys() {
         .refuses_change(
             &name,
             json!({ "spec": { "source": null } }),
-            "spec.source of the Release payments-1 may only be changed by its requester, \"alice@example.com\", and you are \"\"",
+            "spec.source of Release payments-1 can be changed only by its requester, \"alice@example.com\", and you are \"\"",
         )
         .await;
     let mut approve = approval(&User::named(&user_name("bob")), &sit);

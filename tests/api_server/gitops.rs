@@ -1,5 +1,5 @@
-//! What tools make of our objects that have never heard of them: kstatus, by which Flux and helm wait, Flux and Argo CD with the
-//! health checks that the examples have, kubectl in a pipeline.
+//! How generic tools treat Signalbox objects: kstatus, with which Flux and helm wait, Flux and Argo CD with the health checks of the
+//! examples, and kubectl in a pipeline.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,16 +16,16 @@ use signalbox::api::{Environment, Release};
 
 use crate::kit::{IMAGE, Stage, gone, kubeconfig};
 
-/// Long enough for a busy machine; a test that passes never waits for it.
+/// Long enough for a busy machine. A test that passes never waits that long.
 const LONG: Duration = Duration::from_secs(60);
-/// By this name, make-believe pods of it never become ready.
+/// Simulated pods with this image never become ready.
 const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// What kstatus, or a health check, says of each of `objects`.
+/// The result of kstatus, or of a health check, for each of `objects`.
 fn judged(arguments: &[&str], objects: &[Value]) -> Vec<String> {
     let folder = std::env::var("SIGNALBOX_TEST_GITOPS").expect("cargo xtask test sets it");
     let mut program = Command::new(Path::new(&folder).join("gitops"))
@@ -35,7 +35,7 @@ fn judged(arguments: &[&str], objects: &[Value]) -> Vec<String> {
         .spawn()
         .unwrap();
     let lines: String = objects.iter().map(|object| format!("{object}\n")).collect();
-    // As much as a pipe holds is written before the program answers, and the objects are more.
+    // The objects are larger than the buffer of a pipe, so they are written in parallel to the answers.
     let mut stdin = program.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = program.wait_with_output().unwrap();
@@ -50,7 +50,7 @@ fn judged(arguments: &[&str], objects: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// One object a line, in every state there is: written by the operator's own code, see `src/gitops.rs`.
+/// One object in each line, in all possible states, written by the operator's own code: see `src/gitops.rs`.
 fn recorded(kind: &str) -> Vec<Value> {
     let text = fs::read_to_string(repository("tests/fixtures/gitops.jsonl")).unwrap();
     let all = text
@@ -66,7 +66,7 @@ fn kustomization() -> Value {
     kustomization["spec"].clone()
 }
 
-/// What Flux makes of every recorded state of a Release by the example's `healthCheckExprs`.
+/// The result of Flux for every recorded state of a Release, with the `healthCheckExprs` of the example.
 fn by_flux() -> BTreeMap<String, String> {
     let spec = kustomization();
     let checks = spec["healthCheckExprs"].as_array().unwrap();
@@ -84,7 +84,7 @@ fn names(objects: &[Value]) -> impl Iterator<Item = String> {
         .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned())
 }
 
-/// The health check for `kind` out of the example.
+/// The health check for `kind` from the example.
 fn health_check(kind: &str) -> tempfile::NamedTempFile {
     let text = fs::read_to_string(repository("examples/gitops/argocd/argocd-cm.yaml")).unwrap();
     let config: Value = serde_yaml_ng::from_str(&text).unwrap();
@@ -95,7 +95,7 @@ fn health_check(kind: &str) -> tempfile::NamedTempFile {
     script
 }
 
-/// Of every recorded state: what kstatus says, and what Argo CD.
+/// For every recorded state: the results of kstatus and of Argo CD.
 fn verdicts(kind: &str) -> BTreeMap<String, (String, String)> {
     let objects = recorded(kind);
     let script = health_check(kind);
@@ -125,7 +125,7 @@ fn every_state_of_a_release_reads_as_what_it_is() {
             ("deploying", "InProgress", "Progressing"),
             ("verifying", "InProgress", "Progressing"),
             ("observing", "InProgress", "Progressing"),
-            // In uat; production is still ahead.
+            // In uat; production comes later.
             ("succeeded", "InProgress", "Progressing"),
             ("everywhere", "Current", "Healthy"),
             ("awaitingdecision", "Failed", "Degraded"),
@@ -170,7 +170,7 @@ fn for_flux_a_release_is_good_from_when_it_is_accepted() {
             .all(|state| what.contains_key(*state)),
         "{what:?}"
     );
-    // What it would be for a Kustomization without the expressions, is what keeps one of the controller's workers.
+    // Without the expressions, a Kustomization would occupy one of the controller's workers in these states.
     assert_eq!(verdicts("Release")["waiting"].0, "InProgress");
     assert_eq!(what["waiting"], "Current");
 }
@@ -220,7 +220,7 @@ async fn what_nobody_has_looked_at_is_in_progress_from_its_first_moment() {
     stage.finish().await;
 }
 
-/// A chart with nothing but that Release in it.
+/// A chart with only this Release.
 fn chart(release: &Release) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("templates")).unwrap();
@@ -231,7 +231,7 @@ fn chart(release: &Release) -> tempfile::TempDir {
     folder
 }
 
-/// `helm install --wait` of `chart`. Nobody has to end it: its own time-out does.
+/// `helm install --wait` of `chart`. It ends at the latest with its own timeout.
 fn helm_waits(stage: &Stage, chart: &Path) -> Child {
     let tools = PathBuf::from(std::env::var_os("SIGNALBOX_TEST_BIN").expect("cargo xtask test sets it"));
     Command::new(tools.join("helm"))
@@ -251,14 +251,17 @@ fn helm_waits(stage: &Stage, chart: &Path) -> Child {
         .unwrap()
 }
 
-/// How it ends, which is to be with the Release, long before its own time-out.
+/// The exit, which must come when the Release is finished, long before the timeout.
 async fn ended(child: Child) -> Output {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output());
     let output = tokio::time::timeout(LONG, output).await;
-    output.expect("it ends with the Release").unwrap().unwrap()
+    output
+        .expect("it ends when the Release is finished")
+        .unwrap()
+        .unwrap()
 }
 
-/// What `examples/gitops/wait.sh` prints, and whether it is content.
+/// The output of `examples/gitops/wait.sh`, and whether it succeeds.
 async fn waited(stage: &Stage, release: &str) -> (bool, String) {
     told(waits(stage, release)).await
 }
@@ -286,7 +289,7 @@ fn waits(stage: &Stage, release: &str) -> Child {
         .unwrap()
 }
 
-/// The processes whose command line has this text.
+/// The processes with this text in their command line.
 fn running(text: &str) -> usize {
     let lines = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = lines.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
@@ -295,7 +298,7 @@ fn running(text: &str) -> usize {
         .count()
 }
 
-/// The kernel offers nothing to watch.
+/// The kernel has no event for that.
 async fn until_running(text: &str, holds: impl Fn(usize) -> bool) {
     let waited = async {
         while !holds(running(text)) {
@@ -370,6 +373,9 @@ async fn helm_and_a_pipeline_end_at_once_where_a_release_is_backed_out() {
     let (content, printed) = waited(&stage, &name).await;
     assert!(!content && printed.contains("BackedOut: "), "{printed}");
     let helm = ended(helm).await;
-    assert!(!helm.status.success(), "helm takes what was backed out for good");
+    assert!(
+        !helm.status.success(),
+        "helm accepts a Release that was backed out"
+    );
     stage.finish().await;
 }

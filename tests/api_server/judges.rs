@@ -1,5 +1,5 @@
-//! Who judges whom: a Release does not touch the template of its judge, a Job counts only if the operator made it, and another
-//! template than upstream is told.
+//! Jobs of gates and verifications: a Release cannot change their template, a Job counts only if the operator created it, and a template
+//! that differs from that of the previous environment is reported.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -50,7 +50,7 @@ async fn a_release_does_not_touch_the_template_of_its_judge() {
     stage.finish().await;
 }
 
-/// A Job that passes and looks like the operator's, by an admin of the target namespace.
+/// A Job that succeeds and looks like that of the operator, created by an admin of the target namespace.
 async fn forge(stage: &Stage, release: &str, name: &str) {
     let labels = json!({
         "signalbox.dev/release": release, "signalbox.dev/environment": stage.environment("sit"),
@@ -70,7 +70,7 @@ async fn forge(stage: &Stage, release: &str, name: &str) {
             match jobs.create(&PostParams::default(), &job).await {
                 // The authorizer follows the binding a moment later.
                 Err(kube::Error::Api(status)) if status.code == 403 => tokio::task::yield_now().await,
-                other => break other.expect("an admin of the namespace may"),
+                other => break other.expect("an admin of the namespace is allowed to"),
             }
         }
     };
@@ -101,7 +101,7 @@ async fn a_forged_job_does_not_count_is_named_and_stops_no_real_one() {
     let name = stage
         .submit(stage.release("1.0").into(&["sit"]).image("ledger", IMAGE))
         .await;
-    // Without a template the operator has chosen a name and cannot make the Job: nobody has more time for a forgery.
+    // Without a template the operator has chosen a name and cannot create the Job. This is the longest time for a forgery.
     stage.until_check(&name, "sit", "smoke", "JobTrouble").await;
     let release = stage.api::<Release>().get(&name).await.unwrap();
     let waiting = promotion(&stage, &release, "sit");

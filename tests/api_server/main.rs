@@ -1,5 +1,5 @@
-//! What only a real API server can tell: that it accepts our kinds, what it refuses and in which words, what it fills in and
-//! what it prints. `cargo xtask test` brings one up, with the chart and the operator; without it every test fails.
+//! Tests that need a real API server: it accepts our kinds, refuses invalid objects with the right messages, fills in defaults and
+//! prints columns. `cargo xtask test` starts one with the chart and the operator. Without it every test fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

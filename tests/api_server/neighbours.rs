@@ -1,4 +1,4 @@
-//! Beside the neighbours of a real cluster: autoscalers, reloaders, admission, helm, and workloads of every kind.
+//! Together with other software in a real cluster: autoscalers, reloaders, admission, helm, and workloads of every kind.
 
 mod health;
 mod order;

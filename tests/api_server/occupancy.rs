@@ -1,6 +1,6 @@
-//! Who occupies an environment, and for how long: its owner ends and holds it in whichever namespace, the rule that it has set does the
-//! same, and nobody comes before those who waited by a date that is over. Everybody here holds what the chart's roles give, and
-//! nothing else.
+//! How long a release can occupy an environment: the owner of the environment can end and hold releases of any namespace, maxOccupancy
+//! does the same automatically, and a planned start in the past does not give precedence over releases that already wait. All users here
+//! have only the rights of the chart's roles.
 
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -19,7 +19,7 @@ use crate::verdict::Verdict;
 const OWNER: &str = "signalbox-environment-owner";
 const DELIVERY: &str = "signalbox-delivery";
 
-/// A ClusterRole beside the stage: to end and hold what is in its environment `short`.
+/// A ClusterRole outside the stage: the right to end and hold releases in its environment `short`.
 async fn ends(stage: &Stage, short: &str) -> String {
     let name = format!("{}-ends-{short}", stage.namespace());
     let role: ClusterRole = serde_json::from_value(json!({
@@ -33,7 +33,7 @@ async fn ends(stage: &Stage, short: &str) -> String {
     name
 }
 
-/// Somebody to whom both are bound in the whole cluster, and the names of what goes with `taken_away`.
+/// A user with both roles in the whole cluster, and the names of the objects that `taken_away` deletes.
 async fn owner(stage: &Stage, short: &str) -> (User, Vec<String>) {
     let user = User::named("corp:Olga the Owner");
     let role = ends(stage, short).await;
@@ -62,7 +62,7 @@ fn signed(decision: DecisionBuilder, user: &User) -> Value {
     decision.attempt(1).with("by", user.name.clone()).json()
 }
 
-/// `user` decides, with no more than what they hold.
+/// `user` creates a Decision, with only their own rights.
 async fn decides(stage: &Stage, user: &User, action: Action, release: &str, short: &str) {
     let decision = signed(decision(action, release, &stage.environment(short)), user);
     let decisions: Api<Decision> = Api::namespaced(user.client().await, stage.namespace());
@@ -132,8 +132,8 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
     let hold = spec(json!({ "hold": { "reason": "An incident.", "environments": [prod] } }));
     releases.accepts_change(&name, hold.clone()).await;
     let lacks = format!(
-        "spec.hold holds or frees {sit}, but \"{}\" may not create Releases in namespace {} and lacks the verb hold on the \
-         environment of that name: leave it as it is, or ask for that verb, also by a ClusterRoleBinding",
+        "spec.hold holds or frees {sit}, but \"{}\" cannot create Releases in namespace {} and lacks the verb hold on \
+         that environment. Leave spec.hold unchanged, or ask for that verb (a ClusterRoleBinding can grant it, too).",
         olga.name,
         stage.namespace()
     );
@@ -168,14 +168,14 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
         ),
     ] {
         let said = releases.change_refusal(&name, change).await;
-        // Where another policy has something against it as well, the API server tells of one of them.
+        // If another policy refuses it, too, the API server reports one of them.
         let ours = format!(
-            "{what} of the Release {name} may only be changed by who may create Releases in namespace {}, which \"{}\" may not: \
-             change spec.hold only, or ask for that verb",
+            "{what} of Release {name} can be changed only by a user who can create Releases in namespace {}, which \"{}\" cannot. \
+             Change only spec.hold, or ask for the verb create on releases.",
             stage.namespace(),
             olga.name
         );
-        let plan = format!("{what} of the Release {name} may only be changed by its requester");
+        let plan = format!("{what} of Release {name} can be changed only by its requester");
         let armed = format!("{what}: signalbox.dev/on-delete is BackOut");
         assert!(
             [ours, plan, armed].iter().any(|sentence| said.contains(sentence)),
@@ -183,7 +183,7 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
         );
     }
 
-    // What others hold stays held, and what she holds she frees.
+    // She can free what she can hold, but not what others hold.
     let held = spec(json!({ "hold": { "reason": "An audit.", "environments": [sit] } }));
     stage.merge(&name, held).await;
     releases
@@ -198,7 +198,7 @@ async fn and_holds_it_but_changes_nothing_else_of_anybodys_release() {
     let back = spec(json!({ "hold": { "environments": [sit] } }));
     releases.accepts_change(&name, back).await;
 
-    // A colleague of the requester's may do all that they could before.
+    // A colleague of the requester can do the same as before.
     let colleague = User::named("erin@example.com");
     stage.bind(DELIVERY, &colleague, "update", "releases").await;
     let releases = Verdict::on::<Release>(colleague.client().await, Some(stage.namespace()));
@@ -295,7 +295,7 @@ async fn or_abandoned() {
         )),
         "{said}"
     );
-    assert_eq!(stage.image("sit").await, UNREADY, "it stays as it is");
+    assert_eq!(stage.image("sit").await, UNREADY, "it is not changed");
     stage.finish().await;
 }
 
@@ -329,7 +329,7 @@ async fn a_rule_that_no_observation_fits_into_is_refused() {
         .refuses_change(
             &sit,
             change("60m"),
-            "maxOccupancy.after must be longer than observation: no Release could succeed within it",
+            "maxOccupancy.after must be longer than observation: otherwise no Release could succeed in time",
         )
         .await;
     environments.accepts_change(&sit, change("61m")).await;

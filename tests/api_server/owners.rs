@@ -1,5 +1,5 @@
-//! Whose field is it: `docs/gitops.md` followed to the letter. Its template lines and its commands are taken out of the document
-//! and carried out by the real helm and kubectl, with what it shows as their output. Only the namespace is another.
+//! Ownership of fields: this test follows `docs/gitops.md` exactly. It takes the template lines and the commands from the document, runs
+//! them with the real helm and kubectl, and compares the output with the document. Only the namespace differs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::acting::LONG;
 use crate::kit::{IMAGE, IMAGE_BEFORE, Stage, kubeconfig, wait_until};
 
-/// What a second Release brings.
+/// The image of a second Release.
 const IMAGE_AFTER: &str =
     "registry.example.com/ledger@sha256:5555555555555555555555555555555555555555555555555555555555555555";
 /// The namespace in the document.
@@ -33,7 +33,7 @@ fn block(heading: &str, language: &str) -> String {
     block.split_once("```").unwrap().0.to_owned()
 }
 
-/// Somebody's folder, with a file or a chart that states the ledger in the target of `sit`.
+/// A user's folder with a file or a chart for the ledger in the target of `sit`.
 struct Desk<'a> {
     stage: &'a Stage,
     folder: TempDir,
@@ -51,7 +51,7 @@ impl<'a> Desk<'a> {
         fs::write(path, text).unwrap();
     }
 
-    /// A chart whose template begins with `head`.
+    /// A chart with a template that begins with `head`.
     fn chart(&self, head: &str, image: &str, replicas: u8) {
         self.write(
             "chart/Chart.yaml",
@@ -64,7 +64,7 @@ impl<'a> Desk<'a> {
         );
     }
 
-    /// Whether a command is content, and everything it prints.
+    /// Whether a command succeeds, and all of its output.
     fn runs(&self, command: &str) -> (bool, String) {
         let tools = PathBuf::from(std::env::var_os("SIGNALBOX_TEST_BIN").expect("cargo xtask test sets it"));
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
@@ -87,8 +87,8 @@ impl<'a> Desk<'a> {
         assert!(content, "{command}: {printed}");
     }
 
-    /// Runs the commands under `heading` in one shell. Each prints the lines that the document shows, and fails only where one of
-    /// these is an error.
+    /// Runs the commands under `heading` in one shell. Each must print the lines in the document, and fail only if one of these lines is
+    /// an error.
     fn follows(&self, heading: &str) {
         const END: &str = "--- ended with ";
         let mut script = "exec 2>&1\n".to_owned();
@@ -126,7 +126,7 @@ impl<'a> Desk<'a> {
         self.stage.reaches(&name, "sit", State::Succeeded).await;
     }
 
-    /// What is stated runs, and nothing else.
+    /// Exactly the stated workload runs.
     async fn ready(&self) {
         wait_until(&self.stage.in_target::<Deployment>("sit"), "ledger", LONG, |d| {
             let replicas = d.spec.as_ref().and_then(|s| s.replicas);
@@ -173,7 +173,7 @@ spec:
     )
 }
 
-/// A stage in whose target nothing runs yet: the owner creates it.
+/// A stage with an empty target: the owner creates the workload.
 async fn stage(name: &str) -> Stage {
     Stage::new(name).only(&["sit"]).empty().await
 }
@@ -201,7 +201,7 @@ async fn helm_server_side_conflicts_and_goes_on_with_what_runs() {
         assert_eq!(desk.states().await, (IMAGE.to_owned(), 1));
     }
 
-    // What else the chart changes goes through, without force.
+    // Other changes of the chart are applied, without force.
     desk.chart("", PLAIN, 2);
     desk.follows("In a chart");
     assert_eq!(desk.states().await, (IMAGE.to_owned(), 2));
@@ -211,7 +211,7 @@ async fn helm_server_side_conflicts_and_goes_on_with_what_runs() {
     desk.passes(UPGRADE);
     assert_eq!(desk.states().await, (IMAGE_AFTER.to_owned(), 1));
 
-    // What puts the old value back, as the table says.
+    // The actions that restore the old value, as in the table.
     desk.chart("", PLAIN, 1);
     for (version, image, flag) in [
         ("1.2", IMAGE, "--force-conflicts"),
@@ -234,7 +234,7 @@ async fn helm_client_side_puts_its_value_back_and_with_what_runs_it_does_not() {
     desk.ready().await;
     desk.released("1.0", IMAGE).await;
 
-    // helm 4 keeps to how it was installed.
+    // helm 4 uses the same method as at installation.
     desk.passes(UPGRADE);
     assert_eq!(desk.states().await, (IMAGE_BEFORE.to_owned(), 1));
     desk.ready().await;

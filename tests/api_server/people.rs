@@ -1,4 +1,4 @@
-//! People: who may let a release in, whose word does not count, and who looks back at it.
+//! Users: which approvals admit a release, which do not count, and who reviews it.
 
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ use crate::kit::{
     some, user_name, wait_until,
 };
 
-/// `sit` asks for `minimum` approvals by the board.
+/// `sit` needs `minimum` approvals by the board.
 fn board(name: &str, minimum: i64) -> StageBuilder {
     gated(name, approval_gate("board", "board", minimum))
 }
@@ -48,7 +48,7 @@ async fn approve(stage: &Stage, person: &str, release: &str, hash: &str) {
     answer(stage, Action::Approve, person, release, hash).await;
 }
 
-/// The board's check once its message contains this.
+/// Waits until the message of the board's check contains this, and returns the check.
 async fn board_says(stage: &Stage, release: &str, text: &str) -> (CheckState, String) {
     let seen = stage
         .until(release, "sit", |p| {
@@ -70,7 +70,7 @@ async fn distinct_people_are_counted_and_the_requester_is_none_of_them() {
     approve(&stage, "bob", &name, &hash).await;
     board_says(&stage, &name, "1 of 2").await;
     approve(&stage, "bob", &name, &hash).await;
-    // Whoever is not entitled is refused at once.
+    // A user without the verb is refused immediately.
     let stranger = decision(Action::Approve, &name, &stage.environment("sit"))
         .by("mallory")
         .at_gate("board", "board", &hash)
@@ -83,7 +83,7 @@ async fn distinct_people_are_counted_and_the_requester_is_none_of_them() {
 
     approve(&stage, "carol", &name, &hash).await;
     stage.reaches(&name, "sit", State::Succeeded).await;
-    // The Release owns what was decided on it.
+    // The Release owns its Decisions.
     let decisions = stage.decisions().list(&ListParams::default()).await.unwrap();
     assert_eq!(decisions.items.len(), 4);
     for decision in &decisions {
@@ -188,7 +188,7 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
 
 #[tokio::test]
 async fn a_release_that_a_pipeline_requested_for_nobody_is_approved_by_nobody() {
-    let stage = board("nobody", 1).await;
+    let stage = board("unnamed", 1).await;
     stage.grant("alice", "request-for", "releases", "").await;
     let robot = format!("system:serviceaccount:{}:pipeline", stage.namespace());
     let name = stage
@@ -208,7 +208,7 @@ async fn a_release_that_a_pipeline_requested_for_nobody_is_approved_by_nobody() 
         "{message}"
     );
     approve(&stage, "bob", &name, &hash).await;
-    // Whoever holds request-for says who it is for, in another Release, which waits for an approval of its own.
+    // A user with request-for names the requester in another Release, which waits for its own approval.
     let release = stage.release("1.1").into(&["sit"]).image("ledger", IMAGE);
     let name = stage.submit(release).await;
     let (state, message) = board_says(&stage, &name, "0 of 1").await;
@@ -247,7 +247,7 @@ async fn one_person_in_two_spellings_is_one_and_fills_one_role() {
     stage.create_as("BOB", &tester).await.expect("entitled");
     let seen = stage
         .until(&name, "sit", |p| {
-            // Which of the two it is: decisions of one second have no order that a person could see.
+            // Either of the two: Decisions of the same second have no visible order.
             let shut = [("board", "tester"), ("tests", "board")].map(|(gate, other)| {
                 check(p, gate).is_some_and(|c| {
                     let but = format!(
@@ -402,7 +402,7 @@ async fn the_first_release_of_a_product_is_reviewed_by_somebody_who_had_no_part_
     assert_eq!(status.due_at.map(|t| t.0), Some(due));
     assert!(!status.overdue);
 
-    // Who requested and who approved do not review.
+    // The requester and the approvers cannot review.
     for person in ["alice", "bob"] {
         review(&stage, person, &name, &format!("by-{person}"))
             .await
@@ -432,7 +432,7 @@ async fn the_first_release_of_a_product_is_reviewed_by_somebody_who_had_no_part_
             .await
             .unwrap()
     };
-    // An outcome alone does not complete it while nobody owes an action.
+    // An outcome does not complete the review while an action has no owner.
     write(json!({
         "outcome": "SuccessfulWithIssues",
         "actions": [{ "title": "Tell support a day ahead" }],

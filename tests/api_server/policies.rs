@@ -1,4 +1,4 @@
-//! Who may ask, decide, review and write status: the chart's admission policies, with people who hold only what they were granted.
+//! The chart's admission policies for requests, Decisions, reviews and status, with users who have only granted rights.
 
 use serde_json::json;
 use signalbox::api::{Action, Release};
@@ -86,10 +86,10 @@ async fn people_decide_in_their_own_name_in_roles_they_hold() {
         kube::Api::namespaced(as_person("bob").await, stage.namespace());
     let message = refused(as_bob.delete("mine", &Default::default()).await.map(|_| ()));
     assert!(
-        message.contains("it is evidence and goes away with its Release"),
+        message.contains("it is evidence, and is deleted together with its Release"),
         "{message}"
     );
-    // Who collects where collectors have no identity of their own: else its namespace would stay for ever.
+    // The user of the garbage collection if collectors have no identity of their own. Otherwise the namespace would never be deleted.
     let (deleted, told) = kubectl(&[
         "delete",
         "decisions.signalbox.dev/mine",

@@ -1,4 +1,4 @@
-//! What people see with nothing but `kubectl`.
+//! The output of plain `kubectl`.
 
 use serde_json::json;
 

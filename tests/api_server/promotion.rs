@@ -1,4 +1,4 @@
-//! Releases that go through: in order, at their time, one at a time, and for few writes.
+//! Successful releases: in order, at the planned time, one at a time, and with few writes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ async fn a_release_goes_through_sit_uat_and_production() {
         .with("uat", observed(1))
         .with("prod", observed(1))
         .await;
-    // What it costs to have an Environment is not the promotion's.
+    // The writes for the Environment itself are not part of the promotion.
     let environments: Api<Environment> = Api::all(stage.client());
     for short in ALL {
         wait_until(&environments, &stage.environment(short), LONG, |e| {
@@ -101,7 +101,7 @@ async fn a_release_goes_through_sit_uat_and_production() {
     );
     assert!(table.lines().all(|line| line.len() <= 120), "{table}");
 
-    // The claim's end is the last write; whatever comes after it would be one too many.
+    // The release of the claim is the last write. Any write after it would be too many.
     for short in ALL {
         let leases: Api<Lease> = Api::namespaced(stage.client(), &operator_namespace());
         gone(&leases, &claim_name(&stage.target(short)), LONG).await;
@@ -128,8 +128,8 @@ async fn a_release_goes_through_sit_uat_and_production() {
     if audit_log().is_some() {
         let log: Vec<_> = audited().into_iter().skip_while(|line| *line != before).collect();
         let writes = writes(&log, &stage, &release);
-        // The walk's ten, one a component, one for the only stage of `after`. The tenth is the Environment's status, which all
-        // promotions share: how often it is written depends on how long they take, and is bounded by that.
+        // The ten of the walk, one for each component, one for the only stage of `after`. The tenth is the status of the Environment, which
+        // all promotions share: how often it is written depends on their duration.
         let (shared, own): (Vec<_>, Vec<_>) = writes.iter().partition(|w| w.contains(" /environments/"));
         let budget = 3 * (9 + 2 + 1);
         let list = writes.iter().fold(String::new(), |mut list, write| {
@@ -149,7 +149,7 @@ async fn a_release_goes_through_sit_uat_and_production() {
                 .filter(|w| w.contains(&path))
                 .filter_map(|w| w.split(' ').next()?.parse().ok())
                 .collect();
-            // Counted from when each is decided, which is a little before it is written.
+            // Counted from the time of each decision, which is a little before the write.
             let took = at.last().map(|last| last.duration_since(at[0]));
             let most = took.map_or(0, |took| (took.as_millis() + 1000) / 2000 + 1);
             assert!(
@@ -172,7 +172,7 @@ async fn kubectl_aside(arguments: &[&str]) -> (bool, String) {
     .unwrap()
 }
 
-/// The Lease that stands for a target namespace.
+/// The Lease that locks a target namespace.
 fn claim_name(target: &str) -> String {
     let digest = Sha256::digest(target.as_bytes());
     let hex = digest.iter().fold(String::new(), |mut hex, byte| {
@@ -182,7 +182,7 @@ fn claim_name(target: &str) -> String {
     format!("claim-{}", &hex[..16])
 }
 
-/// The operator's writes for this stage, out of the audit log: everything but reads, Events, access reviews, leadership and dry
+/// The operator's writes for this stage, from the audit log, without Events, access reviews, leadership and dry
 /// runs.
 fn writes(log: &[String], stage: &Stage, release: &Release) -> Vec<String> {
     let shorts = ALL;
@@ -219,7 +219,7 @@ fn writes(log: &[String], stage: &Stage, release: &Release) -> Vec<String> {
             let name = text(entry, "/objectRef/name");
             namespaces.contains(&text(entry, "/objectRef/namespace"))
                     || ours.contains(&name)
-                    // The name of what is created stands in the body only.
+                    // The name of a new object is only in the body.
                     || text(entry, "/objectRef/namespace") == operator_namespace() && name.is_empty()
         })
         .map(|entry| {
@@ -868,7 +868,7 @@ async fn an_older_version_is_superseded_where_a_newer_one_has_succeeded() {
     let message = promotion(&stage, &release, "sit").message.clone().unwrap();
     assert!(message.contains("1.10"), "{message}");
     assert_eq!(stage.image("sit").await, IMAGE);
-    // Another line goes its own way.
+    // Another line is independent.
     let fix = stage
         .submit(
             stage
@@ -930,7 +930,7 @@ async fn a_retry_is_no_way_round_a_newer_version() {
     stage.finish().await;
 }
 
-/// Age is counted in seconds, and at equal age the uid decides: comes back once what is created now is younger.
+/// Age is counted in seconds, and the uid decides if ages are equal. Returns when a new object is younger.
 pub(crate) async fn older_than_a_tick(stage: &Stage, release: &Release) {
     let dry_run = PostParams {
         dry_run: true,

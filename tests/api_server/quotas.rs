@@ -1,4 +1,4 @@
-//! How much one namespace may hold, as the README says it: a ResourceQuota, and the sentence that whoever exceeds it reads.
+//! The limit of objects in one namespace, as in the README: a ResourceQuota, and the message for a user who exceeds it.
 
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::PostParams;
@@ -18,7 +18,7 @@ async fn one_release_more_than_the_quota_is_refused_with_how_many_there_are() {
     .unwrap();
     let quotas = stage.api::<ResourceQuota>();
     quotas.create(&PostParams::default(), &quota).await.unwrap();
-    // The quota controller finds out by discovery that there are Releases to be counted.
+    // The quota controller learns by discovery that Releases exist.
     wait_until(&quotas, "signalbox", LONG, |quota| {
         let used = quota.status.as_ref().and_then(|status| status.used.as_ref());
         used.is_some_and(|used| used.contains_key("count/releases.signalbox.dev"))

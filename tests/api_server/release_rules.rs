@@ -1,4 +1,4 @@
-//! What a new Release has to be.
+//! Validation of new Releases.
 
 use serde_json::{Value, json};
 use signalbox::api::Release;
@@ -69,7 +69,7 @@ async fn names_versions_and_durations_are_refused_with_a_sentence() {
             r#"spec.components[0].name: Invalid value: "Config": must be lower-case letters, digits and dashes"#,
         ),
     ] {
-        // Nobody comes after a component that is called otherwise.
+        // No component comes after a component with another name.
         let release = sound()
             .named("r")
             .without("/spec/components/1/after")
@@ -88,14 +88,14 @@ async fn a_component_names_earlier_components_only() {
     for (field, sentence) in [
         (
             "after",
-            "after may only name components that stand earlier in the list",
+            "after can name only components that are earlier in the list",
         ),
         (
             "restartOn",
-            "restartOn may only name components that stand earlier in the list",
+            "restartOn can name only components that are earlier in the list",
         ),
     ] {
-        for (index, name) in [(0, "ledger"), (0, "config"), (1, "ledger"), (1, "nobody")] {
+        for (index, name) in [(0, "ledger"), (0, "config"), (1, "ledger"), (1, "absent")] {
             let pointer = format!("/spec/components/{index}/{field}");
             let release = sound().with(&pointer, json!([name])).json();
             releases.refuses(release, sentence).await;
@@ -208,7 +208,7 @@ async fn too_much_of_anything_is_refused() {
     stage.finish().await;
 }
 
-/// 64 components, 8 environments, every list as long as it may be: within the API server's budget for our rules.
+/// 64 components, 8 environments, and all lists at their maximum are within the API server's cost budget for validation rules.
 #[must_use]
 pub fn largest() -> ReleaseBuilder {
     let environments: Vec<_> = (0..8)

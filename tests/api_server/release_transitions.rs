@@ -1,4 +1,4 @@
-//! What may still be changed on a Release, and what no longer.
+//! Which fields of a Release can still be changed, and which cannot.
 
 use serde_json::{Value, json};
 use signalbox::api::Release;
@@ -32,7 +32,7 @@ async fn identity_never_changes_and_withdrawn_stays() {
             .refuses_change(&name, json!({ "spec": { field: value } }), &sentence)
             .await;
     }
-    // Nothing has been entered: everything else may change.
+    // No environment has been entered: everything else can change.
     for change in [
         json!({ "environments": ["elsewhere"] }),
         json!({ "components": [config()] }),
@@ -53,7 +53,7 @@ async fn identity_never_changes_and_withdrawn_stays() {
         .refuses_change(
             &name,
             json!({ "spec": { "withdrawn": null } }),
-            "withdrawn cannot be taken back: create another Release",
+            "withdrawn cannot be removed: create another Release",
         )
         .await;
     stage.forget(&name).await;
@@ -117,7 +117,7 @@ async fn after_entry_only_what_steers_it_may_change() {
         (json!({ "components": [config()] }), components),
         (
             json!({ "environments": [uat] }),
-            "spec.environments: Invalid value: an environment that has been entered cannot be taken off the list",
+            "spec.environments: Invalid value: an environment that has been entered cannot be removed from the list",
         ),
         (json!({ "deploymentPlan": { "summary": "Another." } }), plan),
         (json!({ "deploymentPlan": null }), plan),
@@ -150,7 +150,7 @@ async fn after_entry_only_what_steers_it_may_change() {
     stage.finish().await;
 }
 
-/// The transition rules cost the most on the largest Release; beyond the budget nobody could hold it.
+/// The transition rules have the highest cost on the largest Release. Beyond the budget it could not be changed at all.
 #[tokio::test]
 async fn the_largest_release_can_be_held_after_entry() {
     let stage = Stage::new("release-held").bare().await;

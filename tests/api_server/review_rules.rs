@@ -1,4 +1,4 @@
-//! What a post-implementation review has to be, and whose it stays.
+//! Validation of post-implementation reviews, and who can change and delete them.
 
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -35,14 +35,14 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
         .refuses_change(
             "payments-1",
             json!({ "spec": { "release": "payments-2" } }),
-            "spec.release: Invalid value: a review's release is immutable: write another ReleaseReview",
+            "spec.release: Invalid value: release is immutable: create another ReleaseReview",
         )
         .await;
     carol
         .refuses_change(
             "payments-1",
             json!({ "spec": { "reviewer": user_name("dave") } }),
-            "spec.reviewer: Invalid value: a review's reviewer is immutable: write another ReleaseReview",
+            "spec.reviewer: Invalid value: reviewer is immutable: create another ReleaseReview",
         )
         .await;
     let reviews: Api<ReleaseReview> = Api::namespaced(as_person("carol").await, stage.namespace());
@@ -55,7 +55,7 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
         .refuses_change(
             "payments-1",
             json!({ "spec": { "outcome": null } }),
-            "spec.outcome: Invalid value: an outcome can be changed, but not be taken back",
+            "spec.outcome: Invalid value: an outcome can be changed but not removed",
         )
         .await;
     carol
@@ -68,7 +68,7 @@ async fn a_review_stays_with_its_release_its_reviewer_and_its_outcome() {
 async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_deleted() {
     let stage = Stage::new("review-theirs").bare().await;
     stage.grant("carol", "review", "releases", "").await;
-    // mallory may review, too, and write and delete reviews; bob manages releases.
+    // mallory can review, too, and write and delete reviews. bob is a release manager.
     stage.grant("mallory", "review", "releases", "").await;
     let bob = User::named("bob@example.com");
     stage
@@ -79,8 +79,8 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
     let of = async |client: kube::Client| Verdict::on::<ReleaseReview>(client, Some(stage.namespace()));
     let theirs = |who: &str| {
         format!(
-            "spec of the ReleaseReview payments-1 may only be changed by its reviewer, \"carol@example.com\", and you are \
-             \"{who}@example.com\": create a ReleaseReview of your own"
+            "spec of ReleaseReview payments-1 can be changed only by its reviewer, \"carol@example.com\", and you are \
+             \"{who}@example.com\". Create a ReleaseReview of your own."
         )
     };
     let outcome = json!({ "spec": { "outcome": "Successful" } });
@@ -100,7 +100,7 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
         .refuses_change(
             "payments-1",
             json!({ "metadata": { "ownerReferences": owner } }),
-            "metadata.ownerReferences names an owner, with which the review of the Release payments-1 would be deleted",
+            "metadata.ownerReferences adds an owner. The review of Release payments-1 would be deleted together with it",
         )
         .await;
 
@@ -114,13 +114,13 @@ async fn only_its_reviewer_changes_a_review_and_one_with_an_outcome_is_not_delet
     };
     let lacks = |who: &str| {
         format!(
-            ", but \"{who}@example.com\" lacks the verb forget on releases of that name in namespace {}: leave it, or ask for that verb",
+            ", but \"{who}@example.com\" lacks the verb forget on that Release in namespace {}. Leave it, or ask for that verb.",
             stage.namespace()
         )
     };
-    let of_carol = "the ReleaseReview payments-1 by \"carol@example.com\" of the Release payments-1";
+    let of_carol = "ReleaseReview payments-1 by \"carol@example.com\" of Release payments-1";
     let said = refused(would_delete(as_person("mallory").await).await);
-    let sentence = format!("{of_carol} may be deleted by its reviewer{}", lacks("mallory"));
+    let sentence = format!("{of_carol} can be deleted by its reviewer{}", lacks("mallory"));
     assert!(said.contains(&sentence), "{said}");
     would_delete(as_person("carol").await).await.unwrap();
 

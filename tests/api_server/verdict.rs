@@ -1,4 +1,4 @@
-//! `accepts` and `refuses`: what the API server says to an object, without keeping it.
+//! `accepts` and `refuses`: dry runs of objects and changes.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::kit::refused;
 
-/// The API server's judgement on objects of one kind. Objects are JSON, because what has to be refused is no object of the kind.
+/// The API server's verdict on objects of one kind. Objects are JSON, because an invalid object does not fit the type.
 pub struct Verdict {
     api: Api<DynamicObject>,
 }
@@ -35,7 +35,7 @@ impl Verdict {
         self.api.create(&dry_run, &object).await
     }
 
-    /// The object as it would be stored, with what is filled in.
+    /// The object as it would be stored, with defaults.
     pub async fn accepts(&self, object: Value) -> Value {
         match self.create(object.clone()).await {
             Ok(stored) => serde_json::to_value(stored).unwrap(),
@@ -48,7 +48,7 @@ impl Verdict {
         refused(self.create(object).await)
     }
 
-    /// Refused in a message that contains `sentence` and not what nobody can read.
+    /// Refused with a message that contains `sentence`, and no internal text.
     pub async fn refuses(&self, object: Value, sentence: &str) {
         assert_readable(&self.refusal(object).await, sentence);
     }
@@ -78,7 +78,7 @@ impl Verdict {
     }
 }
 
-/// What the API server appends where a value has not even its form.
+/// Text that the API server appends if a value has the wrong form.
 const NOT_CHECKED: &str = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 fn assert_readable(message: &str, sentence: &str) {

@@ -1,9 +1,9 @@
 // Command control-plane is etcd, the parts of a Kubernetes control plane, a kubelet and kubectl in one program, so that the
-// tests can have a real cluster on a machine with nothing but Go, Rust and git.
+// tests have a real cluster on a machine with only Go, Rust and git.
 //
-// The first argument says which part to be. Nothing outlives whoever started it: with SIGNALBOX_TETHERED set, the
-// process ends when its standard input reaches its end, which the operating system sees to even where the parent is
-// killed hard. The small program in tether/ lends the same habit to others.
+// The first argument selects the part. No process outlives its parent: with SIGNALBOX_TETHERED set, the process ends when its
+// standard input is closed, which the operating system does even if the parent is killed with SIGKILL. The small program in
+// tether/ does the same for other programs.
 package main
 
 import (
@@ -35,7 +35,7 @@ parts: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, k
        keypair FILE: writes a new RSA key, which signs the tokens of service accounts`
 
 func main() {
-	// A link called kubectl is what people, scripts and kubectl's own plugins expect to find on the path.
+	// Users, scripts and plugins of kubectl expect a file with the name kubectl on the path.
 	part := filepath.Base(os.Args[0])
 	if part != "kubectl" {
 		part = argument()
@@ -77,7 +77,7 @@ func run(command *cobra.Command) {
 	os.Exit(cli.Run(command))
 }
 
-// argument is the first one after the name, without which nothing can be done.
+// argument returns the first argument after the name, which is required.
 func argument() string {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, usage)

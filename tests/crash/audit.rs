@@ -1,4 +1,4 @@
-//! What the API server itself says that the operator did.
+//! The operator's writes according to the audit log of the API server.
 
 use std::io::{BufRead, BufReader};
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::kit::{audit_log, operator_namespace, operator_user};
 
-/// Writes in namespaces that begin with `prefix`, by the operator as itself: dry runs too, its own kinds and Events not. Where
-/// the cluster keeps no audit log there is nothing to read.
+/// Writes by the operator as itself in namespaces that begin with `prefix`, with dry runs, but without its own kinds and Events.
+/// Empty if the cluster has no audit log.
 pub fn written_as_itself(prefix: &str) -> Vec<String> {
     let Some(path) = audit_log() else { return vec![] };
     let log = std::fs::File::open(path).expect("the audit log can be read");
@@ -30,7 +30,7 @@ pub fn written_as_itself(prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// Writes in the namespace as its deployer: without them nothing of the above would mean anything.
+/// Writes in the namespace as its deployer. Without them the result above would prove nothing.
 pub fn written_as_deployer(namespace: &str) -> usize {
     let Some(path) = audit_log() else {
         return usize::MAX;

@@ -1,4 +1,4 @@
-//! The deployer's rights taken away in the middle.
+//! The deployer's rights are removed in the middle of a promotion.
 
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -15,7 +15,7 @@ use crate::play::{CLUSTER, LONG, Scenario};
 
 const DEPLOYER: &str = "signalbox-deployer";
 
-/// Comes back once the authorizer has followed; it offers nothing to watch.
+/// Returns when the authorizer has followed. There is no event for that.
 async fn until_it_may(stage: &Stage, may: bool) {
     let namespace = stage.target("sit");
     let review: SubjectAccessReview = serde_json::from_value(json!({
@@ -51,7 +51,7 @@ async fn without_its_binding_nothing_is_written_and_it_moves_on_when_the_binding
     let stage = Scenario::Slow.stage(None).await;
     let operator = Operator::start(&Scope::of([&stage]), None).await;
     let start = end::start(&stage).await;
-    // The ledger takes five seconds, and the config's turn comes after it.
+    // The ledger takes five seconds, and the config is changed after it.
     let release = stage.submit(Scenario::Slow.release(&stage)).await;
     stage.reaches(&release, "sit", State::Deploying).await;
     let bindings: Api<RoleBinding> = stage.in_target("sit");

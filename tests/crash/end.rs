@@ -1,4 +1,4 @@
-//! Everything that a crash could have made different, without what differs between any two runs: names, times, uids.
+//! The end of a run: everything that a crash could change, without what differs in all runs (names, times, uids).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use crate::follow::follow;
 use crate::kit::Stage;
 
-/// How far a watch may be behind the store.
+/// How long a watch may be behind the store.
 const BEHIND: Duration = Duration::from_secs(30);
 
-/// What a run ends in.
+/// The state at the end of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
     pub release: Value,
@@ -32,22 +32,22 @@ pub struct End {
     pub claims: Vec<Value>,
     pub jobs: usize,
     pub ledger: Value,
-    /// How often its generation rose.
+    /// How often its generation has increased.
     pub ledger_changes: i64,
     pub config: Value,
-    /// How often it was really changed: a ConfigMap has no generation.
+    /// How often it was changed. A ConfigMap has no generation.
     pub config_changes: usize,
 }
 
-/// What stood before, from which changes are counted.
+/// The state before the run, from which changes are counted.
 pub struct Start {
     /// The environment, by its short name.
     short: &'static str,
-    /// Of the ConfigMap, from the one that stood on.
+    /// The resourceVersion of the ConfigMap before the run.
     config_versions: Arc<watch::Sender<Vec<String>>>,
     following: JoinHandle<()>,
     ledger_generation: i64,
-    /// Of the Releases that are there already.
+    /// The Releases that exist already.
     uids: Vec<String>,
     pub ledger: Value,
     pub config: Value,
@@ -99,12 +99,12 @@ async fn ledger(stage: &Stage, short: &str) -> Deployment {
     stage.in_target(short).get("ledger").await.unwrap()
 }
 
-/// What is there now. Of a Release that is gone, everything else.
+/// The current state. If the Release is deleted, everything else.
 pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
     let found = stage.api::<Release>().get_opt(release).await.unwrap();
     let environments: Api<Environment> = Api::all(stage.client());
     let environment = environments.get(&stage.environment(start.short)).await.unwrap();
-    // One whose home is others' too has them labelled.
+    // In a home namespace that is shared they are labelled.
     let ours = ListParams::default().labels(&format!(
         "signalbox.dev/environment={}",
         stage.environment(start.short)
@@ -147,7 +147,7 @@ pub async fn read(stage: &Stage, release: &str, start: &Start) -> End {
     }
 }
 
-/// How many states the ConfigMap went through on its way to this version: the watch has it in a moment.
+/// How many states the ConfigMap had until this version. The watch has it in a moment.
 async fn changes(start: &Start, to: &str) -> usize {
     let mut versions = start.config_versions.subscribe();
     let after = |versions: &Vec<String>| versions.iter().position(|version| version == to);
@@ -158,7 +158,7 @@ async fn changes(start: &Start, to: &str) -> usize {
     after(&reached.unwrap()).unwrap()
 }
 
-/// Without what differs between any two runs.
+/// Without the values that differ in all runs.
 fn plain(value: Value, stage: &str, uids: &[String]) -> Value {
     match value {
         Value::Object(map) => map
@@ -195,7 +195,7 @@ fn is_of_one_run(key: &str) -> bool {
         )
 }
 
-/// Words that are an instant, a hash or a Job's name say only that they are one.
+/// A word that is a time, a hash or the name of a Job is replaced by a placeholder.
 fn without_times(text: &str) -> String {
     let plain = |word: &str| {
         let core = word.trim_end_matches([',', ';', '.', ':', ')']);
@@ -212,7 +212,7 @@ fn without_times(text: &str) -> String {
             word.to_owned()
         }
     };
-    // How far a rollout was when its time was up is its controllers' pace, and nobody's doing.
+    // How far a rollout has come when its time is over depends only on the speed of its controllers.
     let text = match text.split_once(" is not ready within ") {
         Some((before, _)) => format!("{before} is not ready in time"),
         None => text.to_owned(),
@@ -220,7 +220,7 @@ fn without_times(text: &str) -> String {
     text.split(' ').map(plain).collect::<Vec<_>>().join(" ")
 }
 
-/// What differs, path by path, for a message that can be read.
+/// The differences, path by path, for a readable message.
 pub fn differences(clean: &End, crashed: &End) -> Vec<String> {
     let flat = |end: &End| {
         let mut all = BTreeMap::new();
@@ -265,7 +265,7 @@ fn flatten(path: String, value: Value, into: &mut BTreeMap<String, Value>) {
         }
         Value::Array(list) if !list.is_empty() => {
             for (index, value) in list.into_iter().enumerate() {
-                // Conditions go by their type: one more in between does not move the others.
+                // Conditions are compared by type, so that an additional one does not move the others.
                 let name = value["type"]
                     .as_str()
                     .map_or_else(|| index.to_string(), str::to_owned);

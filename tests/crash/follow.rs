@@ -1,5 +1,5 @@
-//! Every version that objects go through, from one version on, while it happens: what the API server still remembers
-//! afterwards depends on how much else was written meanwhile.
+//! Follows every version of objects, from one version on, while they are written. Which versions the API server still has later depends
+//! on how much else was written during that time.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
-/// Between two tries while the API server is away.
+/// The pause between two tries while the API server is down.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Tells `seen` each version after `from`: the object, and whether it is still there.
+/// Calls `seen` for each version after `from`, with the object and whether it still exists.
 pub fn follow<K>(
     api: Api<K>,
     only: WatchParams,

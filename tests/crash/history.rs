@@ -1,4 +1,4 @@
-//! Every version that every object of a play went through, in the order of the store, and whether that was lawful.
+//! All versions of all objects of a play, in the order of the store, and whether the changes were allowed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -23,13 +23,13 @@ use tokio::task::JoinHandle;
 use crate::follow::follow;
 use crate::kit::Stage;
 
-/// One version of one object. All kinds share one store, whose versions say what came first.
+/// One version of one object. All kinds share one store, so the versions give the order.
 #[derive(Clone, Debug)]
 struct Seen {
     version: u64,
     kind: &'static str,
     name: String,
-    /// What is looked at; nothing where the object is gone.
+    /// The checked content; none if the object is deleted.
     content: Option<Value>,
 }
 
@@ -40,7 +40,7 @@ type Log = Arc<watch::Sender<Vec<Seen>>>;
 pub struct History {
     stage: Namespaces,
     log: Log,
-    /// What stood when it began.
+    /// The state at the start.
     before: Vec<Seen>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -53,7 +53,7 @@ struct Namespaces {
     environment: String,
 }
 
-/// What was done to the world.
+/// The effects on the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub target_changes: usize,
@@ -87,7 +87,7 @@ fn uid(object: &Job) -> Value {
 }
 
 impl History {
-    /// From now on.
+    /// Starts now.
     pub async fn begin(stage: &Stage) -> Self {
         Self::of(stage, "sit").await
     }
@@ -147,7 +147,7 @@ impl History {
             }));
     }
 
-    /// Until everything that has happened is known, then what was unlawful about it and what was done.
+    /// Waits until all versions are known, and returns the violations and the effects.
     pub async fn judged(self) -> (Vec<String>, Effects) {
         let (releases, target, home) = self.stage.namespaces();
         self.complete::<Release>(&releases, "Release").await;
@@ -162,7 +162,7 @@ impl History {
         judge(&self.before, &log, &self.stage.environment)
     }
 
-    /// Once the log ends with what is there: the watch has it in a moment.
+    /// Returns when the log ends with the current objects. The watch has them in a moment.
     async fn complete<K>(&self, namespace: &str, kind: &'static str)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -204,7 +204,7 @@ impl History {
                 if known == there {
                     return;
                 }
-                // The log may also be ahead of what was listed.
+                // The log may also be ahead of the list.
                 let _ = tokio::time::timeout(Duration::from_millis(200), log.changed()).await;
             }
         };
@@ -229,7 +229,7 @@ impl Namespaces {
         (self.releases.clone(), self.target.clone(), self.home.clone())
     }
 
-    /// A home may be others' too, and leadership is nobody's history.
+    /// A home namespace can be shared, and leadership is not part of any history.
     fn label(&self, namespace: &str) -> String {
         if namespace == self.home {
             format!("signalbox.dev/environment={}", self.environment)
@@ -250,23 +250,23 @@ fn seen<K: Resource>(kind: &'static str, object: &K, content: Option<fn(&K) -> V
     })
 }
 
-/// The state of a promotion as it was written; one without a state is not on status yet.
+/// The state of a promotion as it was written. A promotion without a state is not in status yet.
 fn state_of(promotion: &Value) -> State {
     serde_json::from_value(promotion["state"].clone()).unwrap_or_default()
 }
 
-/// What stands at one moment.
+/// The state at one moment.
 #[derive(Default)]
 struct World {
     objects: HashMap<(&'static str, String), Value>,
     /// Each promotion into the environment, by Release.
     promotions: BTreeMap<String, Value>,
-    /// Jobs that once were.
+    /// Jobs that have existed.
     jobs: Vec<String>,
 }
 
 impl World {
-    /// The state of the promotion that may touch targets, if one may.
+    /// The state of the promotion that may change targets, if there is one.
     fn acting(&self) -> Option<&Value> {
         self.promotions.values().find(|p| state_of(p).under_way())
     }
@@ -314,7 +314,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
             match (world.promotions.get(&seen.name), now) {
                 (Some(p), None) => {
                     if state_of(p).under_way() {
-                        says(format!("gone in the middle of {}", state(p)));
+                        says(format!("deleted in the middle of {}", state(p)));
                     }
                     world.promotions.remove(&seen.name);
                 }
@@ -346,7 +346,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
         "Job" if was.is_none() && seen.content.is_some() => {
             effects.jobs += 1;
             if world.jobs.contains(&seen.name) {
-                says("was made a second time".to_owned());
+                says("was created a second time".to_owned());
             }
             world.jobs.push(seen.name.clone());
         }
@@ -356,7 +356,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
             (Some(_), None) => {
                 let needed = world.acting().map(|p| p["backout"]["preState"].clone());
                 if needed == Some(json!(seen.name)) {
-                    says("a pre-state went while it was needed".to_owned());
+                    says("a pre-state was deleted while it was needed".to_owned());
                 }
             }
             _ => {}
@@ -366,7 +366,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
             (Some(was), Some(now)) if was != now => says(format!("passed from {was} to {now}")),
             (Some(_), None) => {
                 if let Some(p) = world.acting() {
-                    says(format!("the claim was given back in {}", state(p)));
+                    says(format!("the claim was released in {}", state(p)));
                 }
             }
             _ => {}
@@ -379,7 +379,7 @@ fn step(world: &mut World, seen: &Seen, environment: &str, wrong: &mut Vec<Strin
     };
 }
 
-/// What is unlawful about one write of a status.
+/// The violations in one write of a status.
 fn promotion_moved(was: Option<&Value>, now: &Value) -> Option<String> {
     let (from, to) = (was.map(state_of).unwrap_or_default(), state_of(now));
     let Some(was) = was else {
@@ -388,14 +388,14 @@ fn promotion_moved(was: Option<&Value>, now: &Value) -> Option<String> {
     let (before, after) = (was["attempt"].as_i64(), now["attempt"].as_i64());
     let (is, becomes) = (from.as_str(), to.as_str());
     if before != after {
-        // Nothing here retries what has not entered, and each Retry begins the very next attempt.
+        // These plays do not retry a promotion that has not entered, and each Retry starts the next attempt.
         let is_retry = after == before.map(|n| n + 1) && from.ended_badly() && from.may_become(to, true);
         return (!is_retry).then(|| format!("attempt {before:?} in {is} became {after:?} in {becomes}"));
     }
     if !from.may_become(to, false) {
-        return Some(format!("{is} → {becomes} is no edge"));
+        return Some(format!("{is} → {becomes} is not an edge"));
     }
-    // Written once an attempt, and never again.
+    // Written once in each attempt.
     ["entered", "startedAt", "deployedAt", "verifiedAt"]
         .into_iter()
         .find(|field| !was[field].is_null() && was[field] != now[field])
@@ -438,10 +438,10 @@ fn what_is_unlawful_is_seen() {
     let expected = [
         "ConfigMap c at 3: changed while the promotion is \"\"",
         "ConfigMap c at 3: changed without a claim or a pre-state",
-        "Lease claim-1 at 8: the claim was given back in Deploying",
-        "ControllerRevision prestate-1 at 9: a pre-state went while it was needed",
+        "Lease claim-1 at 8: the claim was released in Deploying",
+        "ControllerRevision prestate-1 at 9: a pre-state was deleted while it was needed",
         "Release r at 10: attempt Some(1) in Deploying became Some(2) in Waiting",
-        "Job j at 13: was made a second time",
+        "Job j at 13: was created a second time",
     ];
     assert_eq!(wrong, expected);
     let done = Effects {

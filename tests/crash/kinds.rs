@@ -1,4 +1,4 @@
-//! Every way in which a request or a watch can go wrong, over a promotion and over a backout: the end is that of the clean run.
+//! All faults of requests and watches, during a promotion and during a backout. The end must be that of the clean run.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::play::{AT_ONCE, CLUSTER, Cast, LONG, READY_LATE, Scenario, clean, end
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What goes wrong, in words, and how it is told that it did.
+/// The fault in words, and how a test recognizes that it happened.
 struct Kind {
     name: &'static str,
     cast: Cast,
@@ -37,7 +37,7 @@ fn kind(name: &'static str, script: Script, met: fn(Counts) -> usize) -> Kind {
     }
 }
 
-/// Each kind of its own, and all at random.
+/// Each kind alone, and all of them at random.
 fn kinds() -> Vec<Kind> {
     let each = |fault| Script::fault(Meets::EachWriteOnce, fault);
     let watching = Script::watching;
@@ -176,7 +176,7 @@ async fn a_promotion_and_a_backout_end_the_same_whatever_goes_wrong() {
             let began = Instant::now();
             let played = play(scenario, kind.cast, Some(clean)).await;
             let (met, took) = ((kind.met)(played.counts), began.elapsed());
-            // Before entry a claim that was taken may be given back, and taken again once what failed works.
+            // Before entry a claim can be released, and taken again when the failed request works.
             let mut played = played;
             if played.effects.claims > clean.effects.claims && kind.is_storm {
                 played.effects.claims = clean.effects.claims;
@@ -215,7 +215,7 @@ async fn a_workload_that_is_ready_in_time_is_not_backed_out_because_the_watch_is
         ..Watching::default()
     });
     let operator = Operator::start(&Scope::of([&stage]), behind).await;
-    // Pod after pod takes five seconds, and all is shown to the operator when its twenty have passed.
+    // Each pod takes five seconds, and the operator sees all of it after its twenty seconds.
     let release = stage.release("2").into(&["sit"]).image("ledger", READY_LATE);
     let release = stage.submit(release.ready_within("20s")).await;
     let environment = stage.environment("sit");

@@ -1,4 +1,4 @@
-//! Twenty releases at once, promoted and backed out, and the operator killed at random instants all the while.
+//! Twenty releases are promoted and backed out in parallel while the operator is killed at random times.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::kit::{Kill, Operator, Scope, Side, Stage, state_of, wait_until};
 use crate::play::{CLUSTER, LONG, SILENCE, Scenario, clean};
 
 const RELEASES: usize = 20;
-/// How many requests a life may make at most, but watches and leadership: what is to be done takes about a thousand.
+/// The maximum number of requests in one life, without watches and leadership. The whole work needs about a thousand.
 const LONGEST_LIFE: u64 = 200;
 
-/// How many instants: a hundred in the long form.
+/// The number of kills: a hundred in the long form.
 fn instants() -> usize {
     if std::env::var_os("SIGNALBOX_TEST_LONG").is_some() {
         100
@@ -30,7 +30,7 @@ fn seed() -> u64 {
     })
 }
 
-/// Numbers that look drawn and are the same for the same seed (splitmix64).
+/// Pseudo-random numbers, the same for the same seed (splitmix64).
 struct Drawn(u64);
 
 impl Drawn {
@@ -55,7 +55,7 @@ struct Part {
     history: History,
 }
 
-/// Stages in one home, every other one to be backed out.
+/// Stages in one home namespace. Every other one is backed out.
 async fn parts() -> Vec<Part> {
     let scenario = |n: usize| [Scenario::Slow, Scenario::Backout][n % 2];
     let first = scenario(0).stage(None).await;
@@ -72,7 +72,7 @@ async fn parts() -> Vec<Part> {
     .await
 }
 
-/// Once all have come to their ends.
+/// Returns when all are finished.
 async fn all_end(parts: &[Part], names: &[String]) {
     join_all(parts.iter().zip(names).map(|(part, name)| async move {
         let environment = part.stage.environment("sit");
@@ -83,10 +83,10 @@ async fn all_end(parts: &[Part], names: &[String]) {
     .await;
 }
 
-/// One round: how often the operator was killed, and what was different in the end.
+/// One round: the number of kills, and the differences at the end.
 async fn round(drawn: &mut Drawn, most: usize) -> (usize, Vec<String>) {
     let parts = parts().await;
-    // Forty namespaces are four hundred watches: it watches everywhere, and nobody else is about.
+    // Forty namespaces would be four hundred watches. It watches all namespaces, and no other operator runs.
     let scope = Scope {
         namespaces: vec![],
         ..Scope::of(parts.iter().map(|part| &part.stage))
@@ -114,7 +114,7 @@ async fn round(drawn: &mut Drawn, most: usize) -> (usize, Vec<String>) {
         }
     }
     drop(ended);
-    // Its script may have one more death in store, which is none any more.
+    // Its script can have one more kill, which no longer counts.
     operator.killed().await;
     let operator = Operator::start(&scope, None).await;
     operator.faults.silent(SILENCE).await;
@@ -157,7 +157,7 @@ async fn twenty_releases_end_the_same_wherever_the_operator_is_killed_at_random(
         let (kills, wrong) = round(&mut drawn, left).await;
         let took: Duration = began.elapsed();
         let verdict = if wrong.is_empty() {
-            "all the same"
+            "no differences"
         } else {
             "DIFFER"
         };
@@ -166,7 +166,7 @@ async fn twenty_releases_end_the_same_wherever_the_operator_is_killed_at_random(
             took.as_secs_f32()
         );
         assert!(wrong.is_empty(), "seed {}:\n{}", seed(), wrong.join("\n"));
-        assert!(kills > 0, "nobody was killed");
+        assert!(kills > 0, "the operator was never killed");
         left -= kills;
     }
 }

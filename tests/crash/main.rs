@@ -1,5 +1,5 @@
-//! The operator dies at every write, and at moments that are worse than others; its network and its API server fail in every
-//! way that a script can name; and nobody can tell afterwards. Run by `cargo xtask test` once no other operator is about.
+//! The operator is killed at every write and at the worst moments, and its network and its API server fail in every way that a script
+//! can express. The result must be the same. `cargo xtask test` runs this when no other operator runs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

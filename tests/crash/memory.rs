@@ -1,5 +1,5 @@
-//! The largest Releases that the API server takes leave the operator under the memory that the chart gives it, also right after a
-//! restart: whoever may create a few in one namespace does not take it from all others.
+//! With the largest Releases that the API server accepts, the operator stays below the memory limit of the chart, also after a restart.
+//! So a user who can create a few in one namespace cannot stop it for all others.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use crate::play::{CLUSTER, LONG};
 use crate::processes::leads;
 
 const RELEASES: usize = 20;
-/// Bytes of JSON that the patches of a Release may have; beyond them it is not accepted.
+/// Bytes of JSON that the patches of a Release may have. A larger Release is not accepted.
 const MOST: usize = signalbox::domain::patches::MOST_BYTES;
-/// A request, and with it a whole Release, may have 1.5 MiB before etcd refuses it; names and status take their part.
+/// etcd refuses requests, and so Releases, of more than 1.5 MiB, including names and status.
 const WHOLE: usize = 1_400_000;
 
 /// The chart's memory limit, in MiB.
@@ -30,18 +30,18 @@ fn limit() -> f64 {
         .unwrap()
 }
 
-/// Looks drawn, and is the same each time.
+/// Pseudo-random, and the same each time.
 fn drawn(n: usize, seed: usize) -> u64 {
     (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ seed as u64
 }
 
-/// Many small texts that do not compress: a key of sixteen, a value of one, four quotes, a colon and a comma.
+/// Many small texts that do not compress: a key of sixteen bytes, a value of one, four quotes, a colon and a comma.
 fn texts(bytes: usize, seed: usize) -> Value {
     let entry = |n| (format!("{:016x}", drawn(n, seed)), Value::from("y"));
     Value::Object((0..bytes / 23).map(entry).collect())
 }
 
-/// What takes most room once it is read: a list of digits. No target takes it, which is found out later.
+/// The content that needs most memory when it is parsed: a list of digits. No target accepts it, but that is found out later.
 fn digits(bytes: usize, seed: usize) -> Value {
     let digits: Vec<u64> = (0..bytes / 2).map(|n| drawn(n, seed) % 10).collect();
     json!({ "digits": digits })
@@ -49,10 +49,10 @@ fn digits(bytes: usize, seed: usize) -> Value {
 
 type Data = fn(usize, usize) -> Value;
 
-/// A Release whose patches have `bytes`, in ConfigMaps none of which is too large for what is kept of it.
+/// A Release with patches of `bytes` in total, in ConfigMaps that are small enough for their pre-state.
 fn of_size(stage: &Stage, number: usize, bytes: usize, data: Data) -> ReleaseBuilder {
     let parts = bytes.div_ceil(64 * 1024);
-    // Identity and braces of each part.
+    // For the identity and the braces of each part.
     let each = bytes / parts - 128;
     let release = stage
         .release("1")
@@ -76,7 +76,7 @@ async fn submitted(stages: &[Stage], bytes: usize, data: Data) -> Vec<String> {
     join_all(releases.map(|(number, stage)| stage.submit(of_size(stage, number, bytes, data)))).await
 }
 
-/// Once each is in `state`, and `accepted` or not.
+/// Returns when each is in `state`, and `accepted` or not.
 async fn all_are(stages: &[Stage], names: &[String], state: Option<State>, accepted: &str) {
     join_all(stages.iter().zip(names).map(|(stage, name)| async move {
         let environment = stage.environment("sit");
@@ -91,11 +91,11 @@ async fn all_are(stages: &[Stage], names: &[String], state: Option<State>, accep
     .await;
 }
 
-/// The most that the operator has resident while it meets `RELEASES` of `bytes`, and while its successor lists them.
+/// The maximum resident memory of the operator while it reconciles `RELEASES` of `bytes`, and of its successor while it lists them.
 async fn measured(what: &str, bytes: usize, data: Data, state: Option<State>, accepted: &str) {
     let _alone = CLUSTER.write().await;
     let folder = tempfile::tempdir().unwrap();
-    // A gate that nobody passes: they wait, and were inspected.
+    // A gate that is never satisfied: the Releases wait, and their targets have been read.
     let gate = || crate::kit::approval_gate("board", "release-board", 1);
     let stages = join_all((0..RELEASES).map(|_| async move {
         Stage::new("memory")
@@ -112,10 +112,10 @@ async fn measured(what: &str, bytes: usize, data: Data, state: Option<State>, ac
     let met = process.peak();
     process.kill();
 
-    // Whose log begins anew.
+    // Its log starts again.
     let process = Process::of(Version::Shipped, "memory-0", folder.path()).await;
     leads(&process).await;
-    // It is through with all of them when it has judged one more, which stands behind them in its queue.
+    // It has reconciled all of them when it has reconciled one more, which is behind them in its queue.
     let last = stages[0].release("1").product("last").into(&["sit"]);
     let last = stages[0].submit(last.image("ledger", crate::kit::IMAGE)).await;
     stages[0].reaches(&last, "sit", State::Waiting).await;

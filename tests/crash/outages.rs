@@ -1,4 +1,4 @@
-//! The API server goes away and comes back having forgotten what was; and the network goes silent without breaking anything.
+//! The API server goes down and comes back without the old versions. The network becomes silent without broken connections.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::kit::{ApiServer, Network, Stage, wait_until};
 use crate::play::{AT_ONCE, CLUSTER, Cast, LONG, Played, Scenario, Way, clean, play_while};
 
-/// How long the API server is away: a minute in the long form.
+/// How long the API server is down: a minute in the long form.
 fn away() -> Duration {
     let long = std::env::var_os("SIGNALBOX_TEST_LONG").is_some();
     Duration::from_secs(if long { 60 } else { 12 })
 }
 
-/// What the operator's `/readyz` says.
+/// The answer of the operator's `/readyz`.
 async fn readyz(at: SocketAddr) -> (bool, String) {
     let mut stream = TcpStream::connect(at).await.expect("it listens");
     let request = "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n";
@@ -30,7 +30,7 @@ async fn readyz(at: SocketAddr) -> (bool, String) {
     (head.contains(" 200 "), body.to_owned())
 }
 
-/// Once `/readyz` says so, asked as often as a kubelet might; how long that took, and its words.
+/// Waits for an answer of `/readyz`, which is requested as often as by a kubelet. Returns how long that took, and the text.
 async fn until_ready_is(at: SocketAddr, is: bool) -> (Duration, String) {
     let began = Instant::now();
     let asked = async {
@@ -45,7 +45,7 @@ async fn until_ready_is(at: SocketAddr, is: bool) -> (Duration, String) {
     };
     let words = tokio::time::timeout(LONG, asked)
         .await
-        .expect("readyz changes its mind");
+        .expect("readyz changes its answer");
     (began.elapsed(), words)
 }
 
@@ -84,7 +84,7 @@ async fn the_api_server_is_stopped_and_started_again_having_forgotten_what_was()
         deploys(stage, release).await;
         server.kill();
         let killed = Instant::now();
-        // The rest of the cluster goes on: the ledger becomes ready while nobody looks.
+        // The rest of the cluster continues: the ledger becomes ready while the operator does not watch.
         tokio::time::sleep(away()).await;
         let releases: Api<Release> = stage.api();
         let now = releases.list(&ListParams::default()).await.unwrap();
@@ -99,7 +99,7 @@ async fn the_api_server_is_stopped_and_started_again_having_forgotten_what_was()
         })
         .await;
         println!(
-            "| API server away for {:.0} s, etcd compacted | Succeeded {:.1} s after its return |",
+            "| API server down for {:.0} s, etcd compacted | Succeeded {:.1} s after its return |",
             (back - killed).as_secs_f32(),
             back.elapsed().as_secs_f32()
         );

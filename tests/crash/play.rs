@@ -1,4 +1,4 @@
-//! One run of one scenario, in which things go wrong as a script has it.
+//! One run of one scenario, with the faults of a script.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,15 +23,15 @@ use crate::kit::{
     approval_gate, decision, gone, state_of, wait_until,
 };
 
-/// Long enough for a busy machine; a test that passes never waits for it.
+/// Long enough for a busy machine. A test that passes never waits that long.
 pub const LONG: Duration = Duration::from_secs(120);
-/// An operator that has asked for nothing for so long has nothing in hand: an Environment is written two seconds after what
-/// it is derived from.
+/// An operator that has sent no request for this time is idle: an Environment is written two seconds after the objects from which
+/// it is derived.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
-/// Plays in a scope of their own run side by side; an operator that sees the whole cluster runs alone.
+/// Plays with their own scope run side by side. An operator that watches the whole cluster runs alone.
 pub static CLUSTER: RwLock<()> = RwLock::const_new(());
-/// Plays at once. They wait far more than they compute.
+/// The number of parallel plays. They wait far more than they compute.
 pub static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(14));
 
 pub const NEVER_READY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
@@ -41,18 +41,18 @@ const PREDECESSOR: &str =
 const SMOKE: &str = "registry.example.com/smoke:1";
 const SMOKE_FAILS: &str = "registry.example.com/smoke:fail";
 
-/// What is played.
+/// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
     /// Approved by bob, config before ledger, verified by a Job, after another release that it supersedes.
     Promotion,
-    /// The ledger never becomes ready, and everything is put back without anybody's help.
+    /// The ledger never becomes ready, and everything is restored automatically.
     Backout,
-    /// Verification failed and everything was put back; bob has had it mended, and has it tried again.
+    /// Verification failed and everything was restored. The test is fixed, and bob retries the promotion.
     Retry,
-    /// Deleted in the middle of Deploying, with the wish to be backed out then.
+    /// The Release is deleted in the middle of Deploying, with on-delete: BackOut.
     Deletion,
-    /// The ledger takes five seconds to be ready, and the config comes after it.
+    /// The ledger takes five seconds to become ready, and the config is changed after it.
     Slow,
 }
 
@@ -79,7 +79,7 @@ impl Scenario {
         .restart_on(&["config"])
     }
 
-    /// The state that it ends in, and the attempt; none where the Release is gone then.
+    /// The state at the end, and the attempt; none if the Release is deleted.
     pub fn ends_in(self) -> Option<(State, i64)> {
         match self {
             Self::Promotion | Self::Slow => Some((State::Succeeded, 1)),
@@ -89,7 +89,7 @@ impl Scenario {
         }
     }
 
-    /// In a scope of its own, or, where one is given, in that of another stage.
+    /// In its own scope or, if one is given, in that of another stage.
     pub async fn stage(self, beside: Option<&Stage>) -> Stage {
         let builder = self.builder();
         match beside {
@@ -98,7 +98,7 @@ impl Scenario {
         }
     }
 
-    /// For operators that see the whole cluster.
+    /// For operators that watch the whole cluster.
     pub async fn shared_stage(self) -> Stage {
         self.fitted(self.builder().await).await
     }
@@ -143,7 +143,7 @@ impl Scenario {
         stage
     }
 
-    /// Everything that comes before the play, with the operator that then plays, whose script holds from now on.
+    /// Everything before the play, with the operator that then plays. Its script has effect from now on.
     pub async fn set(self, script: Script, way: Way) -> Set {
         let stage = self.stage(None).await;
         let mut scope = Scope::of([&stage]);
@@ -164,9 +164,9 @@ impl Scenario {
                 let name = stage.submit(self.release(&stage)).await;
                 stage.reaches(&name, "sit", State::BackedOut).await;
                 let templates: Api<CronJob> = stage.in_target("sit");
-                let mended = Patch::Merge(json!({ "spec": { "jobTemplate": smoke(SMOKE) } }));
+                let fixed = Patch::Merge(json!({ "spec": { "jobTemplate": smoke(SMOKE) } }));
                 templates
-                    .patch("smoke", &PatchParams::default(), &mended)
+                    .patch("smoke", &PatchParams::default(), &fixed)
                     .await
                     .unwrap();
                 release = Some(name);
@@ -180,7 +180,7 @@ impl Scenario {
                 .await;
                 release = Some(name);
             }
-            // The operator's first acts belong to the play.
+            // The first requests of the operator are part of the play.
             Self::Backout | Self::Slow => operator.faults.arm(),
         }
         if release.is_some() || self == Self::Promotion {
@@ -200,7 +200,7 @@ impl Scenario {
         }
     }
 
-    /// What people do, whether or not an operator is alive.
+    /// The actions of users, whether or not an operator runs.
     pub async fn people(self, stage: &Stage, release: &str) {
         if self == Self::Promotion {
             approve(stage, release).await;
@@ -227,7 +227,7 @@ pub struct Set {
     scenario: Scenario,
     pub stage: Stage,
     pub start: Start,
-    /// Where it is there already.
+    /// If it exists already.
     release: Option<String>,
     history: History,
     scope: Scope,
@@ -235,7 +235,7 @@ pub struct Set {
 }
 
 impl Set {
-    /// What sets the play going.
+    /// Starts the play.
     async fn begin(&self) -> String {
         let Some(release) = self.release.clone() else {
             return self.stage.submit(self.scenario.release(&self.stage)).await;
@@ -247,7 +247,7 @@ impl Set {
             let again = decision(Action::Retry, &release, &self.stage.environment("sit"))
                 .named("once-more")
                 .attempt(1)
-                .because("the smoke test is mended");
+                .because("the smoke test is fixed");
             self.stage
                 .create_as("bob", &again.build())
                 .await
@@ -257,21 +257,21 @@ impl Set {
     }
 }
 
-/// Who plays the operator.
+/// The operators of a play.
 #[derive(Clone, Default)]
 pub struct Cast {
-    /// The first one's script, and that of each that takes its place.
+    /// The script of the first one, and of each that replaces it.
     pub first: Script,
     pub next: Script,
-    /// A second one stands by, under another name, and leads once the first one's Lease has run out.
+    /// A second one is on standby, with another name, and leads when the Lease of the first one has expired.
     pub stands_by: bool,
     pub way: Way,
 }
 
-/// How the operator reaches the API server, and is reached.
+/// The connection of the operator to the API server.
 #[derive(Clone, Default)]
 pub struct Way {
-    /// Where it is not the straight one.
+    /// If it is not a direct one.
     pub server: Option<http::Uri>,
     pub listen: Option<SocketAddr>,
 }
@@ -285,25 +285,25 @@ impl From<Script> for Cast {
     }
 }
 
-/// A run that has come to its end, and whose operator is gone.
+/// A finished run, without its operator.
 pub struct Played {
     pub stage: Stage,
     pub release: String,
     pub start: Start,
     pub end: End,
     pub effects: Effects,
-    /// What was unlawful on the way.
+    /// Violations during the run.
     pub unlawful: Vec<String>,
-    /// What the first operator wrote, the fatal write last.
+    /// The writes of the first operator, the fatal one last.
     pub writes: Vec<Write>,
-    /// What went wrong in all lives.
+    /// The faults in all lives.
     pub counts: Counts,
     /// Whether it was killed.
     pub killed: bool,
 }
 
 impl Played {
-    /// How it differs from the clean run, in sentences.
+    /// The differences from the clean run, in words.
     pub fn differs(&self, clean: &Clean) -> Vec<String> {
         let mut all = differences(&clean.end, &self.end);
         if self.effects != clean.effects {
@@ -317,7 +317,7 @@ impl Played {
     }
 }
 
-/// How the clean run went: played once a scenario.
+/// The result of the clean run, which is played once for each scenario.
 #[derive(Debug)]
 pub struct Clean {
     pub end: End,
@@ -351,7 +351,7 @@ pub async fn clean(scenario: Scenario) -> &'static Clean {
         .await
 }
 
-/// What everything else is compared with had better be right.
+/// Checks the clean run, with which all others are compared.
 fn assert_clean(scenario: Scenario, played: &Played) {
     let (before, end) = (&played.start, &played.end);
     assert_eq!(end.claims, Vec::<Value>::new());
@@ -369,13 +369,13 @@ fn assert_clean(scenario: Scenario, played: &Played) {
             );
         }
         Scenario::Backout => {
-            // Of a ConfigMap each write counts, also the one that gives managedFields back.
+            // For a ConfigMap each write counts, also the one that releases the ownership in managedFields.
             assert_eq!(done, (2, 3, 0));
             assert_eq!((&end.config, &end.ledger), (&before.config, &before.ledger));
             assert_eq!(end.pre_states.len(), 1);
         }
         Scenario::Deletion => {
-            assert_eq!(done, (1, 2, 0), "what was changed before is put back");
+            assert_eq!(done, (1, 2, 0), "earlier changes are restored");
             assert_eq!(end.release, Value::Null);
             assert_eq!(end.config, json!({ "FEATURE_X": "off", "OLD_KEY": "old" }));
             assert_eq!(
@@ -387,13 +387,13 @@ fn assert_clean(scenario: Scenario, played: &Played) {
     }
 }
 
-/// Plays; where the operator dies, one with empty memory takes its place, or the one that stood by. It has come to its end once
-/// it is as in the clean run, at the latest when the operator has had nothing left to do for long.
+/// Plays. If the operator dies, one with an empty cache replaces it, or the standby. The play is finished when everything is as in the
+/// clean run, or when the operator has been idle for a long time.
 pub async fn play(scenario: Scenario, cast: Cast, clean: Option<&Clean>) -> Played {
     play_while(scenario, cast, clean, async |_, _| {}).await
 }
 
-/// [`play`], while something else is done with the stage and the release.
+/// [`play`], with other actions on the stage and the release at the same time.
 pub async fn play_while(
     scenario: Scenario,
     cast: Cast,
@@ -477,7 +477,7 @@ async fn comes_to_an_end(
 ) -> End {
     let environment = stage.environment("sit");
     let releases = stage.api::<Release>();
-    // Where much goes wrong at random, the pauses between two tries add up.
+    // With many random faults, the pauses between retries add up.
     let long = if clean.is_some() { LONG * 3 } else { LONG };
     match scenario.ends_in() {
         Some((state, attempt)) => {
@@ -502,11 +502,11 @@ async fn comes_to_an_end(
             if end == *clean {
                 return end;
             }
-            // Every write is announced by what the operator asks for; a write of a controller is not.
+            // A request of the operator precedes each of its writes. A write of a controller has no such signal.
             let _ = tokio::time::timeout(SILENCE, activity.changed()).await;
         }
     };
-    // Faults may keep an operator waiting for its next try, and a play that passes does not wait for this.
+    // After faults an operator may wait for its next retry. A play that passes does not wait that long.
     let patience = if clean.is_some() { SILENCE * 7 } else { SILENCE };
     tokio::select! {
         end = is_clean => end,
@@ -514,7 +514,7 @@ async fn comes_to_an_end(
     }
 }
 
-/// Takes stages away, with an operator each that still finds what it has to let go of.
+/// Deletes stages, each with an operator that can still release their claims.
 pub async fn ended(stages: Vec<Stage>) {
     let ending: FuturesUnordered<_> = stages
         .into_iter()
@@ -528,8 +528,8 @@ pub async fn ended(stages: Vec<Stage>) {
 }
 
 impl Played {
-    /// An operator with empty memory finds nothing to do, and so writes nothing; what stands still stands as it did. What did
-    /// not go as in the clean run is left as it is.
+    /// An operator with an empty cache finds nothing to do and writes nothing, and nothing changes. A stage that differs from the clean
+    /// run is left for inspection.
     pub async fn judged(self, clean: &Clean) -> Vec<String> {
         let operator = Operator::start(&Scope::of([&self.stage]), None).await;
         operator.faults.silent(SILENCE).await;
@@ -561,7 +561,7 @@ pub fn of(ledger: Ledger, writes: &[Write]) -> Vec<Write> {
         .collect()
 }
 
-/// Kills at this write.
+/// Kills the operator at this write.
 pub fn killed_at(kill: Kill) -> Cast {
     Script::from(kill).into()
 }

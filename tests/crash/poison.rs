@@ -1,6 +1,6 @@
-//! The largest Release there may be, in eight Environments as large as there may be, with expressions that cost as much as they may,
-//! looked at again all the time because somebody keeps labelling it: nobody else is to notice. It costs the API server as well, so
-//! that it is compared with one that is labelled just as often where the operator does not look.
+//! The largest possible Release, in the eight largest possible Environments, with expressions of the highest allowed cost. It is
+//! reconciled all the time, because it is labelled again and again. Other releases must not notice. It also costs the API server, so
+//! the result is compared with a Release that is labelled as often in a namespace that the operator does not watch.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ use crate::kit::{Process, Stage, Version, gone, wait_until};
 use crate::play::{CLUSTER, LONG};
 use crate::processes::leads;
 
-/// Releases that are promoted at once.
+/// Releases that are promoted in parallel.
 const OTHERS: usize = 8;
-/// Of each kind, by turns.
+/// Rounds of each kind, alternating.
 const ROUNDS: usize = 3;
 
-/// Nothing ever fits into these windows, and no gate is ever satisfied.
+/// No release ever fits into these windows, and no gate is ever satisfied.
 fn worst(spec: &mut EnvironmentSpec) {
     let zones = [
         "Europe/London",
@@ -70,9 +70,9 @@ impl Poison {
         Self { stage, environments }
     }
 
-    /// Submitted and, where it is seen, looked at until one of its expressions has turned out to cost too much.
+    /// Submitted and, if it is watched, reconciled until one of its expressions was found to cost too much.
     async fn submitted(&self, version: usize, seen: bool) -> String {
-        // As much as is accepted in all.
+        // As much as is accepted in total.
         let data: Map<String, Value> = (0..35)
             .map(|n| (format!("key-{n}"), json!("x".repeat(100))))
             .collect();
@@ -93,7 +93,7 @@ impl Poison {
         for n in 0_u64.. {
             let label = json!({ "metadata": { "labels": { "test.signalbox.dev/n": n.to_string() } } });
             self.stage.merge(release, label).await;
-            // The pace of the load, not a wait.
+            // The rate of the load, not a wait.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
@@ -114,7 +114,7 @@ impl Poison {
     }
 }
 
-/// How long each of the others took, from its submission to its success.
+/// How long each of the other releases took, from submission to Succeeded.
 async fn round(stages: &[Stage], version: usize) -> Vec<Duration> {
     join_all(stages.iter().map(|stage| async move {
         let digest = format!("{version:064x}");
@@ -169,8 +169,8 @@ async fn the_most_poisonous_release_does_not_slow_the_others() {
         "\n| alone | beside the most poisonous release |\n| --- | --- |\n| {without:.2?} | {with:.2?} |"
     );
 
-    // Shown, and not judged: on a busy machine rounds of one kind differ by more than a tenth. How much the operator computes does
-    // not: it has one thread, and the others have what this leaves of it.
+    // Printed, but not checked: on a busy machine rounds of one kind differ by more than a tenth. The CPU time of the operator does not
+    // differ: it has one thread, and the other releases have the rest of its time.
     let release = seen.submitted(version(), true).await;
     let (before, began) = (process.work(), Instant::now());
     let _ = tokio::time::timeout(Duration::from_secs(15), seen.labelled(&release)).await;

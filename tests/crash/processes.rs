@@ -1,4 +1,4 @@
-//! The real binary, ended with real signals at the moments that are worse than others, and two of them at once.
+//! The real binary, stopped with real signals at the worst moments, and two of them in parallel.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::end::{self, End, Start, differences};
 use crate::kit::{Process, Stage, admin, operator_namespace, state_of, wait_until};
 use crate::play::{CLUSTER, LONG, Scenario, clean};
 
-/// How the clean run ends, and the cluster for an operator that sees all of it.
+/// The end of the clean run, and the cluster for an operator that watches all of it.
 async fn alone(scenario: Scenario) -> (&'static End, RwLockWriteGuard<'static, ()>) {
     let end = {
         let _side_by_side = CLUSTER.read().await;
@@ -44,7 +44,7 @@ pub async fn leads(process: &Process) -> Lease {
     .await
 }
 
-/// Once the leader has renewed its Lease after what stands there now.
+/// Returns when the leader has renewed its Lease again.
 async fn renewed() {
     let renewed = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.clone());
     let before = renewed(&leases().await.get("signalbox").await.unwrap());
@@ -54,7 +54,7 @@ async fn renewed() {
     .await;
 }
 
-/// Until everything is as in `clean`.
+/// Waits until everything is as in `clean`.
 async fn ends_as(clean: &End, scenario: Scenario, stage: &Stage, release: &str, start: &Start) {
     let environment = stage.environment("sit");
     wait_until(&stage.api::<Release>(), release, LONG, |release| {
@@ -62,7 +62,7 @@ async fn ends_as(clean: &End, scenario: Scenario, stage: &Stage, release: &str, 
     })
     .await;
     let same = async {
-        // Several kinds of objects, and reading them takes its time.
+        // Reading several kinds of objects takes some time.
         while end::read(stage, release, start).await != *clean {
             tokio::task::yield_now().await;
         }
@@ -73,7 +73,7 @@ async fn ends_as(clean: &End, scenario: Scenario, stage: &Stage, release: &str, 
     }
 }
 
-/// Kills the process as soon as `moment` has come, lets its like go on, and compares the end.
+/// Kills the process at `moment`, starts another one, and compares the end.
 async fn killed_when<M, F>(scenario: Scenario, moment: M)
 where
     M: FnOnce(Stage, Api<Lease>) -> F,
@@ -89,14 +89,14 @@ where
     scenario.people(&stage, &release).await;
     let stage = moment(stage, leases().await).await;
     process.kill();
-    // The pod's next container has the pod's name and leads at once.
+    // The next container of the pod has the pod's name and leads immediately.
     let process = Process::start("crash-0", folder.path()).await;
     ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
     assert!(process.terminated().await.success());
 }
 
-/// A claim in the name of the stage's environment.
+/// A claim of the stage's environment.
 async fn claimed(stage: Stage, leases: Api<Lease>) -> Stage {
     let label = format!("signalbox.dev/environment={}", stage.environment("sit"));
     let now = leases.list(&ListParams::default().labels(&label)).await.unwrap();
@@ -164,7 +164,7 @@ async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
     let left = leases().await.get("signalbox").await.unwrap().spec.unwrap();
     let taken = leads(&other).await.spec.unwrap();
     println!(
-        "the other one leads {:.1?} after the leader's death",
+        "the other one leads {:.1?} after the leader was killed",
         killed.elapsed()
     );
     let kept = taken
@@ -175,14 +175,14 @@ async fn of_two_operators_the_leader_is_killed_and_the_other_one_finishes() {
     assert_eq!(left.holder_identity.unwrap(), leader.identity);
     assert!(
         (SignedDuration::from_secs(15)..SignedDuration::from_secs(18)).contains(&kept),
-        "not before the Lease has run out, and then at once: {kept:?}"
+        "not before the Lease has expired, and then immediately: {kept:?}"
     );
     ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;
     assert!(other.terminated().await.success());
 }
 
-/// The versions of everything that the release's promotion is made of: none moves where nothing that counts is written.
+/// The versions of all objects of the promotion. None changes if nothing relevant is written.
 async fn versions(stage: &Stage, release: &str) -> Vec<Option<String>> {
     let home = stage.home();
     let list =
@@ -240,7 +240,7 @@ async fn a_leader_that_is_paused_past_its_leadership_writes_nothing_when_it_wake
     let before = versions(&stage, &release).await;
 
     leader.resumed();
-    // In the middle of Deploying, as far as it knows; then it hears what has happened, and that it leads no more.
+    // It believes that it is in the middle of Deploying. Then it learns what has happened, and that it no longer leads.
     leader.logs("Leadership lost").await;
     println!(
         "| leader paused for {:.1} s | the other led after {:.1} s |",
@@ -250,18 +250,18 @@ async fn a_leader_that_is_paused_past_its_leadership_writes_nothing_when_it_wake
     assert_eq!(
         versions(&stage, &release).await,
         before,
-        "nothing that counts was written"
+        "no relevant object was written"
     );
     leads(&other).await;
     assert_eq!(end::read(&stage, &release, &start).await, *clean);
-    // As good a standby as any: it leads again once the other one goes.
+    // It is a normal standby: it leads again when the other one stops.
     assert!(other.terminated().await.success());
     leads(&leader).await;
     stage.finish().await;
     assert!(leader.terminated().await.success());
 }
 
-/// As `helm upgrade` does it: the next pod is there before the one that leads is asked to go.
+/// As in `helm upgrade`: the new pod exists before the leader is asked to stop.
 #[tokio::test]
 async fn a_lease_that_is_given_back_is_taken_at_once_by_who_stands_by() {
     let _alone = CLUSTER.write().await;
@@ -272,7 +272,7 @@ async fn a_lease_that_is_given_back_is_taken_at_once_by_who_stands_by() {
         Process::start("crash-1", folder.path()).await,
         Process::start("crash-2", folder.path()).await,
     ];
-    // What stands by has started by then, and has just seen a Lease that is good for a long time.
+    // The standby has started by then, and has just seen a Lease that is valid for a long time.
     renewed().await;
     assert!(leader.terminated().await.success());
     let ended = Instant::now();
@@ -282,11 +282,11 @@ async fn a_lease_that_is_given_back_is_taken_at_once_by_who_stands_by() {
     .await;
     let took = ended.elapsed();
     println!(
-        "{} leads {took:.1?} after the one before it has ended",
+        "{} leads {took:.1?} after the previous one has ended",
         holder(&taken)
     );
     assert!(took < Duration::from_secs(1), "{took:?}");
-    // Exactly one of the two, and the other one stands by for it.
+    // Exactly one of the two leads, and the other one is on standby.
     let (first, second): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|process| process.identity == holder(&taken));
@@ -319,14 +319,14 @@ async fn asked_to_stop_it_ends_between_two_writes_and_gives_the_lease_back() {
     assert!(status.success(), "{status}");
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     let lease = leases().await.get("signalbox").await.unwrap();
-    assert_eq!(holder(&lease), "", "the Lease is given back");
+    assert_eq!(holder(&lease), "", "the Lease is released");
 
     let next = Process::start("crash-1", folder.path()).await;
     let began = Instant::now();
     leads(&next).await;
     assert!(
         began.elapsed() < Duration::from_secs(10),
-        "a Lease that was given back is taken at once"
+        "a released Lease is taken immediately"
     );
     ends_as(clean, scenario, &stage, &release, &start).await;
     stage.finish().await;

@@ -1,4 +1,4 @@
-//! For every write of a clean run: the operator dies before it, and again after it.
+//! For every write of a clean run, the operator is killed before it and, in another run, after it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ async fn a_promotion_ends_the_same_wherever_the_operator_is_killed_over_its_envi
     .await;
 }
 
-/// What comes before it is the promotion's.
+/// The writes before this one belong to the promotion.
 #[tokio::test]
 async fn a_backout_ends_the_same_wherever_the_operator_is_killed() {
     let concerns = |before: &[Write]| before.iter().any(|write| write.what().contains("BackingOut"));
@@ -59,11 +59,11 @@ async fn a_promotion_ends_the_same_wherever_another_operator_takes_over() {
     swept(Scenario::Promotion, Ledger::Promotion, true, |_| true, &rows).await;
 }
 
-/// Statuses that only tell what is seen. How many there are is a matter of when what they tell happens, and what happens at
-/// once is told in one.
+/// Status writes that only report observations. Their number depends on the time of the observations: simultaneous ones are reported in
+/// one write.
 const TOLD: &str = "S";
 
-/// The row of docs/state-machine.md that a write is, where `nth` writes read like it so far.
+/// The row of docs/state-machine.md for a write, if `nth` writes so far have the same description.
 fn row(scenario: Scenario, what: &str, nth: usize) -> Option<&'static str> {
     let going = scenario == Scenario::Deletion;
     let put_back = scenario == Scenario::Backout || going;
@@ -78,7 +78,7 @@ fn row(scenario: Scenario, what: &str, nth: usize) -> Option<&'static str> {
         "POST leases" => "4",
         "PATCH decisions" => "5",
         "POST controllerrevisions" => "6",
-        // By then the config is Ready, and the ledger never will be.
+        // Until then the config is Ready. The ledger never becomes ready.
         "PUT releases/status → Deploying" if going => TOLD,
         "PUT releases/status → Deploying" if nth == 1 => "7",
         "PUT releases/status → Deploying" if nth == 2 => "9",
@@ -105,7 +105,7 @@ fn row(scenario: Scenario, what: &str, nth: usize) -> Option<&'static str> {
     })
 }
 
-/// One write of the clean run, known by how it reads and how many before it read the same.
+/// One write of the clean run, identified by its description and the number of earlier writes with the same description.
 #[derive(Clone, Debug)]
 struct Fatal {
     row: &'static str,
@@ -146,7 +146,7 @@ async fn swept(
     let plays: FuturesUnordered<_> = cells
         .map(|(fatal, side)| async move {
             let _turn = AT_ONCE.acquire().await.unwrap();
-            // Two verdicts that come at once are one write: then it is played again.
+            // Two simultaneous verdicts are one write. Then the run is repeated.
             for _ in 0..3 {
                 let began = Instant::now();
                 let cast = Cast {
@@ -183,7 +183,7 @@ async fn swept(
         }
     }
     let who = if stands_by {
-        "another takes over"
+        "another one takes over"
     } else {
         "started again"
     };
@@ -202,7 +202,11 @@ async fn swept(
     }
     println!("{table}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(holes, Vec::<String>::new(), "writes at which nobody was killed");
+    assert_eq!(
+        holes,
+        Vec::<String>::new(),
+        "writes at which the operator was not killed"
+    );
     for row in rows {
         assert!(
             fatal.iter().any(|fatal| fatal.row == *row),

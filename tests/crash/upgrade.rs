@@ -1,6 +1,6 @@
-//! v0.1.0 and today's operator take turns at one promotion, and at one backout: each continues what the other has begun. The
-//! definitions are today's throughout, as helm installs them before it starts the new operator, and as they stay when the old one
-//! comes back.
+//! v0.1.0 and the current operator alternate during one promotion, and during one backout: each continues the work of the other. The
+//! CRDs are the current ones all the time: helm installs them before it starts the new operator, and they stay when the old one
+//! returns.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,10 +27,10 @@ use crate::kit::{
 use crate::play::{CLUSTER, LONG, NEVER_READY, READY_LATE, SILENCE, Scenario, clean, of};
 use crate::processes::leads;
 
-/// What the chart of v0.1.0 granted its operator beside today's: it kept its lease by a patch.
+/// The rights of the chart of v0.1.0 in addition to the current ones: it renewed its Lease by a patch.
 const OLD_RIGHTS: &str = "signalbox-v0.1.0";
 
-/// An operator of that version with the rights that it is installed with.
+/// An operator of that version, with the rights of its chart.
 async fn operator(version: Version, folder: &Path) -> Process {
     if version == Version::Before {
         grant_old_rights().await;
@@ -77,13 +77,13 @@ async fn withdraw_old_rights() {
 
 const WAY: [&str; 3] = ["sit", "uat", "prod"];
 
-/// What one environment was put through.
+/// The effects on one environment.
 struct Followed {
     start: Start,
     history: History,
 }
 
-/// Config after ledger, which takes five seconds in each of three environments.
+/// Config after ledger, which takes five seconds, in each of three environments.
 struct Promotion {
     stage: Stage,
     release: String,
@@ -112,14 +112,14 @@ impl Promotion {
         }
     }
 
-    /// Once everything is over: the end and the effects in each environment, and what was unlawful.
+    /// When everything is finished: the end and the effects in each environment, and the violations.
     async fn over(self, operator: Process) -> (Vec<(End, Effects)>, Vec<String>) {
         let (stage, release) = (self.stage, self.release);
         wait_until(&stage.api::<Release>(), &release, LONG, |release| {
             release.promotion(&stage.environment("prod")).map(|p| p.state) == Some(State::Succeeded)
         })
         .await;
-        // Claims go last, and Environments are written two seconds after what they show.
+        // Claims are deleted last, and Environments are written two seconds after the changes that they show.
         let leases: Api<Lease> = Api::namespaced(stage.client(), &stage.home());
         for short in WAY {
             let ours = ListParams::default()
@@ -131,7 +131,7 @@ impl Promotion {
             };
             tokio::time::timeout(LONG, gone)
                 .await
-                .expect("the claim is let go of");
+                .expect("the claim is released");
             let environments: Api<Environment> = Api::all(stage.client());
             wait_until(&environments, &stage.environment(short), LONG, |environment| {
                 let status = environment.status.as_ref();
@@ -218,7 +218,7 @@ async fn turns_at_a_backout(first: Version, second: Version) {
     let mut one = operator(first, folder.path()).await;
     leads(&one).await;
     let release = stage.submit(scenario.release(&stage)).await;
-    // The ledger is put back first; the config still stands as it was changed.
+    // The ledger is restored first. The config is still changed.
     let ledgers: Api<Deployment> = stage.in_target("sit");
     wait_until(&ledgers, "ledger", LONG, |l| l.metadata.generation == Some(3)).await;
     one.kill();
@@ -251,7 +251,7 @@ async fn the_new_one_begins_a_backout_and_the_old_one_ends_it() {
     turns_at_a_backout(Version::Now, Version::Before).await;
 }
 
-/// In the middle of Deploying, as far as a version that is still to come is concerned.
+/// In the middle of Deploying, with a status of a future version.
 #[tokio::test]
 async fn what_a_newer_version_has_begun_is_left_alone() {
     let _side_by_side = CLUSTER.read().await;
@@ -270,14 +270,14 @@ async fn what_a_newer_version_has_begun_is_left_alone() {
     let operator = Operator::start(&Scope::of([&stage]), None).await;
     operator.faults.silent(SILENCE).await;
     let writes = operator.faults.writes();
-    // In a home of its own nobody has led yet.
+    // There has been no leader in its own home namespace yet.
     let mut promotion = of(Ledger::Promotion, &writes);
     promotion.retain(|write| write.body["metadata"]["name"] != "signalbox");
     let what: Vec<String> = promotion.iter().map(Write::what).collect();
     assert_eq!(what, Vec::<String>::new());
     assert!(
         !of(Ledger::Environment, &writes).is_empty(),
-        "it has looked at nothing"
+        "it has reconciled nothing"
     );
     let after = stage.api::<Release>().get(&release).await.unwrap();
     assert_eq!(after.resource_version(), before.resource_version());
@@ -286,7 +286,7 @@ async fn what_a_newer_version_has_begun_is_left_alone() {
     operator.killed().await;
 }
 
-/// Everything that a Release in one state consists of, as v0.1.0 has left it.
+/// All objects of a Release in one state, as v0.1.0 has left them.
 async fn kept(stage: &Stage, called: &str) {
     async fn all<K>(api: Api<K>, labels: &str) -> Vec<Value>
     where
@@ -354,7 +354,7 @@ async fn what_v0_1_0_leaves_is_kept() {
     leads(&old).await;
     let config = json!({ "FEATURE_X": "on", "NEW_KEY": "new" });
 
-    // Two have to approve, and one has.
+    // Two approvals are required, and one exists.
     let stage = Stage::new("waiting")
         .only(&["sit"])
         .with("sit", |spec| spec.gates.push(approval_gate("board", "board", 2)))
@@ -424,7 +424,7 @@ async fn what_v0_1_0_leaves_is_kept() {
             })
             .await;
         }
-        // What it shows last it shows on the Environment.
+        // Its last write is that of the Environment.
         let environments: Api<Environment> = Api::all(stage.client());
         let was = environments.get(&stage.environment("sit")).await.unwrap();
         let _ = tokio::time::timeout(Duration::from_secs(4), async {

@@ -1,5 +1,5 @@
-//! Nothing grows with time: releases are created, finished and deleted, wave after wave, and the operator is no larger in the
-//! end than after the first of them.
+//! Memory does not grow with time: releases are created, finished and deleted in waves, and the operator needs no more memory at the
+//! end than after the first wave.
 
 use std::future::IntoFuture;
 
@@ -12,12 +12,12 @@ use signalbox::api::release::State;
 use crate::kit::{IMAGE, IMAGE_BEFORE, Process, Stage, gone};
 use crate::play::{CLUSTER, LONG};
 
-/// Releases at once, each in a namespace of its own.
+/// Parallel releases, each in its own namespace.
 const WAVE: usize = 20;
-/// What the last wave may take more than the first.
+/// How much more memory the last wave may need than the first one.
 const TENTH: f64 = 1.1;
 
-/// How many waves: two thousand releases in the long form.
+/// The number of waves: two thousand releases in the long form.
 fn waves() -> usize {
     if std::env::var_os("SIGNALBOX_TEST_LONG").is_some() {
         100
@@ -26,9 +26,9 @@ fn waves() -> usize {
     }
 }
 
-/// Every release of it succeeds, is deleted, and is gone.
+/// Every release of the wave succeeds and is deleted.
 async fn wave(stages: &[Stage], number: usize) {
-    // In turn, so that each wave has something to change.
+    // Alternating images, so that each wave has something to change.
     let image = [IMAGE, IMAGE_BEFORE][number % 2];
     join_all(stages.iter().map(|stage| async move {
         let version = format!("{}.0.0", number + 1);

@@ -1,5 +1,5 @@
-//! Custom resources that no longer fit their type, as after a definition was loosened, or an older operator came back.
-//! Definitions are the whole cluster's: this program wants it for itself.
+//! Custom resources that no longer fit their type, as after a CRD was loosened, or after a rollback of the operator. CRDs are
+//! cluster-scoped, so this program needs the cluster for itself.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -19,7 +19,7 @@ use kit::{Stage, admin, wait_until};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Makes the string at `field` of the kind's schema any string, and gives what has to be put back.
+/// Allows any string at `field` of the kind's schema, and returns the schema to restore.
 async fn loosen<K: CustomResourceExt>(client: &Client, field: &str) -> Value {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = K::crd_name();
@@ -41,7 +41,7 @@ async fn replace(client: &Client, name: &str, definition: &Value) {
         .unwrap();
 }
 
-/// Creates what only the loosened definition admits, once the API server follows it: there is nothing to watch for that.
+/// Creates an object that only the loosened CRD allows, when the API server uses it. There is no event for that.
 async fn store(api: &Api<DynamicObject>, object: Value) -> DynamicObject {
     let object: DynamicObject = serde_json::from_value(object).unwrap();
     let stored = async {
@@ -55,7 +55,7 @@ async fn store(api: &Api<DynamicObject>, object: Value) -> DynamicObject {
     };
     tokio::time::timeout(LONG, stored)
         .await
-        .expect("the definition is loosened")
+        .expect("the CRD is loosened")
 }
 
 /// The message of the condition `kind` with this status.
@@ -77,10 +77,10 @@ async fn says(api: &Api<DynamicObject>, name: &str, kind: &str, status: &str) ->
     };
     tokio::time::timeout(LONG, said)
         .await
-        .expect("it is said on status")
+        .expect("it is reported in status")
 }
 
-/// One after the other: both change definitions.
+/// One after the other, because both change CRDs.
 #[tokio::test]
 async fn what_does_not_fit_its_type_is_said_on_its_status_and_stops_nobody_else() {
     let client = admin().await;
@@ -120,8 +120,8 @@ async fn a_release(client: &Client, stage: &Stage) {
         .submit(sound.config("config", "ledger-config", json!({ "A": "b" })))
         .await;
     stage.reaches(&sound, "sit", State::Succeeded).await;
-    let mended = json!({ "spec": { "components": misfit_mended() } });
-    api.patch("misfit-1", &PatchParams::default(), &Patch::Merge(mended))
+    let fixed = json!({ "spec": { "components": misfit_mended() } });
+    api.patch("misfit-1", &PatchParams::default(), &Patch::Merge(fixed))
         .await
         .unwrap();
     stage.reaches("misfit-1", "sit", State::Succeeded).await;
@@ -151,8 +151,8 @@ async fn an_environment(client: &Client, stage: &Stage) {
         "{message}"
     );
     assert!(message.contains("a while"), "{message}");
-    let mended = json!({ "spec": { "observation": "1s" } });
-    api.patch(&name, &PatchParams::default(), &Patch::Merge(mended))
+    let fixed = json!({ "spec": { "observation": "1s" } });
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(fixed))
         .await
         .unwrap();
     let environments: Api<Environment> = Api::all(client.clone());

@@ -1,4 +1,4 @@
-//! Expressions, by Signalbox and by cel-go as the API server sets it up.
+//! Expressions, evaluated by Signalbox and by cel-go with the configuration of the API server.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::random::Random;
 use crate::{asked, corpus};
 
 const RANDOM: usize = 2000;
-/// Answers that Kubernetes gives and Signalbox does not, because it finds an error there: told, and never a yes.
+/// The number of expressions that Kubernetes answers and for which Signalbox reports an error. An error never counts as true.
 const FEWER_ANSWERS: usize = 40;
 
-/// What becomes of a text: an answer, a text that is refused when it is read, or an error when it is evaluated.
+/// The result for a text: an answer, a refusal when it is compiled, or an error when it is evaluated.
 #[derive(Clone, Debug, PartialEq)]
 enum Verdict {
     Answer(bool),
@@ -41,7 +41,7 @@ fn ours(text: &str, fixture: &Value) -> Verdict {
     }
 }
 
-/// The types of what expressions see.
+/// The types of the variables of expressions.
 fn types() -> Value {
     let spec = |definition: Value| {
         definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
@@ -85,13 +85,13 @@ fn an_expression_means_what_the_api_server_makes_of_it_or_is_refused() {
         .flat_map(|fixture| texts.iter().map(move |text| (fixture, text)));
     for ((fixture, text), answer) in asked_of.zip(&answers) {
         let (dynamic, typed) = (theirs(&answer["dyn"]), theirs(&answer["typed"]));
-        // What ends the library says nothing.
+        // A panic of the library proves nothing.
         if matches!(&typed, Verdict::Error(why) if why.starts_with("panic")) {
             *counted.entry("no answer there").or_default() += 1;
             continue;
         }
         let refused_there = matches!(typed, Verdict::Refused(_));
-        // Where it knows no types, it refuses more.
+        // Without types it refuses more.
         let other = matches!((&dynamic, &typed), (Verdict::Answer(a), Verdict::Answer(b)) if a != b);
         let told = || format!("{}: {text}\n    there {dynamic:?}, {typed:?}", fixture["name"]);
         let mine = ours(text, fixture);
@@ -140,7 +140,7 @@ fn an_expression_means_what_the_api_server_makes_of_it_or_is_refused() {
     assert!(fewer.len() <= FEWER_ANSWERS, "{} errors here only", fewer.len());
 }
 
-/// A refusal without what it is about.
+/// A refusal without its subject.
 fn kind_of(why: &str) -> String {
     let known = [
         "does not parse",

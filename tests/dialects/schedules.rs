@@ -1,4 +1,4 @@
-//! Schedules, by Signalbox and by what CronJobs and Argo CD's sync windows are read with.
+//! Schedules, evaluated by Signalbox and by the libraries of CronJobs and of Argo CD's sync windows.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::{asked, corpus};
 
 const RANDOM: usize = 2000;
-/// How far from a change of the clock a window may begin or end otherwise than in Argo CD.
+/// How far from a clock change a window may start or end at another time than in Argo CD.
 const NEAR: SignedDuration = SignedDuration::from_hours(3);
 
 type Stretch = (Timestamp, Timestamp);
@@ -24,7 +24,7 @@ fn instant(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// A window of `kind` alone; what is wrong with it, if something is.
+/// A single window of `kind`, or its error.
 fn calendar(question: &Value, kind: WindowKind) -> Result<Calendar, String> {
     let window = Window {
         name: "window".to_owned(),
@@ -42,7 +42,7 @@ fn calendar(question: &Value, kind: WindowKind) -> Result<Calendar, String> {
     }
 }
 
-/// As an Environment's field is read.
+/// Parsed like the field of an Environment.
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let plain = text.chars().all(|c| c.is_ascii_digit() || "hms".contains(c));
     let read = text
@@ -55,7 +55,7 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// When the window is active, from the first to the last instant that is asked about.
+/// When the window is active, within the time of the question.
 fn stretches(calendar: &Calendar, kind: WindowKind, (from, until): Stretch) -> Vec<Stretch> {
     let mut all: Vec<Stretch> = vec![];
     let mut now = from;
@@ -68,7 +68,7 @@ fn stretches(calendar: &Calendar, kind: WindowKind, (from, until): Stretch) -> V
             summary.next_open
         };
         let end = edge.unwrap_or(until).min(until);
-        assert!(end > now, "the calendar does not go on at {now}");
+        assert!(end > now, "the calendar does not advance at {now}");
         if active {
             all.push((now, end));
         }
@@ -77,7 +77,7 @@ fn stretches(calendar: &Calendar, kind: WindowKind, (from, until): Stretch) -> V
     all
 }
 
-/// What is in `these` and not in `those`.
+/// The elements of `these` that are not in `those`.
 fn without(these: &[Stretch], those: &[Stretch]) -> Vec<Stretch> {
     let mut left = vec![];
     for &(from, until) in these {
@@ -101,7 +101,7 @@ fn changes_near(zone: &str, (from, until): Stretch) -> bool {
     next.is_some_and(|change| change.timestamp() <= until + NEAR)
 }
 
-/// What only Signalbox has: the last day, and a weekday by its number in the month.
+/// Extensions of Signalbox: the last day, and a weekday by its number in the month.
 fn is_ours(schedule: &str) -> bool {
     schedule.contains(['#', 'L'])
 }

@@ -1,5 +1,5 @@
-// Command gitops says what tools that have never heard of Signalbox make of its objects: kstatus, by which Flux, helm and
-// others judge, the healthCheckExprs of a Kustomization of Flux, and a health check of Argo CD, which is a script in Lua.
+// Command gitops reports how generic tools treat Signalbox objects: kstatus, which Flux, helm and others use, the healthCheckExprs of
+// a Flux Kustomization, and a health check of Argo CD, which is a Lua script.
 package main
 
 import (
@@ -24,13 +24,13 @@ const usage = `usage: gitops kstatus      reads objects as JSON, one a line, and
        gitops flux CHECK   the same with one of a Kustomization's healthCheckExprs, a file of JSON
        gitops lua SCRIPT   the same with a health check for Argo CD`
 
-// A Verdict on one object.
+// A Verdict is the result for one object.
 type Verdict struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
 
-// A Judge says what it makes of an object.
+// A Judge returns a verdict on an object.
 type Judge func(object *unstructured.Unstructured) (Verdict, error)
 
 func main() {
@@ -94,9 +94,9 @@ func kstatus(object *unstructured.Unstructured) (Verdict, error) {
 	return Verdict{Status: string(result.Status), Message: result.Message}, nil
 }
 
-// expressions judges by a custom health check, with the library by which kustomize-controller does: in progress while
-// status.observedGeneration is another generation, whatever the expressions are, else by the first that holds of inProgress,
-// failed and current, else in progress. An object of another kind is not the check's to judge.
+// expressions uses a custom health check, with the library of kustomize-controller: in progress while status.observedGeneration is
+// another generation, whatever the expressions are; otherwise the first of inProgress, failed and current that is true; otherwise in
+// progress. The check does not apply to an object of another kind.
 func expressions(text []byte) (Judge, error) {
 	check := kustomize.CustomHealthCheck{}
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -121,7 +121,7 @@ func expressions(text []byte) (Judge, error) {
 }
 
 // health runs script as Argo CD runs a custom health check: base, table and string functions only, a second at most, the object
-// in the global obj, and a table with status and message as the answer. Argo CD takes any other status for a fault.
+// in the global obj, and a table with status and message as the answer. Argo CD treats any other status as an error.
 func health(script string) Judge {
 	statuses := map[string]bool{
 		"Healthy": true, "Progressing": true, "Degraded": true, "Suspended": true, "Missing": true, "Unknown": true,
@@ -147,7 +147,7 @@ func health(script string) Judge {
 		}
 		answer, isTable := state.Get(-1).(*lua.LTable)
 		if !isTable {
-			return Verdict{}, fmt.Errorf("the script returned %s, no table", state.Get(-1).Type())
+			return Verdict{}, fmt.Errorf("the script returned %s, not a table", state.Get(-1).Type())
 		}
 		said := answer.RawGetString("status").String()
 		if !statuses[said] {
@@ -161,7 +161,7 @@ func health(script string) Judge {
 	}
 }
 
-// value is what of JSON as Lua has it; lists begin with 1 and numbers are all of one kind.
+// value converts JSON to Lua; lists begin with 1, and there is one type of numbers.
 func value(state *lua.LState, of any) lua.LValue {
 	switch of := of.(type) {
 	case bool:

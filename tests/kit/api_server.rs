@@ -1,4 +1,4 @@
-//! Another API server of the same cluster, which a test may stop and start as it likes: the cluster goes on with its own.
+//! A second API server of the same cluster, which a test can stop and start. The cluster continues with its own.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::cluster::{audit_log, config};
 
-/// An API server of a test's own.
+/// An API server for one test.
 pub struct ApiServer {
     port: u16,
     folder: PathBuf,
@@ -21,7 +21,7 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Ready; none where the cluster is not one of ours.
+    /// Returns it when it is ready; `None` if the cluster was not created by `cargo xtask test`.
     pub async fn start() -> Option<Self> {
         let etcd = std::env::var("SIGNALBOX_TEST_ETCD").ok()?;
         let folder = audit_log()?.parent()?.to_owned();
@@ -43,10 +43,10 @@ impl ApiServer {
         format!("https://127.0.0.1:{}", self.port).parse().expect("a URL")
     }
 
-    /// On the port that it had.
+    /// Starts it again on the same port.
     pub async fn start_again(&mut self) {
         let at = |name: &str| self.folder.join(name).display().to_string();
-        let bin = std::env::var_os("SIGNALBOX_TEST_BIN").expect("cargo xtask test says it");
+        let bin = std::env::var_os("SIGNALBOX_TEST_BIN").expect("cargo xtask test sets it");
         let log = std::fs::File::create(self.folder.join(format!("kube-apiserver-{}.log", self.port)));
         let process = Command::new(PathBuf::from(bin).join("control-plane"))
             .args([
@@ -68,7 +68,7 @@ impl ApiServer {
                 "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
                 "--disable-admission-plugins=TaintNodesByCondition".to_owned(),
             ])
-            // It ends when this end of its standard input is gone.
+            // It ends when this end of its standard input is closed.
             .env("SIGNALBOX_TETHERED", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -85,7 +85,7 @@ impl ApiServer {
                 if client.request_text(request).await.is_ok() {
                     return;
                 }
-                // Nothing tells when a port begins to answer.
+                // There is no event for a port that starts to answer.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
@@ -94,7 +94,7 @@ impl ApiServer {
             .expect("the API server is ready within a minute");
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -102,7 +102,7 @@ impl ApiServer {
         }
     }
 
-    /// Has etcd forget everything before `revision`, which is what a resourceVersion is.
+    /// Compacts etcd up to `revision`, which is the same as a resourceVersion.
     pub async fn compact(&self, revision: &str) {
         let body = format!(r#"{{"revision":"{revision}","physical":true}}"#);
         let host = self.etcd.trim_start_matches("http://");
@@ -114,7 +114,7 @@ impl ApiServer {
         stream.write_all(request.as_bytes()).await.expect("etcd listens");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("etcd answers");
-        // Somebody else may have been faster.
+        // Another compaction may have been faster.
         assert!(
             answer.contains(" 200 ") || answer.contains("compacted"),
             "{answer}"

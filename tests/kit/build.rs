@@ -1,4 +1,4 @@
-//! Releases, Decisions and gates in words. What a test does not mention has a value that harms nobody.
+//! Builders for Releases, Decisions and gates. A field that a test does not set has a harmless default.
 
 use serde_json::{Value, json};
 use signalbox::api::environment::Gate;
@@ -6,21 +6,21 @@ use signalbox::api::{Action, Decision, Release};
 
 use super::cluster::user_name;
 
-/// What runs on every stage before any Release.
+/// The image that runs on every stage before any Release.
 pub const IMAGE_BEFORE: &str =
     "registry.example.com/ledger@sha256:1111111111111111111111111111111111111111111111111111111111111111";
-/// What Releases bring unless they say otherwise.
+/// The default image of Releases.
 pub const IMAGE: &str =
     "registry.example.com/ledger@sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
-/// A Release in the making. It keeps JSON and not the type, so that a test can also say what must be refused.
+/// A builder for a Release. It stores JSON and not the type, so that a test can also build an invalid Release.
 #[derive(Clone, Debug)]
 pub struct ReleaseBuilder {
     prefix: String,
     value: Value,
 }
 
-/// A Release of `payments`, by alice, with both plans; it still needs `into` and what it changes.
+/// A Release of `payments`, by alice, with both plans. It still needs `into` and its components.
 #[must_use]
 pub fn release(version: &str) -> ReleaseBuilder {
     ReleaseBuilder {
@@ -48,7 +48,7 @@ pub fn release(version: &str) -> ReleaseBuilder {
 }
 
 impl ReleaseBuilder {
-    /// `into` then takes `sit` for `<stage>-sit`.
+    /// After this, `into` accepts `sit` for `<stage>-sit`.
     #[must_use]
     pub(super) fn on_stage(mut self, stage: &str) -> Self {
         self.prefix = format!("{stage}-");
@@ -108,7 +108,7 @@ impl ReleaseBuilder {
         self
     }
 
-    /// The last component waits for these.
+    /// The last component is changed after these.
     #[must_use]
     pub fn after(self, components: &[&str]) -> Self {
         self.last("after", json!(components))
@@ -120,7 +120,7 @@ impl ReleaseBuilder {
         self.last("restartOn", json!(components))
     }
 
-    /// The last component may take this long.
+    /// The time that the last component may take.
     #[must_use]
     pub fn ready_within(self, duration: &str) -> Self {
         self.last("readyWithin", json!(duration))
@@ -140,7 +140,7 @@ impl ReleaseBuilder {
         self.with("/spec/backoutPlan/trigger", trigger)
     }
 
-    /// Any field, by JSON pointer; its parent exists.
+    /// Sets any field, by JSON pointer. Its parent must exist.
     #[must_use]
     pub fn with(mut self, pointer: &str, value: impl Into<Value>) -> Self {
         let (parent, field) = pointer.rsplit_once('/').expect("a JSON pointer");
@@ -163,7 +163,7 @@ impl ReleaseBuilder {
         self
     }
 
-    /// As it is sent, whether or not it is a Release.
+    /// The JSON that is sent, whether or not it is a valid Release.
     #[must_use]
     pub fn json(mut self) -> Value {
         if self.value["metadata"]["name"].is_null() {
@@ -175,14 +175,14 @@ impl ReleaseBuilder {
     }
 
     /// # Panics
-    /// When it is none.
+    /// If it is invalid.
     #[must_use]
     pub fn build(self) -> Release {
         serde_json::from_value(self.json()).expect("a Release")
     }
 }
 
-/// A Decision in the making.
+/// A builder for a Decision.
 #[derive(Clone, Debug)]
 pub struct DecisionBuilder(Value);
 
@@ -208,7 +208,7 @@ impl DecisionBuilder {
         self.with("by", user_name(person))
     }
 
-    /// The gate that an approval or rejection answers, in this role, on this plan.
+    /// The gate that is approved or rejected, in this role, for this plan.
     #[must_use]
     pub fn at_gate(self, gate: &str, role: &str, plan_hash: &str) -> Self {
         self.with("subject", gate)
@@ -232,7 +232,7 @@ impl DecisionBuilder {
         self
     }
 
-    /// Any field of the spec.
+    /// Sets any field of the spec.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.0["spec"][field] = value.into();
@@ -245,7 +245,7 @@ impl DecisionBuilder {
     }
 
     /// # Panics
-    /// When it is none.
+    /// If it is invalid.
     #[must_use]
     pub fn build(self) -> Decision {
         serde_json::from_value(self.0).expect("a Decision")

@@ -1,4 +1,4 @@
-//! The cluster that `cargo xtask test` names, and the people who act in it.
+//! The cluster that `cargo xtask test` provides, and its users.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,10 +7,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// Unset means that somebody ran `cargo test`: failing says more than passing without a test.
+/// Unset means that the tests were started with `cargo test`. They fail then, because passing without a cluster would be misleading.
 pub fn kubeconfig() -> PathBuf {
     std::env::var_os("SIGNALBOX_TEST_KUBECONFIG")
-        .expect("there is no cluster to test against: run cargo xtask test")
+        .expect("there is no cluster for the tests: run cargo xtask test")
         .into()
 }
 
@@ -19,7 +19,7 @@ pub(super) async fn config() -> Config {
     let kubeconfig = Kubeconfig::read_from(&path).expect("SIGNALBOX_TEST_KUBECONFIG can be read");
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .expect("SIGNALBOX_TEST_KUBECONFIG makes sense")
+        .expect("SIGNALBOX_TEST_KUBECONFIG is valid")
 }
 
 async fn impersonating(user: String, groups: &[&str]) -> Client {
@@ -29,7 +29,7 @@ async fn impersonating(user: String, groups: &[&str]) -> Client {
     Client::try_from(config).expect("a client")
 }
 
-/// May do everything.
+/// The client of the administrator.
 pub async fn admin() -> Client {
     Client::try_from(config().await).expect("a client")
 }
@@ -40,17 +40,17 @@ pub fn user_name(person: &str) -> String {
     format!("{person}@example.com")
 }
 
-/// A person of the group `developers`, with the rights that a stage granted and no others.
+/// A user of the group `developers`, with only the rights that a stage granted.
 pub async fn as_person(person: &str) -> Client {
     impersonating(user_name(person), &["system:authenticated", "developers"]).await
 }
 
-/// A user by the API server's name, with what is bound to it and nothing that a stage grants to everybody.
+/// A user by name, with only the rights that are bound to it, and without those that a stage grants to all users.
 #[derive(Clone, Debug)]
 pub struct User {
     pub name: String,
     pub groups: Vec<String>,
-    /// As whom RoleBindings know it.
+    /// The subject of its RoleBindings.
     pub subject: Value,
 }
 
@@ -64,7 +64,7 @@ impl User {
         }
     }
 
-    /// Known to RoleBindings by a group only.
+    /// RoleBindings name only its group.
     #[must_use]
     pub fn of(group: &str, name: &str) -> Self {
         let mut user = Self::named(name);
@@ -79,16 +79,16 @@ impl User {
     }
 }
 
-/// Somebody of the group `developers` without a name, whom only the token file of a cluster of ours knows: nobody can be
-/// impersonated by an empty name.
+/// A user of the group `developers` without a name. Only the token file of a cluster of `cargo xtask test` has one, because a user
+/// with an empty name cannot be impersonated.
 pub async fn nameless() -> Option<Client> {
     let path = audit_log()?.with_file_name("nameless.kubeconfig");
-    let kubeconfig = Kubeconfig::read_from(&path).expect("it stands beside the audit log");
+    let kubeconfig = Kubeconfig::read_from(&path).expect("it is in the folder of the audit log");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    Some(Client::try_from(config.expect("it makes sense")).expect("a client"))
+    Some(Client::try_from(config.expect("the kubeconfig is valid")).expect("a client"))
 }
 
-/// The operator's user, who alone may write status.
+/// The operator's user, the only one that can write status.
 pub async fn as_operator() -> Client {
     let groups = ["system:authenticated", "system:serviceaccounts"];
     impersonating(operator_user(), &groups).await
@@ -104,20 +104,20 @@ pub fn operator_namespace() -> String {
     std::env::var("SIGNALBOX_OPERATOR_NAMESPACE").unwrap_or_else(|_| "signalbox-system".into())
 }
 
-/// Every request that the API server answered, where the cluster is one of ours.
+/// The audit log of the API server, if the cluster was created by `cargo xtask test`.
 #[must_use]
 pub fn audit_log() -> Option<PathBuf> {
     std::env::var_os("SIGNALBOX_TEST_AUDIT_LOG").map(PathBuf::from)
 }
 
-/// What `kubectl` prints, complaints included, and whether it was content.
+/// Whether `kubectl` succeeds, and its output with errors.
 pub fn kubectl(arguments: &[&str]) -> (bool, String) {
     let program = match std::env::var_os("SIGNALBOX_TEST_BIN") {
         Some(folder) => PathBuf::from(folder).join("kubectl"),
         None => "kubectl".into(),
     };
-    // What the API server serves is cached in a folder that all kubectl share, by host and port: one that tidies it up leaves
-    // another without a kind, and an earlier control plane may have had the same port.
+    // All kubectl processes share a cache of the served kinds, by host and port. One process that cleans it up can remove a kind that
+    // another one needs, and an earlier control plane may have had the same port.
     let cache = tempfile::tempdir().expect("a folder");
     let output = Command::new(program)
         .env("KUBECACHEDIR", cache.path())

@@ -1,6 +1,6 @@
-//! A layer between an operator's client, retries included, and the API server. It counts the writes, and goes by a script: at
-//! one request it ends the operator the hard way, from when on nothing is sent and nothing comes back; others it refuses,
-//! loses, delays or repeats, and watches it holds back, duplicates or expires.
+//! A layer between an operator's client, with its retries, and the API server. It counts the writes and follows a script: at one
+//! request it kills the operator, so that no further request or answer passes. It refuses, loses, delays or repeats other requests,
+//! and delays, duplicates or expires watches.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::{BoxError, Layer, Service};
 
-/// Which side of the fatal request the operator still sees.
+/// Whether the operator dies before or after the fatal request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The request never leaves.
+    /// The request is never sent.
     Before,
-    /// It takes place, and its answer is lost.
+    /// The request is executed, and its answer is lost.
     After,
 }
 
@@ -41,14 +41,14 @@ pub struct Kill {
 
 #[derive(Clone)]
 enum At {
-    /// The nth write of which that is true, from 1.
+    /// The nth write for which that is true, from 1.
     Write(Arc<dyn Fn(&Write) -> bool + Send + Sync>, usize),
     /// The nth request of any kind, from 1.
     Request(usize),
 }
 
 impl Kill {
-    /// At the `nth` write, from 1, that reads `what`.
+    /// At the `nth` write, from 1, that is described as `what`.
     #[must_use]
     pub fn at(side: Side, what: &str, nth: usize) -> Self {
         let what = what.to_owned();
@@ -62,7 +62,7 @@ impl Kill {
         Self { side, at }
     }
 
-    /// At the `nth` request but watches' and leadership's, reads included.
+    /// At the `nth` request, with reads, but without watches and leadership.
     #[must_use]
     pub fn at_request(side: Side, nth: usize) -> Self {
         let at = At::Request(nth);
@@ -70,7 +70,7 @@ impl Kill {
     }
 }
 
-/// Environments are written beside promotions, in no order with them, so that the two are told apart.
+/// Environments are written independently of promotions and in any order, so the two are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ledger {
     Promotion,
@@ -85,7 +85,7 @@ pub struct Write {
     pub ledger: Ledger,
     pub impersonates: Option<String>,
     pub body: Value,
-    /// The status code; none while, or because, no answer came.
+    /// The status code; none if no answer came, or not yet.
     pub answer: Option<u16>,
 }
 
@@ -130,68 +130,68 @@ impl Write {
             && !self.path.contains("/controllerrevisions")
     }
 
-    /// Whether the API server did it.
+    /// Whether the API server executed it.
     #[must_use]
     pub fn took_place(&self) -> bool {
         self.answer.is_some_and(|code| (200..300).contains(&code))
     }
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// Never gets there; this status comes back, and how many seconds to stay away.
+    /// Is not sent. This status is returned, with a Retry-After in seconds.
     Refused(u16, Option<u32>),
-    /// Never gets there; the connection breaks.
+    /// Is not sent. The connection breaks.
     Dropped,
-    /// Takes place; the connection breaks before the answer.
+    /// Is executed. The connection breaks before the answer.
     AnswerLost,
-    /// Takes place; the answer never comes, and nothing breaks.
+    /// Is executed. The answer never comes, and the connection stays open.
     Unanswered,
-    /// Takes place later.
+    /// Is executed later.
     Late(Duration),
 }
 
-/// Which requests a fault meets.
+/// The requests that a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Meets {
-    /// Of the writes that read the same, the first.
+    /// The first of the writes with the same description.
     EachWriteOnce,
-    /// The first write to a target, and what follows within that time, reads and watches included.
+    /// The first write to a target, and all requests within that time after it, with reads and watches.
     AllFor(Duration),
-    /// The writes that read so, once.
+    /// The first write with this description.
     Once(&'static str),
-    /// Every read that is no watch, and every write.
+    /// Every read that is not a watch, and every write.
     Everything,
-    /// So many of a thousand requests, drawn by the seed.
+    /// This many of a thousand requests, chosen by the seed.
     PerMille(u32),
 }
 
-/// What becomes of watches.
+/// What happens to watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Watching {
-    /// Every event comes so much later.
+    /// Every event is delayed by this time.
     pub late: Option<Duration>,
     /// Every event comes twice.
     pub twice: bool,
-    /// The first so many watches of a kind end with 410 after so many events.
+    /// This many first watches of a kind end with 410 after this many events.
     pub expire: Option<(u32, usize)>,
-    /// After that, and after a restart, lists are as they were when they were first asked for, once for each kind.
+    /// After that, and after a restart, the first list of each kind has an old content: that of the first answer.
     pub older_lists: bool,
 }
 
-/// What goes wrong.
+/// The faults of a play.
 #[derive(Clone, Default)]
 pub struct Script {
     pub kill: Option<Kill>,
     pub faults: Vec<(Meets, Fault)>,
     pub watching: Watching,
     pub seed: u64,
-    /// What earlier lives of the operator were told, for [`Watching::older_lists`].
+    /// Lists that earlier lives of the operator received, for [`Watching::older_lists`].
     pub told: Told,
 }
 
-/// Lists as they were first answered, by path.
+/// The first answer to each list, by path.
 #[derive(Clone, Default)]
 pub struct Told(Arc<Mutex<HashMap<String, Bytes>>>);
 
@@ -231,20 +231,20 @@ impl Script {
     }
 }
 
-/// Sees the requests of one operator's life.
+/// The requests in one life of an operator.
 #[derive(Clone)]
 pub struct Faults(Arc<Inner>);
 
 struct Inner {
     script: Script,
-    /// Of Environments, which belong to no namespace, only these are seen.
+    /// Environments have no namespace. Only these are visible.
     environments: Option<String>,
     writes: Mutex<Vec<Write>>,
     state: Mutex<State>,
-    /// Until then nothing goes wrong, and nothing counts.
+    /// Until this is true there are no faults, and nothing is counted.
     armed: AtomicBool,
     dead: watch::Sender<bool>,
-    /// Requests but watches and leadership, begun and ended.
+    /// Started and finished requests, without watches and leadership.
     activity: watch::Sender<u64>,
     leads: watch::Sender<bool>,
 }
@@ -252,16 +252,16 @@ struct Inner {
 #[derive(Default)]
 struct State {
     requests: usize,
-    /// How often each fault of the script has met what reads so.
+    /// How often each fault has affected each description.
     met: HashMap<(usize, String), usize>,
-    /// Since when everything is met.
+    /// Since when all requests are affected.
     since: Option<tokio::time::Instant>,
     watches: HashMap<String, u32>,
     older_lists_given: HashMap<String, ()>,
     counts: Counts,
 }
 
-/// How often what has happened: a script that meets nothing shows nothing.
+/// How often each fault has happened. A script that affects no request proves nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
     pub refused: usize,
@@ -270,7 +270,7 @@ pub struct Counts {
     pub late: usize,
     pub events_late: usize,
     pub events_twice: usize,
-    /// By the script, or by the API server itself.
+    /// Caused by the script or by the API server itself.
     pub expired: usize,
     pub older_lists: usize,
 }
@@ -318,14 +318,14 @@ impl Faults {
         }))
     }
 
-    /// Nothing of the script holds until it is armed.
+    /// The script has no effect until it is armed.
     #[must_use]
     pub fn disarmed(self) -> Self {
         self.0.armed.store(false, Ordering::SeqCst);
         self
     }
 
-    /// From now on everything of the script holds, and what is written counts.
+    /// From now on the script has effect, and writes are counted.
     pub fn arm(&self) {
         self.0.writes.lock().unwrap().clear();
         *self.0.state.lock().unwrap() = State::default();
@@ -336,42 +336,42 @@ impl Faults {
         self.0.armed.load(Ordering::SeqCst)
     }
 
-    /// What was written, in the order in which it was sent.
+    /// The writes, in the order in which they were sent.
     #[must_use]
     pub fn writes(&self) -> Vec<Write> {
         self.0.writes.lock().unwrap().clone()
     }
 
-    /// What has gone wrong so far.
+    /// The faults so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.state.lock().unwrap().counts
     }
 
-    /// Ends the operator now.
+    /// Kills the operator now.
     pub fn kill(&self) {
         self.0.dead.send_replace(true);
     }
 
-    /// Once the operator is dead.
+    /// Returns when the operator is dead.
     pub async fn killed(&self) {
         let mut dead = self.0.dead.subscribe();
         dead.wait_for(|dead| *dead).await.expect("the layer is there");
     }
 
-    /// Once the Lease is the operator's.
+    /// Returns when the operator holds the leader Lease.
     pub async fn leads(&self) {
         let mut leads = self.0.leads.subscribe();
         leads.wait_for(|leads| *leads).await.expect("the layer is there");
     }
 
-    /// Changes with everything that the operator does.
+    /// Changes with every request of the operator.
     #[must_use]
     pub fn activity(&self) -> watch::Receiver<u64> {
         self.0.activity.subscribe()
     }
 
-    /// Once the operator leads and has not asked for anything for `long`: silence has no event to wait for.
+    /// Returns when the operator leads and has sent no request for `long`. There is no event for silence.
     pub async fn silent(&self, long: Duration) {
         self.leads().await;
         let mut activity = self.0.activity.subscribe();
@@ -408,7 +408,7 @@ impl Faults {
         is_it.then_some(kill.side)
     }
 
-    /// What the script has in store for a request.
+    /// What the script does with a request.
     fn fault(&self, reads: &str, write: Option<&Write>, is_watch: bool) -> Option<Fault> {
         if !self.is_armed() {
             return None;
@@ -437,14 +437,14 @@ impl Faults {
         None
     }
 
-    /// The same for the same seed: how requests are interleaved decides nothing.
+    /// The same for the same seed, however the requests are interleaved.
     fn drawn(&self, index: usize, reads: &str, nth: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.0.script.seed, index, reads, nth).hash(&mut hasher);
         hasher.finish() % 1000
     }
 
-    /// The list as it was first told, where the script wants that; `fresh` is kept for later otherwise.
+    /// The list as it was answered first, if the script wants that. Otherwise `fresh` is stored for later.
     fn told(&self, path: &str, fresh: Bytes) -> Bytes {
         if !self.0.script.watching.older_lists {
             return fresh;
@@ -464,7 +464,7 @@ impl Faults {
         older
     }
 
-    /// After how many events this watch expires.
+    /// The number of events after which this watch expires.
     fn expiry(&self, path: &str) -> Option<usize> {
         let (watches, events) = self.0.script.watching.expire?;
         let mut state = self.0.state.lock().unwrap();
@@ -485,7 +485,7 @@ impl<S> Layer<S> for Faults {
     }
 }
 
-/// A service in which things go wrong.
+/// A service with faults.
 #[derive(Clone)]
 pub struct Faulty<S> {
     inner: S,
@@ -511,7 +511,7 @@ fn written(request: &Request<Body>) -> Option<Write> {
             .headers()
             .get("impersonate-user")
             .and_then(|user| Some(user.to_str().ok()?.to_owned())),
-        // A whole body is there at once: nothing the operator sends is streamed.
+        // The whole body is available: the operator streams nothing that it sends.
         body: request
             .body()
             .try_clone()
@@ -526,7 +526,7 @@ fn is_leadership(path: &str) -> bool {
     path.ends_with("/leases/signalbox")
 }
 
-/// Narrows a list or watch of Environments down to the labelled ones.
+/// Restricts a list or watch of Environments to the labelled ones.
 fn narrowed(uri: &Uri, label: &str) -> Option<Uri> {
     (uri.path() == "/apis/signalbox.dev/v1alpha1/environments").then(|| {
         let query = uri.query().map_or_else(String::new, |query| format!("{query}&"));
@@ -542,7 +542,7 @@ fn broken(how: &str) -> BoxError {
 }
 
 type Answer = Response<Body2>;
-/// Bytes as they come.
+/// Bytes as they arrive.
 pub type Body2 = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
 
 fn whole(bytes: Bytes) -> Body2 {
@@ -646,7 +646,7 @@ where
             let answer = answer.await;
             let code = answer.as_ref().ok().map(|response| response.status());
             if let Some(index) = index {
-                // Forgotten where the script was armed meanwhile.
+                // Ignored if the script was armed during that time.
                 if let Some(write) = faults.0.writes.lock().unwrap().get_mut(index) {
                     write.answer = code.map(|code| code.as_u16());
                 }
@@ -710,7 +710,7 @@ fn is_collection(path: &str) -> bool {
     matches!(rest, [_] | ["namespaces", _, _])
 }
 
-/// A watch's events, one to a line.
+/// The events of a watch, one in each line.
 fn lines(
     bytes: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
 ) -> BoxStream<'static, Result<Bytes, BoxError>> {
@@ -731,7 +731,7 @@ fn lines(
     .boxed()
 }
 
-/// The events as the script lets them through.
+/// The events as the script passes them on.
 fn watched(
     faults: Faults,
     path: &str,
@@ -760,7 +760,7 @@ fn watched(
         futures::stream::iter([Some(line), again.map(Ok)].into_iter().flatten())
     });
     let counter = faults.clone();
-    // A watch that is behind is so with everything that it sends, and keeps the order.
+    // A delayed watch delays all of its events, and so keeps their order.
     let delayed = doubled
         .map(move |line| {
             let counter = counter.clone();

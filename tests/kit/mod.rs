@@ -1,5 +1,5 @@
-//! What scenarios against a real API server are written with: a stage to play on, people to act as, builders that read
-//! like sentences, and waiting by watching. Each test program includes this folder with `#[path]`.
+//! The kit for scenarios against a real API server: a stage, users, builders for objects, and waiting by watching. Each test program
+//! includes this folder with `#[path]`.
 
 #![allow(
     dead_code,

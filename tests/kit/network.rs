@@ -1,4 +1,4 @@
-//! A network between an operator and the API server, which can go silent: connections stay open, and nothing comes through.
+//! A network between an operator and the API server that can become silent: connections stay open, but no data passes.
 
 use std::net::SocketAddr;
 
@@ -10,16 +10,16 @@ use tokio::task::JoinHandle;
 
 use super::cluster::config;
 
-/// What comes through.
+/// What passes.
 #[derive(Clone, Copy, Default)]
 struct Cuts {
-    /// How often everything that was open has gone silent.
+    /// How often all open connections have become silent.
     so_far: u64,
-    /// Whether what is opened now is silent from its beginning.
+    /// Whether new connections are silent from the start.
     now: bool,
 }
 
-/// A way to the API server.
+/// A connection to the API server.
 pub struct Network {
     address: SocketAddr,
     cuts: watch::Sender<Cuts>,
@@ -50,7 +50,7 @@ impl Network {
         format!("https://{}", self.address).parse().expect("a URL")
     }
 
-    /// Nothing comes through, until further notice.
+    /// No data passes until it works again.
     pub fn goes_silent(&self) {
         self.cuts.send_modify(|cuts| {
             cuts.so_far += 1;
@@ -58,7 +58,7 @@ impl Network {
         });
     }
 
-    /// What is open is silent for ever, as where a router has forgotten it; new connections work.
+    /// Open connections are silent for ever, as if a router had dropped them. New connections work.
     pub fn forgets_connections(&self) {
         self.cuts.send_modify(|cuts| cuts.so_far += 1);
     }
@@ -86,6 +86,6 @@ async fn connection(mut near: TcpStream, server: String, mut cuts: watch::Receiv
             cut = cuts.wait_for(|cuts| cuts.so_far > born.so_far) => if cut.is_err() { return },
         }
     }
-    // Open, and silent, for as long as there is a network.
+    // Open and silent as long as the network exists.
     while cuts.changed().await.is_ok() {}
 }

@@ -1,5 +1,5 @@
-//! Operators of a test's own: in this process, where a layer stands between them and the API server, or as a process of
-//! their own that can be sent a signal. Both have the rights that the chart gives, and no others.
+//! Operators for one test: in this process, with a layer between them and the API server, or as a separate process that can receive
+//! signals. Both have only the rights that the chart grants.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::cluster::{admin, config, kubeconfig, operator_namespace};
 use super::faults::{Faults, Script};
 use super::stage::Stage;
 
-/// How much younger than its policy a Decision must be, here: waiting a minute shows nothing more.
+/// How much younger than its policy a Decision must be in these tests. Waiting a minute would prove nothing more.
 const POLICY_SETTLE: SignedDuration = SignedDuration::from_secs(3);
 
 async fn token() -> String {
@@ -43,34 +43,34 @@ async fn token() -> String {
     status.expect("a token").token
 }
 
-/// The label of Environments that belong to an operator of a test's own.
+/// The label of Environments that belong to the operator of one test.
 pub(super) const SCOPE_LABEL: &str = "test.signalbox.dev/home";
 
-/// What an operator sees of the cluster. Two that see nothing of each other run side by side.
+/// The part of the cluster that an operator watches. Operators with separate parts can run side by side.
 #[derive(Clone, Debug)]
 pub struct Scope {
     pub home: String,
     pub namespaces: Vec<String>,
-    /// The only way to the API server, where it is not the straight one.
+    /// The only connection to the API server, if it is not a direct one.
     pub server: Option<Uri>,
     pub identity: &'static str,
     pub listen: SocketAddr,
 }
 
 impl Scope {
-    /// Nothing but these stages, which have a home of their own.
+    /// Only these stages, which have their own home namespace.
     #[must_use]
     pub fn of<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Self {
         let stages: Vec<&Stage> = stages.into_iter().collect();
         let home = stages.first().expect("a stage").home();
         assert!(
             stages.iter().all(|stage| stage.home() == home),
-            "one operator, one home"
+            "an operator has one home namespace"
         );
         assert_ne!(
             home,
             operator_namespace(),
-            "a stage that is not alone has no operator of its own"
+            "only a stage of its own has its own operator"
         );
         Self {
             home,
@@ -100,7 +100,7 @@ impl Scope {
     }
 }
 
-/// An operator in this process, with a memory and threads of its own.
+/// An operator in this process, with its own cache and threads.
 pub struct Operator {
     pub faults: Faults,
     stop: watch::Sender<bool>,
@@ -108,13 +108,13 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Comes back at once. All of one identity, as the lives of a container are.
+    /// Returns immediately. All lives have the same identity, like those of a container.
     pub async fn start(scope: &Scope, script: impl Into<Script>) -> Self {
         let environments = Some(format!("{SCOPE_LABEL}={}", scope.home));
         Self::with(scope, Faults::new(script.into(), environments)).await
     }
 
-    /// Whose script holds once it is armed.
+    /// The script has effect when it is armed.
     pub async fn disarmed(scope: &Scope, script: impl Into<Script>) -> Self {
         let environments = Some(format!("{SCOPE_LABEL}={}", scope.home));
         Self::with(scope, Faults::new(script.into(), environments).disarmed()).await
@@ -129,7 +129,7 @@ impl Operator {
         if let Some(server) = &scope.server {
             config.cluster_url = server.clone();
         }
-        // Retries are the operator's own, and come above the faults.
+        // The operator does its own retries, above the layer with the faults.
         config.default_retry = false;
         let (stop, stopped) = watch::channel(false);
         let layer = faults.clone();
@@ -147,11 +147,11 @@ impl Operator {
                     .with_layer(&layer)
                     .build();
                 tokio::select! {
-                    ended = signalbox::operator::run(client, settings, stopped) => ended.expect("it ends in order"),
+                    ended = signalbox::operator::run(client, settings, stopped) => ended.expect("it shuts down without an error"),
                     () = layer.killed() => {}
                 }
             });
-            // Nothing of it is waited for, as nothing of a killed process is.
+            // There is no waiting for it, as for a killed process.
             runtime.shutdown_background();
         });
         Self {
@@ -161,13 +161,13 @@ impl Operator {
         }
     }
 
-    /// Ends it the hard way, and comes back when nothing of it is left.
+    /// Kills it, and returns when it is gone.
     pub async fn killed(mut self) {
         self.faults.kill();
         self.ended().await;
     }
 
-    /// Ends it in order.
+    /// Shuts it down.
     pub async fn stopped(mut self) {
         self.stop.send_replace(true);
         self.ended().await;
@@ -185,7 +185,7 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        // A test that failed leaves no second operator to the next one.
+        // A failed test must not leave an operator running for the next one.
         self.faults.kill();
     }
 }
@@ -204,20 +204,20 @@ fn settings(scope: &Scope) -> signalbox::operator::Config {
         },
         listen: scope.listen,
         identity: scope.identity.to_owned(),
-        // As short as leadership can be: who waits for a dead leader waits for nothing else.
+        // As short as possible, because a standby only waits for the Lease of a dead leader to expire.
         lease_duration: Duration::from_secs(3),
         concurrency: 16,
         reconcile_timeout: Duration::from_secs(60),
     }
 }
 
-/// Which binary.
+/// The binary to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// v0.1.0, from this repository's history.
+    /// v0.1.0, built from the history of this repository.
     Before,
     Now,
-    /// Today's, optimized, as the image has it: where it counts how much is computed.
+    /// The current one, optimized as in the image: for measurements of CPU and memory.
     Shipped,
 }
 
@@ -243,7 +243,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// `identity` is the pod's name. `folder` takes its kubeconfig and log.
+    /// `identity` is the name of the pod. `folder` is for its kubeconfig and log.
     pub async fn start(identity: &str, folder: &Path) -> Self {
         Self::of(Version::Now, identity, folder).await
     }
@@ -253,7 +253,7 @@ impl Process {
         Self::watching(version, identity, folder, &[]).await
     }
 
-    /// [`Self::of`], which sees nothing of other namespaces than these.
+    /// [`Self::of`], which watches only these namespaces.
     pub async fn watching(version: Version, identity: &str, folder: &Path, namespaces: &[String]) -> Self {
         let text = std::fs::read_to_string(kubeconfig()).expect("SIGNALBOX_TEST_KUBECONFIG can be read");
         let mut text: Value = serde_yaml_ng::from_str(&text).expect("a kubeconfig");
@@ -289,7 +289,7 @@ impl Process {
         }
     }
 
-    /// Processor time of all its threads so far.
+    /// CPU time of all its threads so far.
     #[must_use]
     pub fn work(&self) -> Duration {
         let stat =
@@ -307,23 +307,23 @@ impl Process {
         Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGSTOP: it does nothing, and does not know that it does not.
+    /// Sends SIGSTOP: it does nothing, and does not notice that.
     pub fn paused(&self) {
         kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it runs");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resumed(&self) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).expect("it runs");
     }
 
-    /// Once its log has a line with that. A file that grows announces nothing.
+    /// Returns when its log has a line with this text. There is no event for a file that grows.
     pub async fn logs(&self, what: &str) {
         let logged = async {
             let mut often = tokio::time::interval(Duration::from_millis(100));
@@ -339,8 +339,8 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} does not say {what:?}", self.identity));
     }
 
-    /// What it has resident once it has come to rest, in MiB: what is freed goes back to the system a little later, so this is
-    /// the least of five seconds.
+    /// Resident memory in MiB when the operator is idle. Freed memory is returned to the system a little later, so this is the minimum
+    /// of five seconds.
     pub async fn resident(&self) -> f64 {
         let mut least = f64::MAX;
         let mut often = tokio::time::interval(Duration::from_millis(100));
@@ -351,7 +351,7 @@ impl Process {
         least
     }
 
-    /// The most that it has had resident so far, in MiB.
+    /// The maximum resident memory so far, in MiB.
     #[must_use]
     pub fn peak(&self) -> f64 {
         self.memory("VmHWM:")
@@ -365,7 +365,7 @@ impl Process {
         kibibytes.expect("a number of kB") / 1024.0
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM and returns the exit status.
     pub async fn terminated(mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
         tokio::task::spawn_blocking(move || self.child.wait().expect("it is ours"))

@@ -1,5 +1,5 @@
-//! One test's part of the cluster: a namespace for Releases, three environments with something to change in each, and the
-//! rights that people need. No two stages share an object, so that tests run side by side.
+//! The part of the cluster for one test: a namespace for Releases, three environments with a target in each, and the rights of
+//! users. Stages share no objects, so tests can run side by side.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -27,13 +27,13 @@ use super::cluster::{User, admin, as_operator, as_person, operator_namespace, us
 use super::operator::SCOPE_LABEL;
 use super::wait::{gone, state_of, wait_until};
 
-/// Long enough for a busy machine; a test that passes never waits for it.
+/// Long enough for a busy machine. A test that passes never waits that long.
 const LONG: Duration = Duration::from_secs(60);
 const DEPLOYER: &str = "signalbox-deployer";
 
 type Change = Box<dyn FnOnce(&mut EnvironmentSpec) + Send>;
 
-/// A stage that is not set yet; `.await` sets it.
+/// A builder for a stage; `.await` creates it.
 pub struct StageBuilder {
     name: String,
     environments: Vec<(&'static str, Value)>,
@@ -42,7 +42,7 @@ pub struct StageBuilder {
     empty: bool,
 }
 
-/// A stage that is set. End a test with [`Stage::finish`]; what a failed test leaves is for inspection.
+/// A stage. End a test with [`Stage::finish`]. The stage of a failed test stays for inspection.
 pub struct Stage {
     name: String,
     client: Client,
@@ -66,7 +66,7 @@ impl StageBuilder {
         self
     }
 
-    /// One more environment, for instance `nft` from `sit`.
+    /// Adds an environment, for instance `nft` from `sit`.
     #[must_use]
     pub fn also(mut self, short: &'static str, stage: &str, from: &[&str]) -> Self {
         let from: Vec<_> = from
@@ -79,7 +79,7 @@ impl StageBuilder {
         self
     }
 
-    /// The stage's name, which begins the names of its environments: a soak gate, for instance, needs one.
+    /// The name of the stage, with which the names of its environments begin. A soak gate needs it, for instance.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -93,7 +93,7 @@ impl StageBuilder {
         self
     }
 
-    /// For an operator of its own, which sees nothing else: see [`super::Scope`].
+    /// For its own operator, which watches nothing else: see [`super::Scope`].
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.home = Some(format!("{}-home", self.name));
@@ -107,14 +107,14 @@ impl StageBuilder {
         self
     }
 
-    /// Nothing runs in its targets yet, where images have to be real.
+    /// No workload in its targets yet, because images must be real there.
     #[must_use]
     pub fn empty(mut self) -> Self {
         self.empty = true;
         self
     }
 
-    /// Without environments: only the namespace for Releases.
+    /// Without environments, only with the namespace for Releases.
     #[must_use]
     pub fn bare(mut self) -> Self {
         self.environments.clear();
@@ -155,20 +155,20 @@ impl Stage {
         }
     }
 
-    /// Where its operator keeps claims and pre-states.
+    /// The namespace in which its operator stores claims and pre-states.
     #[must_use]
     pub fn home(&self) -> String {
         self.home.clone().unwrap_or_else(operator_namespace)
     }
 
-    /// The namespaces that an operator of its own has to watch.
+    /// The namespaces that its own operator must watch.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
         let targets = self.environments.iter().map(|short| self.target(short));
         targets.chain([self.name.clone()]).collect()
     }
 
-    /// Where its Releases and Decisions stand.
+    /// The namespace of its Releases and Decisions.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.name
@@ -192,7 +192,7 @@ impl Stage {
         self.client.clone()
     }
 
-    /// Objects beside the Releases, as the admin.
+    /// Objects in the namespace of the Releases, as the admin.
     #[must_use]
     pub fn api<K>(&self) -> Api<K>
     where
@@ -212,16 +212,16 @@ impl Stage {
         Api::namespaced(self.client(), &self.target(short))
     }
 
-    /// A Release whose `into` takes this stage's short names.
+    /// A Release with an `into` that accepts the short names of this stage.
     #[must_use]
     pub fn release(&self, version: &str) -> ReleaseBuilder {
         release(version).on_stage(&self.name)
     }
 
-    /// Creates a Release or Decision as `person`; the API server may refuse it.
+    /// Creates a Release or Decision as `person`. The API server may refuse it.
     ///
     /// # Errors
-    /// What the API server says.
+    /// The error of the API server.
     pub async fn create_as<K>(&self, person: &str, object: &K) -> kube::Result<K>
     where
         K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
@@ -232,17 +232,21 @@ impl Stage {
             .await
     }
 
-    /// Creates a Release as alice and gives its name.
+    /// Creates a Release as alice and returns its name.
     pub async fn submit(&self, release: ReleaseBuilder) -> String {
         let release = release.build();
         let created = self.create_as("alice", &release).await;
         created.expect("alice may").metadata.name.unwrap_or_default()
     }
 
-    /// Creates a Release in alice's name as the admin, who needs no grant for environments that are not there.
+    /// Creates a Release in alice's name as the admin, who needs no grant for environments that do not exist.
     pub async fn submit_as_admin(&self, release: ReleaseBuilder) -> String {
         let created = self.api().create(&PostParams::default(), &release.build()).await;
-        created.expect("the admin may").metadata.name.unwrap_or_default()
+        created
+            .expect("the admin is allowed to")
+            .metadata
+            .name
+            .unwrap_or_default()
     }
 
     /// Merges `change` into a Release as the admin.
@@ -251,10 +255,10 @@ impl Stage {
             .api()
             .patch(release, &PatchParams::default(), &Patch::Merge(change))
             .await;
-        patched.expect("the admin may")
+        patched.expect("the admin is allowed to")
     }
 
-    /// The Release once its promotion into `sit`, `uat` or `prod` is in `state`.
+    /// Waits until the promotion into `sit`, `uat` or `prod` is in `state`, and returns the Release.
     pub async fn reaches(&self, release: &str, short: &str, state: State) -> Release {
         let environment = self.environment(short);
         wait_until(&self.api::<Release>(), release, LONG, |release| {
@@ -263,8 +267,8 @@ impl Stage {
         .await
     }
 
-    /// Lets `person` do `verb` on `resource` (for instance `environments/board`), named `name` or, if that is empty, any, in
-    /// the Releases' namespace; comes back once the API server knows.
+    /// Grants `person` the verb `verb` on `resource` (for instance `environments/board`), named `name` or, if that is empty, any, in the
+    /// namespace of the Releases. Returns when the grant has taken effect.
     pub async fn grant(&self, person: &str, verb: &str, resource: &str, name: &str) {
         let role = format!("{person}-{:08x}", RandomState::new().hash_one(verb) & 0xffff_ffff);
         let mut rule = json!({ "apiGroups": ["signalbox.dev"], "resources": [resource], "verbs": [verb] });
@@ -277,13 +281,13 @@ impl Stage {
         self.until_allowed(person, verb, resource, name).await;
     }
 
-    /// Binds a ClusterRole in the Releases' namespace; comes back once the API server knows that `user` may do `verb` on
+    /// Binds a ClusterRole in the namespace of the Releases. Returns when the API server allows `user` the verb `verb` on
     /// `resource`.
     pub async fn bind(&self, role: &str, user: &User, verb: &str, resource: &str) {
         self.bind_named(role, user, verb, resource, "").await;
     }
 
-    /// The same, once they may do so on the one named `name`.
+    /// The same, for the object named `name`.
     pub async fn bind_named(&self, role: &str, user: &User, verb: &str, resource: &str, name: &str) {
         let binding = json!({
             "metadata": { "generateName": "bound-" },
@@ -294,8 +298,8 @@ impl Stage {
         self.until_user_may(user, verb, resource, name).await;
     }
 
-    /// Binds a ClusterRole in the whole cluster, and gives the name of the binding, which the stage does not take away; comes back once
-    /// the API server knows that `user` may do `verb` on the `resource` named `name` or, if that is empty, on any.
+    /// Binds a ClusterRole in the whole cluster and returns the name of the binding, which the stage does not delete. Returns when the API
+    /// server allows `user` the verb `verb` on the `resource` named `name` or, if that is empty, on any.
     pub async fn bind_everywhere(
         &self,
         role: &str,
@@ -324,7 +328,7 @@ impl Stage {
         self.until_user_may(&user, verb, resource, name).await;
     }
 
-    /// The authorizer follows bindings a moment later and offers nothing to watch: asking again is all there is.
+    /// The authorizer follows bindings a moment later. There is no event for that, so this asks again.
     async fn until_user_may(&self, user: &User, verb: &str, resource: &str, name: &str) {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review: SubjectAccessReview = serde_json::from_value(json!({
@@ -344,7 +348,7 @@ impl Stage {
             while !reviews
                 .create(&PostParams::default(), &review)
                 .await
-                .expect("the admin may ask")
+                .expect("the admin is allowed to ask")
                 .status
                 .is_some_and(|status| status.allowed)
             {
@@ -353,10 +357,10 @@ impl Stage {
         };
         tokio::time::timeout(LONG, allowed)
             .await
-            .unwrap_or_else(|_| panic!("{} was granted {verb} on {resource}, in vain", user.name));
+            .unwrap_or_else(|_| panic!("{} was granted {verb} on {resource}, without effect", user.name));
     }
 
-    /// What a Decision binds to, once the Release's status has it.
+    /// Waits for the plan hash in the Release's status and returns it.
     pub async fn plan_hash(&self, release: &str, short: &str) -> String {
         let environment = self.environment(short);
         let hash = |release: &Release| {
@@ -368,7 +372,7 @@ impl Stage {
         hash(&release).unwrap_or_default()
     }
 
-    /// A suspended CronJob in a target: the template of gates and verifications.
+    /// Creates a suspended CronJob in a target: the template of gates and verifications.
     pub async fn template(&self, short: &str, name: &str, image: &str) {
         create::<CronJob>(
             &self.in_target(short),
@@ -393,10 +397,10 @@ impl Stage {
         self.api()
     }
 
-    /// Writes a status as the operator does, of a version that the running operator only reports on.
+    /// Writes a status as the operator does, of a version on which the running operator does not act.
     ///
     /// # Errors
-    /// What the API server says.
+    /// The error of the API server.
     pub async fn forge_status(&self, release: &str, mut status: Value) -> kube::Result<Release> {
         status["stateVersion"] = json!(99);
         let releases: Api<Release> = Api::namespaced(as_operator().await, &self.name);
@@ -406,7 +410,7 @@ impl Stage {
             .await
     }
 
-    /// Deletes a Release whose status was forged: the operator does not touch it, nor its own finalizer.
+    /// Deletes a Release with a forged status. The operator does not change it and does not remove its own finalizer.
     pub async fn forget(&self, release: &str) {
         let releases = self.api::<Release>();
         delete(&releases, release).await;
@@ -414,12 +418,12 @@ impl Stage {
         match releases.patch(release, &PatchParams::default(), &patch).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => panic!("{release} cannot be let go: {error}"),
+            Err(error) => panic!("{release} cannot be deleted: {error}"),
         }
         gone(&releases, release, LONG).await;
     }
 
-    /// Leaves everything as it is, for inspection.
+    /// Leaves everything for inspection.
     pub fn left(mut self) {
         eprintln!(
             "The stage is left as it is: namespaces and environments {}*",
@@ -428,7 +432,7 @@ impl Stage {
         self.finished = true;
     }
 
-    /// Takes everything away again, Releases first, so that the operator still finds what it has to let go of.
+    /// Deletes everything, Releases first, so that the operator can still release their claims.
     pub async fn finish(mut self) {
         let releases = self.api::<Release>();
         for release in releases.list(&ListParams::default()).await.unwrap() {
@@ -485,7 +489,7 @@ where
     let object: K = serde_json::from_value(value).expect("an object of this kind");
     api.create(&PostParams::default(), &object)
         .await
-        .expect("the admin may create it");
+        .expect("the admin is allowed to create it");
 }
 
 async fn bind(client: &Client, namespace: &str, name: &str, rules: Value, subject: Value) {
@@ -521,7 +525,7 @@ async fn set(builder: StageBuilder) -> Stage {
     {
         create_home(&client, home).await;
     }
-    // Everybody may ask for everything here: what they may have is the admission policies' to say.
+    // All users can create everything here. The admission policies decide what they can have.
     let developers =
         json!({ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "developers" });
     let namespaced = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Environment);
@@ -546,7 +550,7 @@ async fn set(builder: StageBuilder) -> Stage {
             create_ledger(&stage.client, &target).await;
         }
         spec["namespace"] = format!("{{namespace}}-{short}").into();
-        // Of no other stage, with which this one would share its targets.
+        // Not those of another stage, which would have the same targets.
         spec["releaseNamespaces"] = json!({ "matchLabels": { "kubernetes.io/metadata.name": stage.name } });
         let mut spec: EnvironmentSpec = serde_json::from_value(spec).expect("an Environment's spec");
         for change in changes.remove(short).unwrap_or_default() {
@@ -571,7 +575,7 @@ async fn set(builder: StageBuilder) -> Stage {
     stage
 }
 
-/// Another namespace for claims, pre-states and leadership, with the rights that the chart gives in its own.
+/// Another namespace for claims, pre-states and leadership, with the rights that the chart grants in its own namespace.
 async fn create_home(client: &Client, home: &str) {
     create_namespace(client, home).await;
     let chart: Api<Role> = Api::namespaced(client.clone(), &operator_namespace());
@@ -585,7 +589,7 @@ async fn create_namespace(client: &Client, name: &str) {
     create(&namespaces, json!({ "metadata": { "name": name } })).await;
 }
 
-/// The target namespace, as a team keeps it: the deployer with the chart's rights, which accepts Releases of `accepted` alone.
+/// A target namespace: the deployer with the rights of the chart, which accepts only Releases of `accepted`.
 async fn create_target(client: &Client, namespace: &str, accepted: &str) {
     create_namespace(client, namespace).await;
     create::<ServiceAccount>(

@@ -1,4 +1,4 @@
-//! Waiting is watching: no test sleeps, and one that waited in vain shows what it saw last.
+//! Tests wait by watching: they do not sleep, and a wait that times out prints the last state.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use signalbox::api::Release;
 use signalbox::api::release::State;
 
-/// The object `name` once `holds` of it.
+/// Waits until `holds` is true for the object `name`, and returns it.
 ///
 /// # Panics
-/// With the object's status as YAML when that takes longer than `timeout`.
+/// With the object's status as YAML if that takes longer than `timeout`.
 pub async fn wait_until<K>(
     api: &Api<K>,
     name: &str,
@@ -36,16 +36,16 @@ where
         Ok(Ok(None)) => unreachable!("the condition wants an object"),
         Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
         Err(_) => panic!(
-            "waited {timeout:?} for {name} in vain; it was last seen {}",
+            "waited {timeout:?} for {name}; it was last seen {}",
             described(last.into_inner().unwrap().as_ref())
         ),
     }
 }
 
-/// The first object that `holds`, whatever its name. Events come this way: they are written after the status that they tell of.
+/// Waits for the first object for which `holds` is true, of any name. It is used for Events, which are written after the status.
 ///
 /// # Panics
-/// With the names of those that were there when it takes longer than `timeout`.
+/// With the names of the existing objects if it takes longer than `timeout`.
 pub async fn some<K>(api: &Api<K>, timeout: Duration, holds: impl Fn(&K) -> bool + Send) -> K
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -63,10 +63,10 @@ where
         }
     })
     .await;
-    found.unwrap_or_else(|_| panic!("waited {timeout:?} in vain; there were {seen:#?}"))
+    found.unwrap_or_else(|_| panic!("waited {timeout:?}; there were {seen:#?}"))
 }
 
-/// Waits until there is no object `name`.
+/// Waits until the object `name` does not exist.
 pub async fn gone<K>(api: &Api<K>, name: &str, timeout: Duration)
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -90,8 +90,8 @@ where
     }
 }
 
-/// What is there once the condition holds. An API server that no longer has the version from which it was to go on, as after a change
-/// of the definition, is asked anew.
+/// Waits until the condition is true. If the API server no longer has the version from which to continue, as after a change of the
+/// CRD, the watch starts again.
 async fn watched<K>(api: &Api<K>, name: &str, holds: &impl Fn(Option<&K>) -> bool) -> Result<Option<K>, Error>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -118,16 +118,16 @@ fn described<K: Serialize>(object: Option<&K>) -> String {
     }
 }
 
-/// The state of the promotion into `environment` (its full name), once there is one.
+/// The state of the promotion into `environment` (its full name), if there is one.
 #[must_use]
 pub fn state_of(release: &Release, environment: &str) -> Option<State> {
     release.promotion(environment).map(|promotion| promotion.state)
 }
 
-/// What the API server said to something that it has to refuse.
+/// The message with which the API server refused a request that it must refuse.
 ///
 /// # Panics
-/// When it was accepted, or when the API server did not answer.
+/// If it was accepted, or if the API server did not answer.
 pub fn refused<T: Serialize>(result: kube::Result<T>) -> String {
     match result {
         Err(kube::Error::Api(status)) => status.message.clone(),

@@ -1,4 +1,4 @@
-//! What is done to the operator itself, and to the API server: one after another, after all other plays.
+//! Faults of the operator itself and of the API server: one after another, after all other plays.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::images;
 use crate::kit::{admin, kubectl, operator_namespace, wait_until};
 use crate::workload::{LONG, brings, reaches, runs, stage, until, workload};
 
-/// The operator's pods that stay.
+/// The operator's pods that are not terminating.
 async fn pods() -> Vec<Pod> {
     let pods: Api<Pod> = Api::namespaced(admin().await, &operator_namespace());
     let ours = ListParams::default().labels("app.kubernetes.io/name=signalbox");
@@ -34,7 +34,7 @@ fn holder(lease: &Lease) -> String {
         .unwrap_or_default()
 }
 
-/// Who leads, once somebody does for whom this holds.
+/// Waits for a leader for which this is true, and returns it.
 async fn leader(holds: impl Fn(&str) -> bool + Send + Sync) -> String {
     let lease = wait_until(&leases().await, "signalbox", LONG, |lease| {
         let holder = holder(lease);
@@ -44,7 +44,7 @@ async fn leader(holds: impl Fn(&str) -> bool + Send + Sync) -> String {
     holder(&lease)
 }
 
-/// helm, with the values of the release that is installed.
+/// helm, with the values of the installed release.
 fn helm(set: &[&str]) -> String {
     let folder = std::path::PathBuf::from(std::env::var_os("SIGNALBOX_TEST_BIN").unwrap());
     let output = Command::new(folder.join("helm"))
@@ -67,7 +67,7 @@ fn helm(set: &[&str]) -> String {
     told
 }
 
-/// Once the operator runs as `replicas` pods and no others: helm waits for new pods to be ready, not for the old ones to go.
+/// Waits until the operator runs as exactly `replicas` pods: helm waits until new pods are ready, not until old ones are gone.
 async fn runs_as(replicas: i32) {
     let deployments: Api<Deployment> = Api::namespaced(admin().await, &operator_namespace());
     wait_until(&deployments, "signalbox", LONG, move |deployment| {
@@ -85,7 +85,7 @@ async fn a_the_operator_runs_as_the_chart_says() {
     assert_eq!(pods.len(), 1, "{pods:?}");
     let name = pods[0].name_any();
     let namespace = operator_namespace();
-    assert_eq!(leader(|_| true).await, name, "the leader is known by its pod");
+    assert_eq!(leader(|_| true).await, name, "the leader has the name of its pod");
     let (read, log) = kubectl(&["logs", "-n", &namespace, &name]);
     assert!(read && log.contains("\"leading\""), "{log}");
     assert!(
@@ -104,7 +104,7 @@ async fn a_the_operator_runs_as_the_chart_says() {
         container.image_id
     );
 
-    // What the kernel says of the process, whatever the pod's manifest does.
+    // The limits of the process according to the kernel, not to the pod's manifest.
     let process = process(&name).expect("a process");
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = |field: &str| {
@@ -181,7 +181,7 @@ async fn c_helm_upgrade_changes_the_leader_within_seconds() {
     assert!(without < Duration::from_secs(3), "{without:?} without a leader");
 }
 
-/// Who takes over from `before`, and how long nobody led.
+/// The leader after `before`, and how long there was no leader.
 async fn hand_over(before: String) -> (String, Duration) {
     let leases = leases().await;
     let was = before.clone();
@@ -197,13 +197,13 @@ async fn d_of_two_replicas_one_stands_by_and_takes_over() {
         .await
         .unwrap();
     runs_as(2).await;
-    // One that has just been replaced may lead for a moment yet.
+    // An operator that was just replaced can lead for another moment.
     let all: Vec<String> = pods().await.iter().map(ResourceExt::name_any).collect();
     let staying = all.clone();
     let before = leader(move |holder| staying.iter().any(|name| name == holder)).await;
     let standby = all.into_iter().find(|name| *name != before);
     let standby = standby.expect("a second one");
-    // The pod that replaces the deleted one finds no node, so that nobody but who stands by can take over.
+    // The pod that replaces the deleted one finds no node, so only the standby can take over.
     let (closed, told) = kubectl(&["cordon", "--selector=kubernetes.io/os=linux"]);
     assert!(closed, "{told}");
     let handed = tokio::spawn(hand_over(before.clone()));
@@ -220,7 +220,7 @@ async fn d_of_two_replicas_one_stands_by_and_takes_over() {
     let (opened, told) = kubectl(&["uncordon", "--selector=kubernetes.io/os=linux"]);
     assert!(opened, "{told}");
     println!("one of two replicas deleted: {without:.1?} without a leader");
-    assert_eq!(next, standby, "who stands by takes over");
+    assert_eq!(next, standby, "the standby takes over");
     assert!(without < Duration::from_secs(1), "{without:?} without a leader");
     tokio::task::spawn_blocking(|| helm(&["replicas=1"]))
         .await
@@ -244,7 +244,7 @@ async fn e_the_api_server_is_restarted_in_the_middle_of_a_release() {
     kill(&server.expect("an API server"));
     let killed = Instant::now();
     let client = admin().await;
-    // It offers nothing to watch while it is away.
+    // There is nothing to watch while it is down.
     while client.apiserver_version().await.is_err() {
         assert!(killed.elapsed() < LONG, "the API server does not come back");
         tokio::time::sleep(Duration::from_millis(100)).await;

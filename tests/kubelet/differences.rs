@@ -1,5 +1,5 @@
-//! What real pods do that make-believe ones (tests/control-plane/stages.yaml) do otherwise or not at all, without Signalbox: rules
-//! rest on it, so that a kubelet that does otherwise has to be noticed here.
+//! Behaviour of real pods that simulated ones (tests/control-plane/stages.yaml) do not have, or have differently, without Signalbox.
+//! Rules depend on it, so these tests detect a kubelet with another behaviour.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -12,7 +12,7 @@ use crate::images;
 use crate::kit::{admin, wait_until};
 use crate::workload::{LONG, workload};
 
-/// A namespace that goes with the cluster.
+/// A namespace that is deleted together with the cluster.
 async fn namespace(name: &str) -> kube::Client {
     let client = admin().await;
     let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
@@ -208,7 +208,7 @@ async fn a_jobs_pod_runs_and_is_ready_before_it_completes() {
 
 #[tokio::test]
 async fn only_the_image_id_has_the_digest_of_what_runs() {
-    // Two names of one image: the node may show either as the image, and says for certain only in the id.
+    // Two names of one image: the node may report either as the image. Only the id is reliable.
     let image = images::app(&[("TURN", "only")]);
     let pods = pod("differs-image", &image, json!({})).await;
     let running = wait_until(&pods, "differs-image", LONG, is_ready).await;

@@ -1,4 +1,4 @@
-//! Images of one static program, whose behaviour stands in their environment: each behaviour is a digest.
+//! Images of one static program. Their environment variables set the behaviour, so each behaviour has a digest.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use serde_json::json;
 
 const REGISTRY: &str = "127.0.0.1:5000";
 
-/// An image that behaves as `tests/oci/app` says of these variables, pushed; its reference by digest.
+/// Builds and pushes an image with these variables of `tests/oci/app`, and returns its reference by digest.
 pub fn app(behaviour: &[(&str, &str)]) -> String {
     image(behaviour, "65532:65532")
 }
 
-/// The same with no behaviour but that it wants to be root.
+/// The same, with the default behaviour, but running as root.
 pub fn root() -> String {
     image(&[], "0:0")
 }
 
-/// A reference that names no image.
+/// A reference to an image that does not exist.
 pub fn missing() -> String {
     format!("{REGISTRY}/app@sha256:{}", "0".repeat(64))
 }

@@ -7,7 +7,7 @@ use crate::images;
 use crate::kit::Stage;
 use crate::workload::{brings, failure, images as running, pod, reaches, runs, stage, workload};
 
-/// What `change` makes of the workload is observed for 40 s with this image, and has to be found out; the sentence says how.
+/// The workload with `change` and this image is observed for 40 s. The fault must be detected, and the message must contain these words.
 async fn is_found_out(name: &str, behaviour: &[(&str, &str)], change: fn(&mut Value), words: &[&str]) {
     let stage = stage(name, 40).await;
     let before = images::app(&[]);
@@ -62,7 +62,7 @@ async fn a_liveness_probe_that_fails_is_named_by_its_restarts() {
             "httpGet": { "path": "/healthz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 1,
         });
     };
-    // It lingers when it is asked to stop, so that it is killed.
+    // It does not stop when asked to, so it is killed.
     let behaviour = [("STALL_AFTER", "5s"), ("LINGER", "20s")];
     is_found_out(
         "real-liveness",

@@ -1,4 +1,4 @@
-//! Releases of real containers under real kubelets, with the operator's own image as its users install it:
+//! Releases of real containers with real kubelets, with the operator's own image installed as by its users:
 //! `cargo xtask test --rung kubelet`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]

@@ -1,4 +1,4 @@
-//! Nodes that are drained, and nodes that are lost: neither is a release's fault.
+//! Drained nodes and lost nodes. Neither is a failure of a release.
 
 use std::process::Command;
 
@@ -12,13 +12,13 @@ use crate::images;
 use crate::kit::{Stage, admin, kubectl, wait_until};
 use crate::workload::{LONG, brings, images as running, pod, reaches, runs, stage, until, workload};
 
-/// The taint of the nodes that tests may take away.
+/// The taint of the nodes that tests can remove.
 const APART: &str = "signalbox.dev/apart";
-/// This one is drained, that one is lost.
+/// The node that is drained, and the one that is lost.
 const DRAINED: &str = "node-2";
 const LOST: &str = "node-3";
 
-/// Pods on this node, and on the first one where it is gone; from a lost node they are taken after three seconds.
+/// Pods on this node, or on the first one when it is gone. From a lost node they are evicted after three seconds.
 fn on(node: &'static str) -> impl FnOnce(&mut Value) {
     move |w| {
         pod(w)["tolerations"] = json!([
@@ -34,7 +34,7 @@ fn on(node: &'static str) -> impl FnOnce(&mut Value) {
     }
 }
 
-/// The stage's pods that are on a node, those that are to go included.
+/// The stage's pods on a node, including terminating ones.
 async fn pods_on(stage: &Stage, node: &str) -> Vec<Pod> {
     let pods: Api<Pod> = stage.in_target("sit");
     let all = pods.list(&ListParams::default()).await.unwrap();
@@ -42,7 +42,7 @@ async fn pods_on(stage: &Stage, node: &str) -> Vec<Pod> {
     all.into_iter().filter(there).collect()
 }
 
-/// Those that are to stay there. One that came in the moment in which the node was lost is to go, and can not.
+/// The pods that are not terminating. A pod that was created when the node was lost is terminating, but cannot end.
 async fn staying_on(stage: &Stage, node: &str) -> Vec<String> {
     let all = pods_on(stage, node).await.into_iter();
     all.filter(|pod| pod.metadata.deletion_timestamp.is_none())
@@ -50,7 +50,7 @@ async fn staying_on(stage: &Stage, node: &str) -> Vec<String> {
         .collect()
 }
 
-/// Two releases that both go well: while the first one is deployed a node goes, and while the second one is observed.
+/// Two successful releases: a node goes away while the first one is deployed, and while the second one is observed.
 async fn goes_well(
     stage: &Stage,
     node: &'static str,
@@ -85,14 +85,14 @@ async fn a_node_that_is_drained_while_pods_come_and_while_they_are_watched_is_no
         let (done, told) = kubectl(arguments);
         assert!(done, "{told}");
     };
-    // Evictions, as whoever looks after nodes has them. Only this test's pods come there.
+    // Evictions, as by `kubectl drain`. Only pods of this test run there.
     let drain = async || done(&["drain", DRAINED, "--ignore-daemonsets", "--timeout=60s"]);
     let uncordon = async || done(&["uncordon", DRAINED]);
     goes_well(&stage, DRAINED, drain, uncordon).await;
     stage.finish().await;
 }
 
-/// A kubelet that does not run, for as long as this lives.
+/// Stops a kubelet until this is dropped.
 struct Lost(Vec<String>);
 
 impl Lost {
@@ -154,7 +154,7 @@ async fn a_node_that_is_lost_while_pods_come_and_while_they_are_watched_is_no_fa
     stage.finish().await;
 }
 
-/// Gives the pods of the lost node up, as its operators would: else they stay until somebody says that they are gone.
+/// Force-deletes the pods of the lost node, as an administrator would. Otherwise they stay.
 async fn lets_go(stage: &Stage) {
     let pods: Api<Pod> = stage.in_target("sit");
     let force = kube::api::DeleteParams::default().grace_period(0);

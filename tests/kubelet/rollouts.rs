@@ -1,4 +1,4 @@
-//! Workloads that take their pods away one way or another, forward and back.
+//! Workloads with different update strategies, forward and back.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -12,7 +12,7 @@ use crate::images;
 use crate::kit::Stage;
 use crate::workload::{brings, images as running, lingering, pod, reaches, runs, stage, until, workload};
 
-/// What runs before goes on for a while after it was asked to stop.
+/// The old pods continue for a while after they were asked to stop.
 const SLOW: [(&str, &str); 1] = [("LINGER", "8s")];
 
 fn still_ending(component: &ComponentStatus) -> bool {
@@ -35,7 +35,7 @@ async fn a_release_has_succeeded_only_when_nothing_else_serves_any_more() {
     assert_ne!(
         told.state,
         State::Succeeded,
-        "nothing was said of the pods that still ended"
+        "the terminating pods were not reported"
     );
     reaches(&stage, &release, State::Succeeded).await;
     assert_eq!(lingering(&stage).await, 0);
@@ -47,7 +47,7 @@ async fn a_backout_is_over_only_when_nothing_of_the_release_serves_any_more() {
     let stage = stage("real-slow-back", 15).await;
     let before = images::app(&[]);
     runs(&stage, &workload("Deployment", &before, |_| {})).await;
-    // Ready, then not, and slow to go.
+    // Ready, then not ready, and slow to stop.
     let bad = images::app(&[("STALL_AFTER", "3s"), SLOW[0]]);
     let release = stage.submit(brings(&stage, "Deployment", &bad)).await;
     reaches(&stage, &release, State::BackedOut).await;
@@ -77,7 +77,7 @@ async fn a_daemon_set_succeeds_and_is_backed_out() {
     stage.finish().await;
 }
 
-/// One release that goes well, then one that never becomes ready.
+/// One release that succeeds, then one that never becomes ready.
 async fn there_and_back(stage: &Stage, kind: &str, before: &str) {
     let next = images::app(&[("VERSION", "2")]);
     let patient = |release: crate::kit::ReleaseBuilder| release.ready_within("40s");

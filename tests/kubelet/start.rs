@@ -1,4 +1,4 @@
-//! Releases whose containers start, and those whose containers do not.
+//! Releases with containers that start, and with containers that do not.
 
 use serde_json::json;
 use signalbox::api::release::State;
@@ -7,10 +7,10 @@ use crate::images;
 use crate::kit::job_gate;
 use crate::workload::{brings, failure, images as running, pod, reaches, runs, stage, workload};
 
-/// In the spells of a back-off a kubelet shows that it waits, or how the last run ended.
+/// During a back-off, a kubelet reports that the container waits, or how its last run ended.
 const LOOPS: &[&str] = &["CrashLoopBackOff", "(Error)"];
 
-/// A release of `image` fails to become ready, is backed out, and what ran before runs again; one of `words` says what ails it.
+/// A release of `image` does not become ready and is backed out. One of `words` is in the message.
 async fn is_backed_out(name: &str, image: &str, words: &[&str]) {
     let stage = stage(name, 0).await;
     let before = images::app(&[]);

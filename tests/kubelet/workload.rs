@@ -1,4 +1,4 @@
-//! What teams run here, and what a test waits for.
+//! The workloads of these tests, and how to wait for them.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use signalbox::api::{GoDuration, Release};
 
 use crate::kit::{ReleaseBuilder, Stage, StageBuilder, wait_until};
 
-/// Real containers take their time, and several plays share two processors.
+/// Real containers need more time, and several plays share two processors.
 pub const LONG: Duration = Duration::from_secs(150);
 
-/// A stage of one environment, where everything has to stay healthy for so many seconds.
+/// A stage with one environment, with an observation of this many seconds.
 pub fn stage(name: &str, observed: i64) -> StageBuilder {
     Stage::new(name)
         .only(&["sit"])
@@ -30,7 +30,7 @@ pub fn stage(name: &str, observed: i64) -> StageBuilder {
         })
 }
 
-/// A workload `app` of two pods with a readiness probe each second; `change` gets its JSON.
+/// A workload `app` of two pods with a readiness probe each second. `change` can change its JSON.
 pub fn workload(kind: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
     let labels = json!({ "app": "app" });
     let mut object = json!({
@@ -63,7 +63,7 @@ pub fn workload(kind: &str, image: &str, change: impl FnOnce(&mut Value)) -> Val
     object
 }
 
-/// The pods' part of a workload.
+/// The pod template of a workload.
 pub fn pod(workload: &mut Value) -> &mut Value {
     &mut workload["spec"]["template"]["spec"]
 }
@@ -104,7 +104,7 @@ where
     let object = serde_json::from_value(object.clone()).expect("an object of this kind");
     api.create(&PostParams::default(), &object)
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     api
 }
 
@@ -121,7 +121,7 @@ pub fn brings(stage: &Stage, kind: &str, image: &str) -> ReleaseBuilder {
         .ready_within("20s")
 }
 
-/// The promotion into `sit` once `holds` of it, or a panic with all that was seen last.
+/// Waits until `holds` is true for the promotion into `sit`, and returns it. Panics with the last state after a timeout.
 pub async fn until(
     stage: &Stage,
     release: &str,
@@ -135,7 +135,7 @@ pub async fn until(
     release.promotion(&environment).unwrap().clone()
 }
 
-/// The promotion into `sit` once it is in `state`; any other end fails at once.
+/// Waits until the promotion into `sit` is in `state`, and returns it. Any other end fails immediately.
 pub async fn reaches(stage: &Stage, release: &str, state: State) -> Promotion {
     let ends = [
         State::Succeeded,
@@ -153,7 +153,7 @@ pub async fn reaches(stage: &Stage, release: &str, state: State) -> Promotion {
     promotion
 }
 
-/// What went wrong, once something has: everything that stands on the promotion into `sit`.
+/// Waits for a failure, and returns everything in the status of the promotion into `sit`.
 pub async fn failure(stage: &Stage, release: &str) -> String {
     let promotion = until(stage, release, |p| {
         !matches!(
@@ -170,7 +170,7 @@ async fn pods(stage: &Stage) -> Vec<Pod> {
     stage.in_target::<Pod>("sit").list(&ours).await.unwrap().items
 }
 
-/// The images of the pods that are there and stay.
+/// The images of the pods that are not terminating.
 pub async fn images(stage: &Stage) -> Vec<String> {
     let mut images: Vec<_> = pods(stage)
         .await
@@ -183,7 +183,7 @@ pub async fn images(stage: &Stage) -> Vec<String> {
     images
 }
 
-/// Pods that were asked to go and still run.
+/// Terminating pods that still run.
 pub async fn lingering(stage: &Stage) -> usize {
     let over = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());

@@ -1,5 +1,5 @@
-// Command oci builds images out of files, without a container runtime, keeps them as OCI layouts, pushes them, and serves
-// a registry of its own for tests.
+// Command oci builds images from files, without a container runtime, stores them as OCI layouts, pushes them, and serves a registry
+// for tests.
 package main
 
 import (
@@ -34,7 +34,7 @@ const usage = `usage: oci build LAYOUT   builds the image that standard input de
        oci push LAYOUT REF   pushes it to REF (registry/name:tag), with the credentials of docker's configuration, prints its digest
        oci serve ADDRESS     serves an empty registry, in memory, until its standard input ends`
 
-// An Image is what build reads.
+// An Image is the input of build.
 type Image struct {
 	// Layers, the lowest first.
 	Layers [][]File `json:"layers"`
@@ -108,7 +108,7 @@ func build(description io.Reader, folder string) error {
 		image = mutate.Annotations(image, wanted.Annotations).(v1.Image)
 	}
 	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is there already", folder)
+		return fmt.Errorf("%s exists already", folder)
 	}
 	written, err := layout.Write(folder, empty.Index)
 	if err != nil {
@@ -120,7 +120,7 @@ func build(description io.Reader, folder string) error {
 	return printDigest(image)
 }
 
-// layerOf is the same for the same files, whoever builds it and when.
+// layerOf is reproducible: the same files give the same layer.
 func layerOf(files []File, created time.Time) (v1.Layer, error) {
 	sort.SliceStable(files, func(i, j int) bool { return files[i].Path < files[j].Path })
 	var archive bytes.Buffer
@@ -179,7 +179,7 @@ func push(folder, reference string) error {
 	if err != nil {
 		return err
 	}
-	// A registry that takes a connection and says nothing would be waited for without end.
+	// Without a timeout, a registry that accepts a connection and does not answer would block forever.
 	patient := remote.DefaultTransport.(*http.Transport).Clone()
 	patient.ResponseHeaderTimeout = 20 * time.Second
 	if err := remote.Write(target, image, remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(patient)); err != nil {
@@ -188,7 +188,7 @@ func push(folder, reference string) error {
 	return printDigest(image)
 }
 
-// refused says in one sentence what a registry answered, or that it did not.
+// refused returns one message about the answer of a registry, or about a missing answer.
 func refused(target name.Tag, err error) error {
 	registry := target.RegistryStr()
 	said := strings.Join(strings.Fields(err.Error()), " ")

@@ -1,4 +1,4 @@
-//! A Decision that nobody vouched for never counts, whenever the operator looks at it.
+//! A Decision whose author was not verified never counts, at whatever time the operator reads it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::kit::{
 };
 
 const LONG: Duration = Duration::from_secs(60);
-/// The three seconds of `--policy-settle`, and the one that rounding takes.
+/// The three seconds of `--policy-settle`, and one for rounding.
 const SETTLED: SignedDuration = SignedDuration::from_secs(4);
 const BINDING: &str = "signalbox-decision";
 
@@ -50,7 +50,7 @@ impl Bound {
         self.api.create(&PostParams::default(), &self.kept).await.unwrap();
     }
 
-    /// The policy only warns, which lets everything pass.
+    /// The policy only warns, so all requests pass.
     async fn acts(&self, actions: Value) {
         let change = Patch::Merge(json!({ "spec": { "validationActions": actions } }));
         self.api
@@ -60,21 +60,21 @@ impl Bound {
     }
 }
 
-/// Approves in bob's name as somebody who is not bob, as soon as the API server lets that pass.
+/// Approves in bob's name as another user, as soon as the API server accepts that.
 async fn forge(stage: &Stage, release: &str, hash: &str) {
     let forged = decision(Action::Approve, release, &stage.environment("sit"))
         .named("forged")
         .at_gate("board", "board", hash)
         .build();
     let decisions = Api::namespaced(as_person("mallory").await, stage.namespace());
-    // The API server follows its policies a moment later and offers nothing to watch.
+    // The API server follows its policies a moment later. There is no event for that.
     while let Err(error) = decisions.create(&PostParams::default(), &forged).await {
         assert!(error.to_string().contains("spec.by"), "{error}");
         tokio::task::yield_now().await;
     }
 }
 
-/// Comes back once mallory cannot write in bob's name any more.
+/// Returns when mallory can no longer write in bob's name.
 async fn until_vouched_for(stage: &Stage, release: &str, hash: &str) {
     let forged = decision(Action::Approve, release, &stage.environment("sit"))
         .at_gate("board", "board", hash)
@@ -108,7 +108,7 @@ async fn board(stage: &Stage, release: &str, holds: impl Fn(&Check) -> bool + Se
     of(&seen).expect("it was there")
 }
 
-/// Nothing was let in, and nothing was touched.
+/// No release was admitted, and nothing was changed.
 async fn kept_out(stage: &Stage, release: &str) {
     let seen = stage.api::<Release>().get(release).await.unwrap();
     assert_eq!(state_of(&seen, &stage.environment("sit")), Some(State::Waiting));
@@ -147,7 +147,7 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     board(&stage, &name, of_bob).await;
     kept_out(&stage, &name).await;
 
-    // An operator that has seen nothing of it comes to the same conclusion: the hold is its first sign of life.
+    // A new operator comes to the same conclusion. The hold is its first reconcile.
     operator.terminated().await;
     let operator = Process::start("second", folder.path()).await;
     stage.merge(&name, json!({ "spec": { "hold": {} } })).await;
@@ -167,7 +167,7 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     board(&stage, &name, of_bob).await;
     kept_out(&stage, &name).await;
 
-    // bob himself is let in, once he is that much younger than the binding.
+    // bob's own approval counts when it is that much younger than the binding.
     settled(&stage, bound_at).await;
     let own = decision(Action::Approve, &name, &environment)
         .at_gate("board", "board", &hash)
@@ -178,14 +178,14 @@ async fn forged_while(case: &str, unbind: impl AsyncFnOnce(&Bound), bind: impl A
     operator.terminated().await;
 }
 
-/// Comes back once who is created now is that much younger than what was written at `bound_at`.
+/// Returns when a new object is that much younger than the one that was written at `bound_at`.
 async fn settled(stage: &Stage, bound_at: Timestamp) {
     while clock(stage).await < bound_at + SETTLED {
         tokio::task::yield_now().await;
     }
 }
 
-/// The API server's clock, by which ages are counted.
+/// The clock of the API server, with which ages are counted.
 async fn clock(stage: &Stage) -> Timestamp {
     let dry_run = PostParams {
         dry_run: true,
@@ -255,7 +255,7 @@ async fn no_decision_counts_while_any_of_the_policies_is_missing() {
         bound.created_again().await;
         board(&stage, &name, |c| !c.message.contains(&missing)).await;
     }
-    // The tests after it ask for approvals at once.
+    // The tests after this one need approvals immediately.
     settled(&stage, clock(&stage).await).await;
     kept_out(&stage, &name).await;
     stage.finish().await;

@@ -1,6 +1,5 @@
-//! What an operator makes of Decisions while the admission policies that vouch for people are not what they should be. The
-//! policies are the whole cluster's: `cargo xtask test` runs this when no other test and no other operator is about, and one
-//! test after another.
+//! Decisions while the admission policies that verify their authors are missing or changed. The policies are cluster-scoped, so
+//! `cargo xtask test` runs these tests one after another, when no other test and no other operator runs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

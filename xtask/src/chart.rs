@@ -53,7 +53,7 @@ pub async fn run() -> Result<()> {
     let some = printed(&helm, &NOTES, &chart, &at("namespaced.yaml")).await?;
     for says in [
         "Only these namespaces are watched: payments-sit, payments-prod.",
-        "TargetsAllowed says NamespaceNotWatched",
+        "TargetsAllowed: NamespaceNotWatched",
     ] {
         ensure!(
             some.contains(says),

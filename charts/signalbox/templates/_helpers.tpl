@@ -1,11 +1,11 @@
-{{/* Names are fixed, so that another helm release name can take the objects over. */}}
+{{/* Names are fixed, so that a helm release with another name can take over the objects. */}}
 {{- define "signalbox.name" -}}signalbox{{- end }}
 
 {{- define "signalbox.username" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "signalbox.name" . }}
 {{- end }}
 
-{{/* A Deployment's selector cannot be changed, so it does not contain the helm release's name either. */}}
+{{/* The selector of a Deployment is immutable, so it does not contain the name of the helm release either. */}}
 {{- define "signalbox.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "signalbox.name" . }}
 app.kubernetes.io/component: operator
@@ -34,7 +34,7 @@ subjects:
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* What readiness is judged on: read, never written. */}}
+{{/* Objects on which readiness depends: read, never written. */}}
 {{- define "signalbox.workloadRules" -}}
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
@@ -47,7 +47,7 @@ subjects:
   verbs: [list, watch]
 {{- end }}
 
-{{/* Where the chart creates the deployer: the names, as JSON. */}}
+{{/* Names of the namespaces in which the chart creates the deployer, as JSON. */}}
 {{- define "signalbox.deployerNamespaces" -}}
 {{- $names := list }}
 {{- range $entry := .Values.deployer.namespaces }}
@@ -56,7 +56,7 @@ subjects:
 {{- $name = $entry.name }}
 {{- end }}
 {{- if has $name $names }}
-{{- fail (printf "deployer.namespaces names %s twice" $name) }}
+{{- fail (printf "deployer.namespaces lists %s twice. Remove one of the entries." $name) }}
 {{- end }}
 {{- $names = append $names $name }}
 {{- end }}

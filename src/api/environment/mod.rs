@@ -1,4 +1,4 @@
-//! An Environment: where releases go, and what must be true before anything comes in.
+//! An Environment: a target of releases, and the conditions for entering it.
 
 mod spec;
 mod status;

@@ -1,4 +1,4 @@
-//! Where releases go, and what must be true before anything comes in.
+//! Spec of an Environment: its target namespaces, and the conditions for entering it.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -10,8 +10,8 @@ use crate::api::go_duration::GoDuration;
 use crate::api::meta::{LabelSelector, Time};
 use crate::api::rules;
 
-/// Where it goes, and what must hold before it may. Cluster-scoped: its policy belongs to its owner, not to those
-/// who want to get in.
+/// A target of releases, and the conditions for entering it. Cluster-scoped: its policy belongs to its owner, not to the teams
+/// that release.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "signalbox.dev",
@@ -21,7 +21,7 @@ use crate::api::rules;
     derive = "PartialEq",
     shortname = "env",
     category = "signalbox",
-    doc = "Where releases go, and what must be true before anything comes in.",
+    doc = "A stage to which Releases are promoted: its target namespaces, and the conditions that a Release must meet before it enters.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(
         name = "Ready",
@@ -43,85 +43,86 @@ use crate::api::rules;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("self.__namespace__.contains('{namespace}') || has(self.releaseNamespaces)")
-        .message("releaseNamespaces is required where namespace is a literal: say whose Releases may ask ({} is everybody)"),
+        .message("releaseNamespaces is required if namespace is a literal: select the namespaces whose Releases may enter ({} selects all)"),
     validation = Rule::new("!has(self.maxOccupancy) || !has(self.observation) || [self.observation, self.maxOccupancy.after].exists(d, !d.matches('^([0-9]{1,4}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$') || size(d) == 0) || duration(self.observation) < duration(self.maxOccupancy.after)")
-        .message("maxOccupancy.after must be longer than observation: no Release could succeed within it")
+        .message("maxOccupancy.after must be longer than observation: otherwise no Release could succeed in time")
         .field_path(".maxOccupancy"),
     validation = Rule::new("self.__namespace__.matches('^[a-z0-9-]*([{]namespace[}])?[a-z0-9-]*$') && !self.__namespace__.startsWith('-') && !self.__namespace__.endsWith('-')")
         .message("namespace must be a DNS label, or one {namespace} with letters, digits and dashes around it")
         .field_path(".namespace")
 )]
 pub struct EnvironmentSpec {
-    /// How far from customers it is; controls take their defaults from it.
+    /// The stage of delivery: Development, SIT, NFT, UAT, PreProduction or Production. It sets the default enforcement of the
+    /// controls, and the default of `defaultWindow`.
     pub stage: Stage,
-    /// Whom messages name.
+    /// The owner. Messages name it as the contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
-    /// The target namespace: a literal, or with `{namespace}` of the Release.
+    /// The target namespace: a name, or a name in which `{namespace}` stands for the Release's namespace, such as `{namespace}-sit`.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
-    /// What may be changed here.
+    /// The kinds that a Release can change here. Default: Deployments, StatefulSets, DaemonSets, CronJobs and ConfigMaps.
     #[serde(default = "default_kinds")]
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub allowed_kinds: Vec<AllowedKind>,
-    /// Which namespaces' Releases may ask; `{}` is everybody.
+    /// Selects the namespaces whose Releases may enter, by their labels; `{}` selects all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_selector")]
     pub release_namespaces: Option<LabelSelector>,
-    /// Absent: an entry point.
+    /// The Environments in which a Release must have Succeeded first. Absent: a Release can start here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotes_from: Option<PromotesFrom>,
-    /// How strictly each built-in control is enforced; those not listed follow the stage.
+    /// How strictly each built-in control is enforced. A control that is not listed has the default of the stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub controls: Vec<Control>,
-    /// What else must hold before a Release may enter.
+    /// Further conditions that a Release must meet before it enters: approvals, soaks, expressions and Jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub gates: Vec<Gate>,
-    /// Runs after workloads are ready.
+    /// Jobs and expressions that must succeed after the workloads are ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub verification: Vec<Verification>,
-    /// Everything stays healthy this long before it counts as Succeeded.
+    /// How long all components must stay healthy before the promotion is Succeeded. Absent: no observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<GoDuration>,
-    /// How long one Release may occupy a target namespace, from its entry to its end. Absent: 24h and what
-    /// deploying, verification and observation may take, and then people decide.
+    /// How long one Release may occupy a target namespace, from its entry to its end. Absent: 24h plus the time allowed for
+    /// deploying, verification and observation; then a Decision is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_occupancy: Option<MaxOccupancy>,
-    /// What a backout may do here besides putting back what was changed.
+    /// What a backout may do here in addition to restoring the changed fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backout: Option<BackoutRules>,
-    /// When Releases may enter, and when they may not.
+    /// When Releases may enter, and when they may not. Windows that are open at the same time: Deny takes precedence over Allow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub windows: Vec<Window>,
-    /// What rules when no Allow window is listed: Production is Closed, others are Open unless this says otherwise.
+    /// Whether Releases may enter if no Allow window is listed. Default: Closed for stage Production, Open for other stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_window: Option<DefaultWindow>,
 }
 
-/// How long one Release may occupy a target namespace, and what becomes of it when nobody decides.
+/// How long one Release may occupy a target namespace, and what happens if there is no Decision after that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MaxOccupancy {
-    /// From the entry to the end; then it waits for a Decision. Longer than `observation`.
+    /// The time from entry to the end. After it, the promotion waits for a Decision. It must be longer than `observation`.
     #[serde(default = "a_day")]
     pub after: GoDuration,
-    /// What is done when nobody has decided for as long again: BackOut or Abandon. Absent: it waits for people.
+    /// The action if there is no Decision within the same time again: BackOut or Abandon. Absent: it keeps waiting for a Decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Then>,
 }
@@ -130,26 +131,27 @@ fn a_day() -> GoDuration {
     GoDuration::from_secs(24 * 3600)
 }
 
-/// What an Environment's owner has decided beforehand.
+/// The action if there is no Decision in time: BackOut restores the pre-state; Abandon leaves everything as it is, Failed and
+/// Unsettled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Then {
-    /// What ran before is restored.
+    /// The pre-state is restored.
     BackOut,
-    /// It Failed: everything stays as it is, and the target is Unsettled.
+    /// The promotion is Failed. Everything stays as it is, and the target is Unsettled.
     Abandon,
 }
 
-/// What a backout may do besides putting back what was changed.
+/// What a backout may do in addition to restoring the changed fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackoutRules {
-    /// Whether pods are deleted, as the deployer, that a StatefulSet's controller waits for and never replaces: not
-    /// ready, and of the revision that was taken back. The deployer needs the right to delete pods.
+    /// Whether a backout may delete pods that a StatefulSet's controller waits for and never replaces: pods that are not ready,
+    /// of the revision that is backed out. The deployer needs the right to delete pods.
     #[serde(default)]
     pub delete_stuck_pods: Permission,
 }
 
-/// Whether something may be done.
+/// Allow or Deny.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Permission {
     Allow,
@@ -157,12 +159,12 @@ pub enum Permission {
     Deny,
 }
 
-/// The library's schema sets no bounds; these are far above what anybody needs.
+/// The schema of the library sets no limits. These are far above any practical use.
 fn label_selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = LabelSelector::json_schema(generator);
     schema.insert(
         "description".into(),
-        "Which namespaces' Releases may ask, by the namespaces' labels; {} is everybody.".into(),
+        "Selects the namespaces whose Releases may enter, by the labels of the namespaces; {} selects all namespaces.".into(),
     );
     for (pointer, keyword, value) in [
         ("/properties/matchLabels", "maxProperties", json!(16)),
@@ -210,6 +212,7 @@ fn label_selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema
     schema
 }
 
+/// The stage of delivery, from Development to Production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Stage {
     Development,
@@ -223,7 +226,7 @@ pub enum Stage {
     Production,
 }
 
-/// Whom messages name.
+/// The owner of an Environment. Messages name it as the contact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Owner {
@@ -231,21 +234,22 @@ pub struct Owner {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub team: Option<String>,
-    /// For instance a channel or an address.
+    /// How to reach the team, for instance a chat channel or an e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
 }
 
+/// A kind that a Release can change in an environment.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!(self.kind in ['Secret', 'ServiceAccount', 'Namespace', 'CustomResourceDefinition', 'APIService', 'Node']) && !self.apiVersion.startsWith('rbac.authorization.k8s.io/') && !self.apiVersion.startsWith('admissionregistration.k8s.io/') && !self.apiVersion.startsWith('signalbox.dev/')")
-    .message("Secrets, RBAC, ServiceAccounts, Namespaces, admission, definitions and signalbox.dev are never targets"))]
+    .message("Secrets, ServiceAccounts, Namespaces, Nodes, CRDs, APIServices, RBAC, admission configuration and signalbox.dev kinds are never targets"))]
 pub struct AllowedKind {
-    /// For instance apps/v1.
+    /// API group and version, for instance apps/v1.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
-    /// For instance Deployment.
+    /// The kind, for instance Deployment.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
 }
@@ -266,7 +270,7 @@ fn default_kinds() -> Vec<AllowedKind> {
     .collect()
 }
 
-/// How many of the Environments must have been passed.
+/// How many of the Environments are required: All or Any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Require {
     #[default]
@@ -274,19 +278,19 @@ pub enum Require {
     Any,
 }
 
-/// Where a Release must have Succeeded before.
+/// The Environments in which a Release must have Succeeded first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PromotesFrom {
-    /// Environments in which this very Release must have Succeeded first.
+    /// Names of Environments in which the same Release must have Succeeded first.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub environments: Vec<String>,
-    /// All of them, or Any one.
+    /// Whether the Release must have Succeeded in All of them or in Any one.
     #[serde(default)]
     pub require: Require,
 }
 
-/// The controls that are built in.
+/// The name of a built-in control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ControlName {
     TargetsAllowed,
@@ -316,28 +320,30 @@ impl ControlName {
     }
 }
 
-/// How strictly a control is enforced.
+/// How strictly a control is enforced: Required, Advisory or Off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Enforcement {
-    /// Holds the release.
+    /// Blocks the release until it is satisfied.
     Required,
-    /// Shown, never holds.
+    /// Reported in status, but never blocks.
     Advisory,
     Off,
 }
 
+/// How strictly one built-in control is enforced in an environment.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.name != 'TargetsAllowed' || self.enforcement == 'Required'")
     .message("TargetsAllowed is always Required"))]
 pub struct Control {
-    /// The built-in control.
+    /// Name of the built-in control.
     pub name: ControlName,
-    /// Required holds the Release, Advisory is only shown, "Off" is not evaluated (in quotes: YAML reads Off as false).
+    /// Required blocks the Release until the control is satisfied. Advisory only reports. "Off" does not evaluate it (write it in
+    /// quotes: YAML reads Off as false).
     pub enforcement: Enforcement,
 }
 
-/// What the environment's owner asks for. Exactly one type.
+/// A condition of the environment's owner for entry. It has exactly one of approval, soak, expression and job.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -347,23 +353,25 @@ pub struct Control {
         .message("a gate cannot have the name of a control").field_path(".name")
 )]
 pub struct Gate {
-    /// What messages and Decisions call it.
+    /// Name of the gate in messages and Decisions.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
-    /// People approve, by Decisions.
+    /// Users approve, each by a Decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// The Release has run in another environment for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Soak>,
-    /// A condition on the Release and the Environment.
+    /// A condition in CEL on the Release and the Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
+    /// A Job in the target namespace succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobTemplate>,
 }
 
-/// Whether a ServiceAccount counts as somebody who approves.
+/// Whether approvals by ServiceAccounts count: Allow or Deny.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceAccounts {
     Allow,
@@ -371,19 +379,19 @@ pub enum ServiceAccounts {
     Deny,
 }
 
-/// How many people approve, in which role, and for how long that counts.
+/// How many users must approve, in which role, and for how long an approval counts.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approval {
-    /// The RBAC subresource of this Environment on which approvers hold `approve`.
+    /// The role of the approvers: they need the verb `approve` on `environments/ROLE` of this Environment in RBAC.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub role: String,
-    /// Distinct people.
+    /// How many different users must approve.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 16))]
     pub minimum: i64,
-    /// Counted from the Decision's creation.
+    /// How long an approval counts, from the creation of its Decision. Absent: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<GoDuration>,
     /// Whether a ServiceAccount's approval counts.
@@ -395,14 +403,14 @@ fn one() -> i64 {
     1
 }
 
-/// The Release has stood in another environment this long.
+/// The Release has run in another environment for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Soak {
-    /// Where it has to stand.
+    /// Name of the other Environment.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
-    /// How long it has to stand there after it Succeeded.
+    /// How long the Release must have run there, from the time it Succeeded.
     pub duration: GoDuration,
 }
 
@@ -410,20 +418,21 @@ pub struct Soak {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expression {
-    /// CEL over `release` and `environment`; must be a boolean. Means what Kubernetes makes of it, or is refused.
+    /// CEL over the variables `release` and `environment`. The result must be a boolean. It is evaluated as in Kubernetes; an
+    /// expression that Signalbox would evaluate differently is refused.
     #[schemars(length(min = 1, max = 1024))]
     pub pass_when: String,
 }
 
-/// A suspended CronJob in the target namespace is the template.
+/// A Job, created from a suspended CronJob in the target namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobTemplate {
-    /// Name of the CronJob.
+    /// Name of the CronJob that is the template.
     #[schemars(length(min = 1, max = 52))]
     #[x_kube(validation = rules::object_name())]
     pub template: String,
-    /// How long the Job may take.
+    /// How long the Job may take until it succeeds.
     #[serde(default = "quarter_of_an_hour")]
     pub timeout: GoDuration,
 }
@@ -432,30 +441,31 @@ fn quarter_of_an_hour() -> GoDuration {
     GoDuration::from_secs(900)
 }
 
-/// What runs after workloads are ready. Exactly one type.
+/// A check that runs after the workloads are ready. It has exactly one of job and expression.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.job) != has(self.expression)").message("a verification has exactly one of job and expression"))]
 pub struct Verification {
-    /// What messages call it.
+    /// Name of the verification in messages.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
+    /// A Job in the target namespace succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobTemplate>,
-    /// A condition on the Release and the Environment.
+    /// A condition in CEL on the Release and the Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
 }
 
-/// Whether a window lets Releases in or keeps them out.
+/// Whether Releases may (Allow) or may not (Deny) enter within a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WindowKind {
     Allow,
     Deny,
 }
 
-/// When releases may, or may not, enter: recurring, or once.
+/// When Releases may, or may not, enter: recurring (schedule, duration, timeZone) or once (from, to).
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -464,39 +474,43 @@ pub enum WindowKind {
     validation = Rule::new("!has(self.from) || !has(self.to) || self.from < self.to").message("a window's from must be before its to")
 )]
 pub struct Window {
-    /// What messages call it.
+    /// Name of the window in messages.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
-    /// Allow: may enter within. Deny: may not, whatever else allows it.
+    /// Allow: Releases may enter within the window. Deny: they may not, whatever other windows allow.
     pub kind: WindowKind,
-    /// Five fields of cron (minute, hour, day of month, month, day of week), read as those of a CronJob, or `@daily` and the like. Days
-    /// of week are 0 or SUN to 6 or SAT; where both fields for days are restricted, a day that matches either counts. Beyond CronJob
-    /// there are `L` (the last day of a month), `TUE#1` (its first Tuesday) and `FRIL` (its last Friday).
+    /// When the window opens: five cron fields (minute, hour, day of month, month, day of week) with the meaning they have in a CronJob,
+    /// or a macro such as `@daily`. Days of week are 0 or SUN to 6 or SAT. If both fields for days are restricted, a day that matches
+    /// either of them counts. In addition to CronJob: `L` (the last day of a month), `TUE#1` (its first Tuesday) and `FRIL` (its last
+    /// Friday).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(
         validation = Rule::new(r"self.matches('^(@[^ ]+|@every .*|(CRON_)?TZ=.*|\\s*\\S+(\\s+\\S+){4}\\s*)$')")
             .message("must be five fields of cron: minute, hour, day of month, month and day of week, like 0 18 * * TUE, or one of @hourly, @daily, @weekly, @monthly and @yearly"),
-        validation = Rule::new("!self.contains('TZ=')").message("must not name a time zone: the window's timeZone does"),
+        validation = Rule::new("!self.contains('TZ=')").message("must not contain a time zone: use the window's timeZone"),
         validation = Rule::new("!self.startsWith('@every')")
-            .message("must say when it begins by the clock, like 0 */2 * * * for every second hour: @every depends on when a process started")
+            .message("must be a clock time, like 0 */2 * * * for every second hour: @every depends on when a process started")
     )]
     pub schedule: Option<String>,
-    /// How long it stays open each time.
+    /// How long the window stays open each time. Needs `schedule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<GoDuration>,
-    /// IANA name, such as Europe/London. `status.window.timeZoneDatabase` says by which database it is read.
+    /// Time zone of `schedule`: an IANA name, such as Europe/London. `status.window.timeZoneDatabase` is the version of the time zone
+    /// database in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
+    /// When a window that does not recur opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Time>,
+    /// When a window that does not recur closes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Time>,
 }
 
-/// What rules outside of every window.
+/// Whether Releases may enter if no Allow window is listed: Open or Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DefaultWindow {
     Open,
@@ -510,7 +524,7 @@ impl EnvironmentSpec {
         self.namespace.replace("{namespace}", namespace)
     }
 
-    /// The namespace whose Releases would be led to `target`, where `namespace` has a placeholder and it fits.
+    /// The namespace whose Releases would enter `target`, if `namespace` has a placeholder and matches.
     #[must_use]
     pub fn release_namespace_of<'a>(&self, target: &'a str) -> Option<&'a str> {
         let (before, after) = self.namespace.split_once("{namespace}")?;
@@ -518,7 +532,7 @@ impl EnvironmentSpec {
         (!namespace.is_empty()).then_some(namespace)
     }
 
-    /// The Jobs that judge here: what they are called in a message, and the CronJob that is their template.
+    /// The Jobs of gates and verifications: their name in messages, and the CronJob that is their template.
     pub fn judges(&self) -> impl Iterator<Item = (String, &str)> {
         let gates = self.gates.iter().map(|g| ("gate", &g.name, &g.job));
         let verification = self
@@ -530,7 +544,7 @@ impl EnvironmentSpec {
             .filter_map(|(what, name, job)| Some((format!("{what} {name}"), job.as_ref()?.template.as_str())))
     }
 
-    /// What rules when no Allow window is listed.
+    /// Whether Releases may enter if no Allow window is listed.
     #[must_use]
     pub fn default_window(&self) -> DefaultWindow {
         self.default_window.unwrap_or(if self.stage == Stage::Production {
@@ -540,7 +554,7 @@ impl EnvironmentSpec {
         })
     }
 
-    /// How strictly `control` is enforced here: as listed, else as the stage defaults.
+    /// How strictly `control` is enforced here: as listed, otherwise the default of the stage.
     #[must_use]
     pub fn enforcement(&self, control: ControlName) -> Enforcement {
         use ControlName as C;

@@ -1,4 +1,4 @@
-//! A Release: what goes out, where it is to go, and with which plans; and what has become of it.
+//! A Release: a version of a product, the environments it is promoted to, its plans, and its status.
 
 mod plan;
 mod said;

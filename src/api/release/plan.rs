@@ -1,11 +1,11 @@
-//! The plans that belong to a Release: how it is rolled out, how it is backed out, which review it owes.
+//! The plans of a Release: rollout, backout and review.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::go_duration::GoDuration;
 
-/// How long a rollout takes where nothing is said.
+/// The default for the duration of a rollout.
 pub(crate) fn ten_minutes() -> GoDuration {
     GoDuration::from_secs(600)
 }
@@ -18,7 +18,7 @@ fn five_days() -> GoDuration {
     GoDuration::from_secs(120 * 3600)
 }
 
-/// How it is rolled out.
+/// How a Release is rolled out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeploymentPlan {
@@ -26,28 +26,29 @@ pub struct DeploymentPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
-    /// The plan in full.
+    /// Link to the full plan.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub document_url: Option<String>,
-    /// Who answers for the plan.
+    /// The person or team responsible for the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub owner: Option<String>,
-    /// How long one environment takes.
+    /// How long a rollout is expected to take in one environment. A window must stay open for this time and the backout's
+    /// `maxDuration`.
     #[serde(default = "ten_minutes")]
     pub expected_duration: GoDuration,
 }
 
-/// How a backout is done. Others come with the acknowledgements that belong to them.
+/// How a backout is done. The only strategy is Restore: the captured pre-state is restored exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Strategy {
-    /// The exact captured pre-state is put back.
+    /// The captured pre-state is restored exactly.
     #[default]
     Restore,
 }
 
-/// Who starts a backout.
+/// What starts a backout: a failure (Automatic) or a Decision (OnDecision).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Trigger {
     #[default]
@@ -55,7 +56,7 @@ pub enum Trigger {
     OnDecision,
 }
 
-/// What is done when it goes wrong. Without one, a person decides.
+/// How a Release is backed out if it fails.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackoutPlan {
@@ -63,24 +64,24 @@ pub struct BackoutPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
-    /// The plan in full.
+    /// Link to the full plan.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub document_url: Option<String>,
-    /// How it is done.
+    /// How the backout is done. Restore restores the captured pre-state exactly.
     #[serde(default)]
     pub strategy: Strategy,
-    /// Who starts it.
+    /// What starts the backout. Automatic: any failure after entry. OnDecision: a Decision with action BackOut.
     #[serde(default)]
     pub trigger: Trigger,
-    /// Who answers for the plan.
+    /// The person or team responsible for the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub owner: Option<String>,
-    /// A backout that takes longer turns the release Red.
+    /// How long a backout may take. If it takes longer, the release is Red.
     #[serde(default = "fifteen_minutes")]
     pub max_duration: GoDuration,
-    /// False: never runs automatically.
+    /// Whether a backout can also reverse the data. If false, the backout never starts automatically.
     #[serde(default = "yes")]
     pub data_reversible: bool,
 }
@@ -89,7 +90,7 @@ fn yes() -> bool {
     true
 }
 
-/// When a review is owed.
+/// When a post-implementation review is required: Always or WhenNeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReviewRequired {
     Always,
@@ -97,17 +98,17 @@ pub enum ReviewRequired {
     WhenNeeded,
 }
 
-/// The post-implementation review that this Release owes.
+/// The post-implementation review that a Release needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReviewPlan {
-    /// WhenNeeded: after a failure, a backout or another departure from the plan.
+    /// When a review is required. WhenNeeded: after a failure, a backout or another deviation from the plan.
     #[serde(default)]
     pub required: ReviewRequired,
-    /// Counted from the last environment's end.
+    /// How long the review may take, from the end of the last promotion.
     #[serde(default = "five_days")]
     pub due_within: GoDuration,
-    /// Who is to write it.
+    /// The user who is expected to write the review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub reviewer: Option<String>,

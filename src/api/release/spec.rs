@@ -1,4 +1,4 @@
-//! What goes out, where it is to go, and with which plans.
+//! Spec of a Release: a version of a product, the environments it is promoted to, and its plans.
 
 use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
@@ -13,7 +13,7 @@ use crate::api::release::plan::{BackoutPlan, DeploymentPlan, ReviewPlan, ten_min
 use crate::api::release::status::{Promotion, ReleaseStatus};
 use crate::api::rules;
 
-/// What goes out.
+/// A version of a product, the environments it is promoted to, and its plans.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "signalbox.dev",
@@ -26,12 +26,12 @@ use crate::api::rules;
     category = "signalbox",
     selectable = ".spec.product",
     selectable = ".spec.version",
-    doc = "What goes out, where it is to go, and with which plans. Status says what has become of it.",
+    doc = "A version of a product: the components that it changes, the environments to which it is promoted, and its plans. Status reports the progress of each promotion.",
     validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || (self.spec.components == oldSelf.spec.components && self.spec.components.map(c, c.name) == oldSelf.spec.components.map(c, c.name))")
         .message("components are immutable once an environment has been entered: create a Release of a new version")
         .field_path(".spec.components"),
     validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments)) || oldSelf.status.environments.all(e, !has(e.entered) || e.name in self.spec.environments)")
-        .message("an environment that has been entered cannot be taken off the list")
+        .message("an environment that has been entered cannot be removed from the list")
         .field_path(".spec.environments"),
     validation = Rule::new("!(has(oldSelf.status) && has(oldSelf.status.environments) && oldSelf.status.environments.exists(e, has(e.entered))) || (has(self.spec.deploymentPlan) == has(oldSelf.spec.deploymentPlan) && (!has(self.spec.deploymentPlan) || self.spec.deploymentPlan == oldSelf.spec.deploymentPlan))")
         .message("the deployment plan is immutable once an environment has been entered")
@@ -59,63 +59,69 @@ use crate::api::rules;
     validation = Rule::new("self.line == oldSelf.line").message("line is immutable: create another Release").field_path(".line"),
     validation = Rule::new("self.requestedBy == oldSelf.requestedBy").message("requestedBy is immutable: create another Release").field_path(".requestedBy"),
     validation = Rule::new("self.change == oldSelf.change").message("change is immutable: create another Release").field_path(".change"),
-    validation = Rule::new("!has(oldSelf.withdrawn) || has(self.withdrawn)").message("withdrawn cannot be taken back: create another Release").field_path(".withdrawn")
+    validation = Rule::new("!has(oldSelf.withdrawn) || has(self.withdrawn)").message("withdrawn cannot be removed: create another Release").field_path(".withdrawn")
 )]
 pub struct ReleaseSpec {
-    /// Versions of one product, in one namespace, supersede each other.
+    /// Name of the product. Within a namespace, a newer version of a product supersedes an older one.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::label_value())]
     pub product: String,
-    /// Dotted numbers with an optional pre-release, compared numerically.
+    /// Version of the product: dotted numbers with an optional pre-release, compared numerically. Immutable.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new(r"self.matches('^\\d{1,9}(\\.\\d{1,9}){0,5}(-[0-9A-Za-z.-]{1,64})?$')")
         .message("must be dotted numbers with an optional pre-release, like 2026.11.1 or 1.4.0-rc.1"))]
     pub version: String,
-    /// Only versions of one line supersede each other.
+    /// Release line of the product, such as main or 1.x. Only versions of the same line supersede each other. Immutable.
     #[serde(default = "main_line")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::label_value())]
     pub line: String,
-    /// The person who asks; the creating user, unless that user holds the verb `request-for`.
+    /// The user who requests the Release. It must be the user who creates it, unless that user holds the verb `request-for`. Immutable.
     #[schemars(length(min = 1, max = 253))]
     pub requested_by: String,
+    /// The change record to which this Release belongs. Immutable.
     pub change: Change,
+    /// The commit from which the artifacts are built. Immutable once an environment has been entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// Where it is to go; order and fan-in come from `Environment.spec.promotesFrom`.
+    /// Names of the Environments to which it is promoted. Their order follows from `spec.promotesFrom` of each Environment.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub environments: Vec<String>,
-    /// What it is made of, in order. Immutable once an environment has been entered.
+    /// The objects that it changes, in order. Immutable once an environment has been entered.
     #[schemars(
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
-    // The list of one list is a variable: the names are gathered once, not once for each component. Names that stand twice
-    // are the API server's to refuse, and must not be reported a second time as a wrong order.
+    // The list with one list in it is a variable: the names are collected once, not once for each component. The API server refuses
+    // duplicate names itself, so they must not be reported again as a wrong order.
     #[x_kube(
         validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.after) || c.after.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
-            .message("after may only name components that stand earlier in the list"),
+            .message("after can name only components that are earlier in the list"),
         validation = Rule::new("[self.map(c, c.name)].all(names, self.all(c, !has(c.restartOn) || c.restartOn.all(a, names.indexOf(a) >= 0 && names.indexOf(a) < names.lastIndexOf(c.name))))")
-            .message("restartOn may only name components that stand earlier in the list")
+            .message("restartOn can name only components that are earlier in the list")
     )]
     pub components: Vec<Component>,
-    /// When which environment is planned to be entered.
+    /// Planned start and end for each environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["environment"])
     )]
     pub schedule: Vec<Planned>,
+    /// How it is rolled out. Immutable once an environment has been entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_plan: Option<Box<DeploymentPlan>>,
+    /// How it is backed out if it fails. Absent: a Decision is required then. Immutable once an environment has been entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backout_plan: Option<Box<BackoutPlan>>,
+    /// The post-implementation review that this Release needs.
     #[serde(default)]
     pub review: ReviewPlan,
-    /// Present: nothing new starts, everywhere or in the environments that it names; what is running finishes.
+    /// If present, even if empty, the Release does not enter any environment, or not the environments that it names. A promotion in
+    /// progress continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
-    /// Present: never starts again; what was promoted stays.
+    /// If present, even if empty, the Release never enters an environment again. What was promoted stays. It cannot be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Because>,
 }
@@ -124,47 +130,48 @@ fn main_line() -> String {
     "main".to_owned()
 }
 
-/// How much ceremony the change needs. Others come with the controls that belong to them.
+/// The change model. The only one is Normal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ChangeModel {
     #[default]
     Normal,
 }
 
-/// The change record that this Release belongs to.
+/// The change record to which a Release belongs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Change {
+    /// The change model. The only one is Normal.
     #[serde(default)]
     pub model: ChangeModel,
-    /// The ticket elsewhere.
+    /// Reference of the ticket in another system, such as CHG-1234.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub reference: Option<String>,
-    /// Why the change is made.
+    /// The reason for the change. Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
 }
 
-/// Where the artifacts come from.
+/// The commit from which the artifacts of a Release are built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
-    /// The commit that is released.
+    /// The commit that is released, such as a Git SHA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub revision: Option<String>,
-    /// The oldest commit not yet released.
+    /// Time of the oldest commit in this Release that was not released before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_at: Option<Time>,
-    /// Linked from the release notes.
+    /// Link to the release notes.
     #[serde(default, rename = "notesURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub notes_url: Option<String>,
 }
 
-/// One object that the Release changes.
+/// One object that the Release changes in each environment.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -172,54 +179,55 @@ pub struct Source {
         .message("a component must say what changes: patch, images, remove, overrides or restartOn")
 )]
 pub struct Component {
-    /// Its name within this Release.
+    /// Name of the component within this Release.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
+    /// The object to change, in the target namespace of the environment.
     pub target: Target,
     /// Partial object: exactly these fields are set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "partial_object")]
     pub patch: Option<Value>,
-    /// Paths to take out: JSON pointers in which an element of a list is named by its key, as in
+    /// Paths to remove: JSON pointers in which an element of a list is named by its key, as in
     /// /spec/template/spec/containers[name=web]/env[name=URL].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub remove: Vec<String>,
-    /// Paths at which the map that patch states takes the place of the live one instead of being merged into it.
+    /// Paths of maps in `patch` that replace the live map instead of being merged into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub replace: Vec<String>,
-    /// Images to set, one a container.
+    /// Images to set, one for each container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["container"])
     )]
     pub images: Vec<Image>,
-    /// Environment-specific patches, laid over `patch`.
+    /// Patches for single environments, merged over `patch`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["environment"])
     )]
     pub overrides: Vec<Override>,
-    /// Earlier components that must be ready first.
+    /// Names of earlier components that must be ready before this one is changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub after: Vec<String>,
-    /// Earlier components whose change restarts this one's pods, forward and back.
+    /// Names of earlier components. If one of them changes, in a rollout or a backout, the pods of this component are restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub restart_on: Vec<String>,
-    /// How long it may take until the target is ready.
+    /// How long the target may take to become ready.
     #[serde(default = "ten_minutes")]
     pub ready_within: GoDuration,
 }
 
 fn partial_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "description": "Partial object: exactly these fields are set, and nothing else changes. No images, no nulls.",
+        "description": "Partial object: exactly these fields are set, and nothing else changes. It must not contain images or nulls.",
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true
     })
@@ -229,13 +237,13 @@ fn partial_object(_: &mut SchemaGenerator) -> Schema {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
-    /// For instance apps/v1.
+    /// API group and version, for instance apps/v1.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
-    /// One of the kinds that the environment allows.
+    /// The kind. The environment must list it in `allowedKinds`.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// The object's name.
+    /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rules::object_name())]
     pub name: String,
@@ -247,84 +255,87 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// An image to set on one container of the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {
-    /// A container that the target has.
+    /// Name of a container of the target.
     #[schemars(length(min = 1, max = 63))]
     pub container: String,
-    /// Full image reference, pinned by digest where the environment asks for it.
+    /// Full image reference. It must have a digest where the environment requires DigestPinned.
     #[schemars(length(min = 1, max = 512))]
     pub image: String,
 }
 
+/// A patch for one environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
-    /// An Environment that this Release lists.
+    /// Name of an Environment that this Release lists.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
+    /// Partial object, merged over the component's `patch` in this environment.
     #[schemars(schema_with = "partial_object")]
     pub patch: Value,
 }
 
-/// When an environment is planned to be entered.
+/// Planned start and end for one environment.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.start) || !has(self.end) || self.start < self.end").message("schedule: start must be before end"))]
 pub struct Planned {
-    /// An Environment that this Release lists.
+    /// Name of an Environment that this Release lists.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
-    /// Not before this instant.
+    /// The Release does not enter before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Time>,
-    /// Holds nothing back; past it the release turns Red.
+    /// Blocks nothing. After this time the release is Red until the promotion is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
 }
 
-/// Why somebody held a Release, and where.
+/// Why a Release is held, and in which environments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hold {
-    /// Why, for those who read it later.
+    /// Why it is held. Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
-    /// The environments that it is not to enter. Absent: all of them.
+    /// Names of the environments that it must not enter. Absent: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub environments: Vec<String>,
 }
 
 impl Hold {
-    /// Whether it holds the entry into `environment`.
+    /// Whether it blocks the entry into `environment`.
     #[must_use]
     pub fn holds(&self, environment: &str) -> bool {
         self.environments.is_empty() || self.environments.iter().any(|e| e == environment)
     }
 }
 
-/// Why somebody withdrew a Release.
+/// Why a Release is withdrawn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Because {
-    /// Why, for those who read it later.
+    /// Why it is withdrawn. Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
 }
 
 impl Release {
-    /// Whether the operator has looked at it, and has said so.
+    /// Whether the operator has reconciled it and written a status.
     #[must_use]
     pub fn is_observed(&self) -> bool {
         let status = self.status.as_ref();
         status.is_some_and(|s| s.observed_generation != Some(NOT_OBSERVED))
     }
 
-    /// Its promotion into `environment`, once it stands on status.
+    /// Its promotion into `environment`, if status has one.
     #[must_use]
     pub fn promotion(&self, environment: &str) -> Option<&Promotion> {
         self.status
@@ -334,14 +345,14 @@ impl Release {
             .find(|p| p.name == environment)
     }
 
-    /// When `environment` is planned to be entered.
+    /// Planned start and end for `environment`.
     #[must_use]
     pub fn planned(&self, environment: &str) -> Option<&Planned> {
         self.spec.schedule.iter().find(|p| p.environment == environment)
     }
 
-    /// Before when it is not to enter `environment`. A start before the Release's creation counts as the creation: nobody has
-    /// waited before there was anything to wait.
+    /// The time before which it must not enter `environment`. A planned start before the creation of the Release counts as the time
+    /// of its creation, because it cannot have waited before.
     #[must_use]
     pub fn planned_start(&self, environment: &str) -> Option<Timestamp> {
         let start = self.planned(environment)?.start.as_ref()?.0;
@@ -349,7 +360,7 @@ impl Release {
         Some(created.map_or(start, |created| start.max(created)))
     }
 
-    /// Why it is held back from `environment`, where it is.
+    /// The hold that blocks its entry into `environment`, if there is one.
     #[must_use]
     pub fn held_from(&self, environment: &str) -> Option<&Hold> {
         self.spec.hold.as_ref().filter(|hold| hold.holds(environment))
@@ -357,7 +368,7 @@ impl Release {
 }
 
 impl Component {
-    /// The stated patch for `environment`: its override laid over the common one.
+    /// The patch that only applies in `environment`.
     #[must_use]
     pub fn override_for(&self, environment: &str) -> Option<&Value> {
         self.overrides

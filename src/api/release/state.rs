@@ -1,60 +1,60 @@
-//! The state of one promotion, and the words that hold of several states. No other file groups states.
+//! The state of a promotion, and predicates that are true for several states. No other file groups states.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// State of one promotion: one Release into one Environment. See docs/state-machine.md.
+/// State of a promotion. See docs/state-machine.md.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum State {
-    /// What the environment promotes from has not Succeeded yet.
+    /// The environments to promote from have not Succeeded yet.
     #[default]
     Pending,
-    /// Checks do not all hold.
+    /// Not all checks are satisfied.
     Waiting,
-    /// Everything holds, another release occupies the target.
+    /// All checks are satisfied, but another release occupies the target namespace.
     Queued,
-    /// Components are being patched and become ready.
+    /// Components are patched and become ready.
     Deploying,
-    /// The environment's verification runs.
+    /// The verification of the environment runs.
     Verifying,
-    /// Everything must stay healthy for a while.
+    /// All components must stay healthy for a while.
     Observing,
     Succeeded,
-    /// Something failed and a person has to decide.
+    /// Something failed, and a Decision is required (BackOut, Accept or Abandon).
     AwaitingDecision,
-    /// What ran before is being restored.
+    /// The pre-state is being restored.
     BackingOut,
-    /// What ran before runs again, compared equal.
+    /// The pre-state is restored: every changed field matches it.
     BackedOut,
     Failed,
-    /// A newer version succeeded here before this one entered.
+    /// A newer version Succeeded here before this one entered.
     Superseded,
-    /// Taken back before it entered.
+    /// The Release was withdrawn before it entered.
     Withdrawn,
 }
 
-/// What kind of state it is: the states of one class are treated alike wherever several are.
+/// The class of a state. States of one class are treated in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Nothing has been touched yet.
+    /// Nothing has been changed yet.
     BeforeEntry,
-    /// Targets are being changed, and become ready.
+    /// Targets are changed and become ready.
     Deploying,
-    /// Every component was ready, and whether it stays so is being found out.
+    /// Every component was ready, and must stay healthy.
     Deployed,
-    /// It stops in the middle until a person decides.
+    /// Stopped in the middle until there is a Decision.
     AwaitingDecision,
     /// Targets are being restored.
     BackingOut,
-    /// Ended: what runs is what it has set.
+    /// Finished: targets are as the release set them.
     Succeeded,
-    /// Ended: what runs is what ran before.
+    /// Finished: targets are as they were before.
     BackedOut,
-    /// Ended in the middle: targets are as they are.
+    /// Finished in the middle: targets stay as they are.
     Failed,
-    /// Ended before it entered.
+    /// Finished before it entered.
     NeverEntered,
 }
 
@@ -96,7 +96,7 @@ impl State {
         }
     }
 
-    /// What every word below follows from.
+    /// The class, from which all predicates below are derived.
     #[must_use]
     pub fn class(self) -> Class {
         match self {
@@ -112,20 +112,20 @@ impl State {
         }
     }
 
-    /// Where a promotion in this state may go next, in the order of the definition. From BackedOut and Failed it goes to Waiting
-    /// as the next attempt; that a Retry begins the next attempt where it already waits is no edge.
+    /// The states that can follow this one, in the order of the definition. Waiting follows BackedOut and Failed as the next attempt.
+    /// A Retry that starts the next attempt of a promotion that already waits is not an edge.
     ///
-    /// `decide` also has a safeguard that is never taken: a plan that changed while it entered would wait for people, and was hashed
-    /// in the same pass.
+    /// `decide` also has a safeguard that never applies: a plan that changes during entry would wait for approvals, but its hash is
+    /// computed in the same reconcile.
     #[must_use]
     pub fn successors(self) -> &'static [Self] {
         use State::*;
         match self {
-            // Failed: a Retry that is withdrawn, while what the attempt before it had left still stands.
+            // Failed: the Release is withdrawn after a Retry, and the previous attempt left the target changed.
             Pending => &[Waiting, Queued, Failed, Superseded, Withdrawn],
             Waiting => &[Pending, Queued, Deploying, Failed, Superseded, Withdrawn],
             Queued => &[Pending, Waiting, Deploying, Failed, Superseded, Withdrawn],
-            // Waiting: somebody edited a target between capture and change. Failed: the Release is being deleted.
+            // Waiting: another writer changed a target between capture and change. Failed: the Release is being deleted.
             Deploying => &[
                 Waiting,
                 Verifying,
@@ -139,7 +139,7 @@ impl State {
             Observing => &[Succeeded, AwaitingDecision, BackingOut, Failed],
             Succeeded => &[BackingOut],
             AwaitingDecision => &[Succeeded, BackingOut, Failed],
-            // AwaitingDecision: the claim is lost, or a target cannot be put back.
+            // AwaitingDecision: the claim is lost, or a target cannot be restored.
             BackingOut => &[AwaitingDecision, BackedOut, Failed],
             BackedOut => &[Waiting],
             Failed => &[Waiting, Succeeded, BackingOut],
@@ -147,15 +147,15 @@ impl State {
         }
     }
 
-    /// Every edge of the state machine, from and to. docs/state-machine.md lists them; the histories of `decide` and of the
-    /// World and `tests/crash` judge by them. A promotion that is not on status yet counts as Pending.
+    /// Every edge of the state machine, from and to. docs/state-machine.md lists them. The histories of `decide` and of the World, and
+    /// `tests/crash`, check against them. A promotion that is not in status yet counts as Pending.
     pub fn edges() -> impl Iterator<Item = (Self, Self)> {
         Self::ALL
             .into_iter()
             .flat_map(|from| from.successors().iter().map(move |to| (from, *to)))
     }
 
-    /// Whether a status that said `self`, in one attempt, may say `to` next, in the next attempt or not.
+    /// Whether state `to` can follow `self`, in the same attempt or in the next one.
     #[must_use]
     pub fn may_become(self, to: Self, next_attempt: bool) -> bool {
         let begins_again = to == Self::Waiting && (self.ended_badly() || self.before_entry());
@@ -167,31 +167,31 @@ impl State {
         }
     }
 
-    /// Nothing has been touched yet.
+    /// Nothing has been changed yet.
     #[must_use]
     pub fn before_entry(self) -> bool {
         self.class() == Class::BeforeEntry
     }
 
-    /// Targets are, or may be, in the middle of a change.
+    /// In progress: targets are, or may be, in the middle of a change.
     #[must_use]
     pub fn under_way(self) -> bool {
         self.acts() || self.class() == Class::AwaitingDecision
     }
 
-    /// Under way, and the operator itself brings it further.
+    /// In progress, and the operator continues it without a Decision.
     #[must_use]
     pub fn acts(self) -> bool {
         self.goes_forward() || self.class() == Class::BackingOut
     }
 
-    /// On its way to Succeeded, between entry and end.
+    /// In progress towards Succeeded.
     #[must_use]
     pub fn goes_forward(self) -> bool {
         self.class() == Class::Deploying || self.is_deployed()
     }
 
-    /// Every component was ready, and none may lose its health.
+    /// Every component was ready, and all must stay healthy.
     #[must_use]
     pub fn is_deployed(self) -> bool {
         self.class() == Class::Deployed
@@ -203,49 +203,49 @@ impl State {
         matches!(self.class(), Class::Deploying | Class::BackingOut)
     }
 
-    /// Neither before the entry nor under way: the promotion has ended, well or not.
+    /// Finished, with or without success: neither before entry nor in progress.
     #[must_use]
     pub fn has_ended(self) -> bool {
         !self.before_entry() && !self.under_way()
     }
 
-    /// Ended before it entered, and never enters: others took its place, or it was taken back.
+    /// Finished before it entered: Superseded or Withdrawn.
     #[must_use]
     pub fn never_entered(self) -> bool {
         self.class() == Class::NeverEntered
     }
 
-    /// Ended, and it had entered.
+    /// Finished after entry.
     #[must_use]
     pub fn ended_after_entry(self) -> bool {
         self.has_ended() && !self.never_entered()
     }
 
-    /// Ended after the entry with nothing in the middle: what runs is what it has set, or what ran before.
+    /// Finished after entry, and not in the middle: targets are as the release set them, or as they were before.
     #[must_use]
     pub fn ended_whole(self) -> bool {
         self.ended_after_entry() && self.class() != Class::Failed
     }
 
-    /// Ended with its change still on the targets, whole or in part: a Decision may have it backed out.
+    /// Finished with its change still on the targets, in whole or in part. A Decision can back it out.
     #[must_use]
     pub fn ended_on_targets(self) -> bool {
         matches!(self.class(), Class::Succeeded | Class::Failed)
     }
 
-    /// Ended without success after the entry: a Decision may have it tried again.
+    /// Finished without success after entry. A Decision can retry it.
     #[must_use]
     pub fn ended_badly(self) -> bool {
         self.ended_after_entry() && self.class() != Class::Succeeded
     }
 
-    /// Ended, and it holds nothing: unlike after Failed, the claim is free for others.
+    /// Finished without holding a claim: unlike after Failed, another release can take it.
     #[must_use]
     pub fn is_over(self) -> bool {
         self.ended_whole() || self.never_entered()
     }
 
-    /// Ended, and nobody has to act: unlike after Failed and BackedOut, no Retry is to be expected.
+    /// Finished, and no action is required: unlike after Failed and BackedOut, no Retry is expected.
     #[must_use]
     pub fn is_done(self) -> bool {
         self.is_over() && !self.ended_badly()
@@ -257,44 +257,44 @@ impl State {
         self.under_way() || self.ended_on_targets()
     }
 
-    /// What others change on its targets is told: unlike [`Self::on_targets`], not after Failed, where nothing is known
-    /// of how they should be.
+    /// Changes of its targets by other writers are reported. Unlike [`Self::on_targets`], this is false for Failed, where the intended
+    /// state of the targets is unknown.
     #[must_use]
     pub fn watches_targets(self) -> bool {
         self.under_way() || self.class() == Class::Succeeded
     }
 
-    /// What it has set should stand on the targets: it is being deployed, or was and has not been taken back.
+    /// Targets should be as the release set them: it is being deployed, or was deployed and has not been backed out.
     #[must_use]
     pub fn should_stand(self) -> bool {
         self.goes_forward() || self.class() == Class::Succeeded
     }
 
-    /// What is said of targets here, that they are as before or as they were set, is a comparison with what is live.
+    /// The state of the targets is reported from a comparison with the live objects.
     #[must_use]
     pub fn compares_targets(self) -> bool {
         matches!(self.class(), Class::BackingOut | Class::Succeeded)
     }
 
-    /// Targets are left in the middle, and only a Decision goes on from here.
+    /// Targets are in the middle of a change, and only a Decision can continue.
     #[must_use]
     pub fn needs_decision(self) -> bool {
         matches!(self.class(), Class::AwaitingDecision | Class::Failed)
     }
 
-    /// It goes no further unless a person does something: a Decision, or after BackedOut a new version as well.
+    /// It does not continue without a user: a Decision is required or, after BackedOut, a Decision or a new version.
     #[must_use]
     pub fn is_stuck(self) -> bool {
         self.needs_decision() || self.class() == Class::BackedOut
     }
 
-    /// Something went wrong after the entry, whether it waits for people or is being put back.
+    /// Something failed after entry, whether it waits for a Decision or is being restored.
     #[must_use]
     pub fn went_wrong(self) -> bool {
         self.is_stuck() || self.class() == Class::BackingOut
     }
 
-    /// It has not begun or has succeeded: there is nothing to tell of it.
+    /// It has not started or has succeeded, so there is nothing to report.
     #[must_use]
     pub fn goes_without_saying(self) -> bool {
         self == Self::Pending || self.class() == Class::Succeeded

@@ -155,11 +155,11 @@ fn a_schedule_is_what_a_cron_job_makes_of_it_or_is_refused_with_what_to_write() 
         ),
         (
             "TZ=Asia/Tokyo 0 9 * * *",
-            "Environment production: spec.windows[0].schedule: Invalid value: \"TZ=Asia/Tokyo 0 9 * * *\": must not name a time zone: the window's timeZone does",
+            "Environment production: spec.windows[0].schedule: Invalid value: \"TZ=Asia/Tokyo 0 9 * * *\": must not contain a time zone: use the window's timeZone",
         ),
         (
             "@every 1h",
-            "Environment production: spec.windows[0].schedule: Invalid value: \"@every 1h\": must say when it begins by the clock, like 0 */2 * * * for every second hour: @every depends on when a process started",
+            "Environment production: spec.windows[0].schedule: Invalid value: \"@every 1h\": must be a clock time, like 0 */2 * * * for every second hour: @every depends on when a process started",
         ),
         (
             "0 18 * *",

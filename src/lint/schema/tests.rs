@@ -140,12 +140,12 @@ fn a_release_is_refused_in_the_words_of_the_api_server() {
         (
             "/spec/components/1/after",
             json!(["missing"]),
-            "spec.components: Invalid value: after may only name components that stand earlier in the list",
+            "spec.components: Invalid value: after can name only components that are earlier in the list",
         ),
         (
             "/spec/components/1/restartOn",
             json!(["ledger"]),
-            "spec.components: Invalid value: restartOn may only name components that stand earlier",
+            "spec.components: Invalid value: restartOn can name only components that are earlier",
         ),
         (
             "/spec/components/-",
@@ -278,7 +278,7 @@ fn an_environment_is_refused_in_the_words_of_the_api_server() {
         (
             "/spec/namespace",
             json!("shared"),
-            "spec: Invalid value: releaseNamespaces is required where namespace is a literal",
+            "spec: Invalid value: releaseNamespaces is required if namespace is a literal",
         ),
         (
             "/spec/namespace",

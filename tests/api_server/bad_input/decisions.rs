@@ -1,4 +1,4 @@
-//! Decisions that do not count: refused by the API server, or named with the reason where people look.
+//! Decisions that do not count: refused by the API server, or reported in status with the reason.
 
 use serde_json::json;
 use signalbox::api::Action;

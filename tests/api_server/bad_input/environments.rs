@@ -1,4 +1,4 @@
-//! Environments whose words cannot be evaluated: said on the Environment, and on whatever waits for it.
+//! Environments with windows or expressions that cannot be evaluated: reported on the Environment, and on the Releases that wait for it.
 
 use serde_json::{Value, json};
 use signalbox::api::EnvironmentSpec;
@@ -90,7 +90,7 @@ async fn an_expression_that_cannot_hold_is_unknown_and_never_go() {
 
 #[tokio::test]
 async fn an_environment_that_is_corrected_lets_its_releases_in() {
-    let stage = Stage::new("mended")
+    let stage = Stage::new("corrected")
         .with("sit", opens("tuesdays", "0 18 * * TUE", "Europe/Lodnon"))
         .with("uat", |uat| uat.promotes_from = None)
         .await;

@@ -1,4 +1,4 @@
-//! Manifests that make no sense: what the schema sees the API server refuses, the rest is Accepted=False.
+//! Invalid manifests: the API server refuses what the schema detects, the rest is Accepted=False.
 
 use serde_json::{Value, json};
 use signalbox::api::release::State;

@@ -1,4 +1,4 @@
-//! What is taken away while a promotion is under way: nothing is lost, and nobody else gets in meanwhile.
+//! Objects that are deleted while a promotion is in progress: nothing is lost, and no other release enters during that time.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use signalbox::decide::plan;
 use super::{LONG, another_goes_on, check, harmless, promotion_says};
 use crate::kit::{IMAGE_BEFORE, Stage, decision, gone, operator_namespace, wait_until};
 
-/// It runs and is never ready.
+/// An image that runs and is never ready.
 const UNREADY: &str = "registry.example.com/ledger-unready@sha256:3333333333333333333333333333333333333333333333333333333333333333";
 
 fn claims(stage: &Stage) -> Api<Lease> {
     Api::namespaced(stage.client(), &operator_namespace())
 }
 
-/// A Release that is Deploying in `sit` and whose ledger carries the image that never becomes ready.
+/// A Release that is Deploying in `sit`. Its ledger has the image that never becomes ready.
 async fn under_way(stage: &Stage, ready_within: &str, backout: &str) -> String {
     let release = stage.release("2").into(&["sit"]).image("ledger", UNREADY);
     let name = stage
@@ -120,7 +120,7 @@ async fn a_claim_that_is_deleted_by_hand_is_said_and_put_back_and_nobody_else_ge
     );
     let holder = |lease: &Lease| lease.spec.as_ref().unwrap().holder_identity.clone();
     let back = wait_until(&claims(&stage), &claim, LONG, |_| true).await;
-    assert_eq!(holder(&back), holder(&before), "somebody else got in");
+    assert_eq!(holder(&back), holder(&before), "another release has entered");
     another_goes_on(&stage, "uat").await;
     stage
         .create_as("bob", &decision(Action::BackOut, &name, &sit).attempt(1).build())
@@ -202,7 +202,7 @@ async fn a_release_whose_own_namespace_is_deleted_lets_go_of_everything() {
     for release in [&name, &waiting] {
         gone(&stage.api::<Release>(), release, Duration::from_secs(120)).await;
     }
-    // Nothing of ours keeps it any more, but its controller has the namespaces of all other tests to clear first.
+    // No finalizer of Signalbox remains, but its controller must delete the namespaces of all other tests first.
     gone(&namespaces, stage.namespace(), Duration::from_secs(300)).await;
     let claim = plan::claim_name(&stage.target("sit"));
     assert!(claims(&stage).get_opt(&claim).await.unwrap().is_none());

@@ -1,5 +1,5 @@
-//! A status that somebody else has written: the policy refuses it; what was written while no policy stood in the way is
-//! no licence to touch anything, and is said.
+//! A status written by another user: the policy refuses it. A status that was written while no policy existed does not allow any change
+//! of targets, and is reported.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -13,7 +13,7 @@ use signalbox::decide::plan;
 use super::{LONG, another_goes_on, check, promotion_says};
 use crate::kit::{IMAGE, IMAGE_BEFORE, Stage, as_operator, gone, operator_namespace, operator_user, refused};
 
-/// Writes the promotion into `short` as nobody but the operator may; what is not said stays.
+/// Writes the promotion into `short`, which only the operator may do. Other fields stay.
 async fn forge(stage: &Stage, release: &str, short: &str, change: Value) {
     let releases: Api<Release> = Api::namespaced(as_operator().await, stage.namespace());
     let mut status = json!(releases.get(release).await.unwrap().status);
@@ -51,7 +51,7 @@ async fn ledger(stage: &Stage, short: &str) -> (String, Option<i64>) {
     )
 }
 
-/// A Release that would change the ledger in `sit` and is held.
+/// A Release that would change the ledger in `sit`, but is held.
 async fn held(stage: &Stage) -> String {
     let release = stage.release("2").into(&["sit", "uat"]).image("ledger", IMAGE);
     let name = stage
@@ -72,7 +72,7 @@ async fn nobody_but_the_operator_writes_status() {
         .await;
     let message = refused(by_admin);
     let sentence = format!(
-        "may not update the status of {name}: only {} writes status; change spec, or create a Decision",
+        "cannot update the status of {name}: only {} writes status. Change spec, or create a Decision.",
         operator_user()
     );
     assert!(message.contains(&sentence), "{message}");
@@ -209,7 +209,7 @@ async fn a_forged_backout_of_what_succeeded_restores_nothing() {
         "state": "InProgress", "preState": own, "trigger": "Decision forged", "by": "mallory@example.com",
         "startedAt": "2026-01-01T00:00:00Z",
     });
-    // The claim went with the success, so that there is none to act under.
+    // The claim was released after the success, so there is none to act with.
     let leases: Api<Lease> = Api::namespaced(stage.client(), &operator_namespace());
     gone(&leases, &plan::claim_name(&stage.target("sit")), LONG).await;
     forge(

@@ -1,4 +1,4 @@
-//! Targets that cannot be changed: TargetsAllowed says why before anything is touched.
+//! Targets that cannot be changed: TargetsAllowed reports why before anything is changed.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -49,7 +49,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
         .await
         .unwrap();
     let maps: Api<ConfigMap> = stage.in_target("sit");
-    // Of letters that no compression makes less of.
+    // Characters that do not compress.
     let letters = |seed: u64| -> String {
         let mut state = seed;
         let mut next = || {
@@ -190,7 +190,7 @@ async fn pods_that_would_run_as_the_deployer_hold_their_release() {
         "{}",
         check.message
     );
-    // The older name of the same field, and a kind that is created.
+    // The older name of the same field, and an object that does not exist yet.
     let nightly = json!({
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": "nightly" },
         "spec": { "schedule": "* * * * *", "jobTemplate": { "spec": { "template": { "spec": {
@@ -207,7 +207,7 @@ async fn pods_that_would_run_as_the_deployer_hold_their_release() {
     stage
         .until_check(&created, "sit", "TargetsAllowed", "RunsAsDeployer")
         .await;
-    // Whoever else it is may run.
+    // The image can run as any other user.
     let other = stage.submit(release("1.1").component(component("default"))).await;
     stage.reaches(&other, "sit", State::Succeeded).await;
     stage.finish().await;
@@ -237,7 +237,7 @@ async fn a_namespace_that_is_not_prepared_for_releases_is_named_with_what_it_lac
         stage.target("uat")
     );
     assert!(check_of.message.contains(&sentence), "{}", check_of.message);
-    // The binding still stands: the rights alone would not show that nobody has them.
+    // The RoleBinding still exists, so the rights alone do not show that the ServiceAccount is missing.
     let check_of = check(&stage, &absent, "prod", "TargetsAllowed", "DeployerMissing").await;
     let sentence = format!(
         "ServiceAccount signalbox-deployer does not exist in {0}. Create it with its Role and RoleBinding, or add {0} to the chart's deployer.namespaces.",
@@ -250,7 +250,7 @@ async fn a_namespace_that_is_not_prepared_for_releases_is_named_with_what_it_lac
 
 #[tokio::test]
 async fn a_namespace_that_is_not_there_or_that_nobody_may_ask_for_is_named() {
-    let stage = Stage::new("nobody")
+    let stage = Stage::new("unselected")
         .with("uat", |uat| {
             uat.promotes_from = None;
             uat.namespace = "{namespace}-nowhere".into();
@@ -288,7 +288,7 @@ async fn a_namespace_that_is_not_there_or_that_nobody_may_ask_for_is_named() {
         )
     );
     another_goes_on(&stage, "sit").await;
-    // Labels are the namespace's owner's to set, and are seen at once.
+    // The owner of the namespace sets its labels. They have effect immediately.
     let namespaces: Api<Namespace> = Api::all(stage.client());
     let labelled = json!({ "metadata": { "labels": { "signalbox.dev/tenant": "true" } } });
     namespaces

@@ -1,4 +1,4 @@
-//! When a workload is well: whose pods count, what a release owes, and what a StatefulSet waits for.
+//! When a workload is healthy: which pods count, what a release is responsible for, and what a StatefulSet waits for.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ where
     let api = stage.in_target::<K>("sit");
     api.create(&PostParams::default(), &object)
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
 }
 
 fn db(stage: &Stage, kind: &str, image: &str) -> ReleaseBuilder {
@@ -80,20 +80,24 @@ async fn set_is_ready(stage: &Stage) {
     .await;
 }
 
-/// Every pod of the target loses its readiness.
+/// All pods of the target become not ready.
 async fn nothing_is_ready(stage: &Stage) {
     let pods = stage.in_target::<Pod>("sit");
     let unready = json!({ "status": { "conditions": [
         { "type": "Ready", "status": "False" }, { "type": "ContainersReady", "status": "False" },
     ] } });
-    for pod in pods.list(&ListParams::default()).await.expect("the admin may") {
+    for pod in pods
+        .list(&ListParams::default())
+        .await
+        .expect("the admin is allowed to")
+    {
         pods.patch_status(
             &pod.name_any(),
             &PatchParams::default(),
             &Patch::Strategic(&unready),
         )
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     }
 }
 
@@ -121,7 +125,7 @@ async fn a_stateful_set_that_waits_for_its_broken_pod_says_so_and_comes_back_onc
     let pods = stage.in_target::<Pod>("sit");
     pods.delete("db-1", &Default::default())
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     stage.reaches(&name, "sit", State::BackedOut).await;
     stage.finish().await;
 }
@@ -193,11 +197,14 @@ async fn a_stateful_set_whose_pods_are_not_ready_any_more_has_lost_its_health() 
     stage.finish().await;
 }
 
-/// A container of the target's first pod has failed after it had run for a second, `after` seconds from now, and runs and is
-/// ready again.
+/// A container of the target's first pod fails after a second, `after` seconds from now, and is then running and ready
+/// again.
 async fn crashes(stage: &Stage, restarts: i32, after: i64) {
     let pods = stage.in_target::<Pod>("sit");
-    let list = pods.list(&ListParams::default()).await.expect("the admin may");
+    let list = pods
+        .list(&ListParams::default())
+        .await
+        .expect("the admin is allowed to");
     let first = list.items.first().expect("a pod").name_any();
     let at = |after: i64| Time(Timestamp::now() + SignedDuration::from_secs(after));
     let status = json!({ "status": { "containerStatuses": [{
@@ -207,7 +214,7 @@ async fn crashes(stage: &Stage, restarts: i32, after: i64) {
     }] } });
     pods.patch_status(&first, &PatchParams::default(), &Patch::Strategic(&status))
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
 }
 
 #[tokio::test]
@@ -275,7 +282,7 @@ async fn deployment_is_ready(stage: &Stage) {
     .await;
 }
 
-/// One pod a node, and fewer nodes than are asked for.
+/// One pod on each node, and fewer nodes than requested pods.
 #[tokio::test]
 async fn replicas_that_find_no_node_while_a_release_is_observed_are_no_health_loss() {
     let stage = Stage::new("raised")
@@ -297,7 +304,7 @@ async fn replicas_that_find_no_node_while_a_release_is_observed_are_no_health_lo
     deployments
         .patch("db", &PatchParams::default(), &ten)
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     stage.reaches(&name, "sit", State::Succeeded).await;
     stage.finish().await;
 }
@@ -307,7 +314,7 @@ async fn a_daemon_set_within_its_tolerance_is_entered_and_says_how_many_nodes_it
     let stage = Stage::new("node-away").only(&["sit"]).await;
     let two =
         json!({ "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 2 } } });
-    // Ready nowhere for a while would be too few; on one node of three it is one within its tolerance.
+    // No ready pod for a while would be unhealthy. One unready pod on three nodes is within its tolerance.
     create::<DaemonSet>(
         &stage,
         workload("DaemonSet", "db", OLD, &named(&[("app", "db")]), &two),
@@ -323,7 +330,7 @@ async fn a_daemon_set_within_its_tolerance_is_entered_and_says_how_many_nodes_it
     let first = pods
         .list(&ListParams::default())
         .await
-        .expect("the admin may")
+        .expect("the admin is allowed to")
         .items
         .remove(0);
     let unready = json!({ "status": { "conditions": [
@@ -335,7 +342,7 @@ async fn a_daemon_set_within_its_tolerance_is_entered_and_says_how_many_nodes_it
         &Patch::Strategic(&unready),
     )
     .await
-    .expect("the admin may");
+    .expect("the admin is allowed to");
     wait_until(&stage.in_target::<DaemonSet>("sit"), "db", LONG, |set| {
         set.status
             .as_ref()
@@ -361,7 +368,7 @@ async fn a_paused_deployment_holds_and_says_what_to_do() {
         workload("Deployment", "db", OLD, &named(&[("app", "db")]), &paused),
     )
     .await;
-    // Until its controller has seen it, that is what is said of it.
+    // Until its controller has seen it, this is its message.
     wait_until(&stage.in_target::<Deployment>("sit"), "db", LONG, |d| {
         let status = d.status.as_ref();
         status.is_some_and(|s| s.observed_generation == d.metadata.generation)
@@ -384,7 +391,7 @@ async fn a_paused_deployment_holds_and_says_what_to_do() {
     deployments
         .patch("db", &PatchParams::default(), &resumed)
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     stage.reaches(&name, "sit", State::Succeeded).await;
     stage.finish().await;
 }

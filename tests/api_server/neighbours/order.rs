@@ -1,5 +1,5 @@
-//! Order, time and identity: what is older goes over nothing newer, soak counts what stands there, and Jobs end with what they
-//! were started for.
+//! Order, time and identity: an older version never replaces a newer one, a soak checks what runs, and Jobs end together with their
+//! reason.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -45,7 +45,7 @@ async fn releases_that_are_created_again_put_nothing_older_over_what_runs() {
         Some("NewerVersionSucceeded")
     );
     assert_eq!(stage.image("sit").await, IMAGE);
-    // The same version may go in again.
+    // The same version can enter again.
     let newer = stage.submit(of("1.1", IMAGE)).await;
     stage.reaches(&newer, "sit", State::Succeeded).await;
     stage.finish().await;

@@ -1,4 +1,4 @@
-//! What is ours and what is not: what others write on a target neither stops a release nor its backout, and stays.
+//! Ownership of fields: changes of other writers on a target do not stop a release or its backout, and stay.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -61,7 +61,7 @@ async fn an_entry_that_a_reloader_adds_stops_neither_a_release_nor_its_backout_a
     assert_eq!(env(&stage).await, ["RELOADED"]);
     assert_eq!(stage.data("sit", "ledger-config").await["FEATURE_X"], "off");
 
-    // And before it is the component's turn, with README's own restartOn.
+    // And before the component is changed, with the restartOn of the README.
     let name = stage
         .submit(
             stage
@@ -139,7 +139,7 @@ async fn a_backout_takes_our_keys_out_and_leaves_those_that_others_added() {
     stage.finish().await;
 }
 
-/// Objects of a kind that the client has no type for.
+/// Objects of a kind for which the client has no type.
 fn cluster_wide(stage: &Stage, kind: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
     let plural = format!("{}s", kind.kind.to_lowercase());
@@ -147,7 +147,7 @@ fn cluster_wide(stage: &Stage, kind: &str) -> Api<DynamicObject> {
     Api::all_with(stage.client(), &ApiResource::from_gvk_with_plural(&kind, &plural))
 }
 
-/// Admission that writes another value with each request, and yet another in a dry run.
+/// An admission policy that writes a different value in each request, also in a dry run.
 async fn stamped(stage: &Stage) -> String {
     let name = format!("{}-stamp", stage.namespace());
     let namespace = stage.target("sit");
@@ -177,9 +177,9 @@ async fn stamped(stage: &Stage) -> String {
         let created = cluster_wide(stage, kind)
             .create(&PostParams::default(), &object)
             .await;
-        created.expect("the admin may");
+        created.expect("the admin is allowed to");
     }
-    // It takes effect a moment after it was created, and offers nothing to watch.
+    // It takes effect a moment after its creation. There is no event for that.
     let ledgers = stage.in_target::<Deployment>("sit");
     let stamps = async {
         for n in 0.. {
@@ -214,7 +214,7 @@ async fn admission_that_stamps_every_write_is_no_change_and_no_target_is_written
         let deleted = cluster_wide(&stage, kind)
             .delete(&policy, &DeleteParams::default())
             .await;
-        deleted.expect("the admin may");
+        deleted.expect("the admin is allowed to");
     }
     let deployer = format!("system:serviceaccount:{}:signalbox-deployer", stage.target("sit"));
     let lines = audited();
@@ -301,7 +301,7 @@ async fn one_large_value_is_released_and_backed_out() {
     stage.finish().await;
 }
 
-/// What helm 4 sends: a server-side apply of the whole object, without force.
+/// The request of helm 4: a server-side apply of the whole object, without force.
 async fn applied(stage: &Stage, image: &str) -> kube::Result<Deployment> {
     let ledger = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "chart" },
@@ -333,7 +333,7 @@ async fn after_a_backout_whoever_owned_the_fields_writes_them_without_force() {
         .submit(stage.release("1.0").into(&["sit"]).image("chart", IMAGE))
         .await;
     stage.reaches(&good, "sit", State::Succeeded).await;
-    // While it stands, the conflict is what protects it.
+    // While it is deployed, the conflict protects it.
     let refused = applied(&stage, IMAGE_BEFORE).await.expect_err("a conflict");
     assert!(
         refused.to_string().contains("conflict with \"signalbox\""),
@@ -357,7 +357,9 @@ async fn after_a_backout_whoever_owned_the_fields_writes_them_without_force() {
     );
     stage.decide("bob", Action::BackOut, &good, "sit").await;
     stage.reaches(&good, "sit", State::BackedOut).await;
-    applied(&stage, IMAGE).await.expect("nothing of ours is left");
+    applied(&stage, IMAGE)
+        .await
+        .expect("no field of the release is left");
     let (_, fields) = kubectl(&[
         "get",
         "deployment",

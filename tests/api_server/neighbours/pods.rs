@@ -1,4 +1,4 @@
-//! What pods do in their own time: containers that end and come back, that never start, and that go slowly.
+//! The behaviour of pods: containers that end and restart, that never start, and that stop slowly.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -15,7 +15,7 @@ const OLD: &str =
 const NEW: &str =
     "registry.example.com/app@sha256:2020202020202020202020202020202020202020202020202020202020202020";
 
-/// An image that does what its name says: see tests/control-plane/stages.yaml.
+/// An image with the behaviour of its name: see tests/control-plane/stages.yaml.
 fn doing(what: &str) -> String {
     format!("registry.example.com/app-{what}@sha256:{}", "30".repeat(32))
 }
@@ -24,7 +24,7 @@ fn stage(name: &str) -> StageBuilder {
     Stage::new(name).only(&["sit"]).empty()
 }
 
-/// Two pods of `image` run in `sit`, as a user that is not root.
+/// Runs two pods of `image` in `sit`, as a user that is not root.
 async fn runs(stage: &Stage, image: &str) {
     let labels = json!({ "app": "app" });
     let deployment: Deployment = serde_json::from_value(json!({
@@ -43,7 +43,7 @@ async fn runs(stage: &Stage, image: &str) {
     deployments
         .create(&PostParams::default(), &deployment)
         .await
-        .expect("the admin may");
+        .expect("the admin is allowed to");
     wait_until(&deployments, "app", LONG, |d| {
         d.status.as_ref().is_some_and(|s| s.available_replicas == Some(2))
     })
@@ -63,7 +63,7 @@ fn component_says(promotion: &Promotion, words: &str) -> bool {
     message.is_some_and(|message| message.contains(words))
 }
 
-/// What becomes ready and then ends again and again is found out while it is observed, with these words.
+/// A workload that becomes ready and then ends again and again is detected during observation, with these words in the message.
 async fn is_found_out(name: &str, what: &str, words: &[&str]) {
     let stage = stage(name).with("sit", observed(60)).await;
     runs(&stage, OLD).await;
@@ -94,7 +94,7 @@ async fn a_container_that_takes_too_much_memory_is_named_as_that() {
     is_found_out("too-much", "oom", &["HealthLost", "(container app: OOMKilled)"]).await;
 }
 
-/// What never starts is told while it is waited for, by each of these words, and by the last one once it is late.
+/// A workload that never starts is reported with each of these words while it is in progress, and with the last one after the timeout.
 async fn never_starts(name: &str, what: &str, ailments: &[&str]) {
     let stage = stage(name).await;
     runs(&stage, OLD).await;
@@ -128,10 +128,10 @@ async fn an_image_that_wants_to_be_root_is_named_when_the_release_is_late() {
     never_starts("no-root", "root", &["CreateContainerConfigError"]).await;
 }
 
-/// Those that were asked to go and are there.
+/// The pods that are terminating and still exist.
 async fn lingering(stage: &Stage) -> usize {
     let pods = stage.in_target::<Pod>("sit").list(&ListParams::default()).await;
-    let pods = pods.expect("the admin may").items;
+    let pods = pods.expect("the admin is allowed to").items;
     pods.iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_some())
         .count()

@@ -1,4 +1,4 @@
-//! What a component can state (b09, b14), and what is refused because nothing could put it back (b17).
+//! What a component can set (b09, b14), and what is refused because no backout could restore it (b17).
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Container};

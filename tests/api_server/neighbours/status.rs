@@ -1,4 +1,4 @@
-//! What status says while something waits, is refused, or is changed by others.
+//! Status while a promotion waits, is refused, or its targets are changed by others.
 
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -48,7 +48,7 @@ async fn an_image_that_cannot_be_pulled_is_named_while_deploying() {
     stage.finish().await;
 }
 
-/// A policy by which nothing may go back to the image before.
+/// A policy that refuses the previous image.
 async fn freeze(stage: &Stage, name: &str) {
     let namespace = stage.in_target::<Deployment>("sit").get("ledger").await.unwrap();
     let namespace = namespace.metadata.namespace.unwrap_or_default();
@@ -72,9 +72,15 @@ async fn freeze(stage: &Stage, name: &str) {
     .expect("a binding");
     let create = PostParams::default();
     let policies = Api::<ValidatingAdmissionPolicy>::all(stage.client());
-    policies.create(&create, &policy).await.expect("the admin may");
+    policies
+        .create(&create, &policy)
+        .await
+        .expect("the admin is allowed to");
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(stage.client());
-    bindings.create(&create, &binding).await.expect("the admin may");
+    bindings
+        .create(&create, &binding)
+        .await
+        .expect("the admin is allowed to");
 }
 
 #[tokio::test]
@@ -103,14 +109,20 @@ async fn a_restore_that_a_policy_refuses_is_on_status_with_its_words() {
         .await;
     let delete = DeleteParams::default();
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(stage.client());
-    bindings.delete(&policy, &delete).await.expect("the admin may");
+    bindings
+        .delete(&policy, &delete)
+        .await
+        .expect("the admin is allowed to");
     let policies = Api::<ValidatingAdmissionPolicy>::all(stage.client());
-    policies.delete(&policy, &delete).await.expect("the admin may");
+    policies
+        .delete(&policy, &delete)
+        .await
+        .expect("the admin is allowed to");
     stage.reaches(&name, "sit", State::BackedOut).await;
     stage.finish().await;
 }
 
-/// The time is over, and the answer is still no: tried ever less often, and then Failed, with the words of the one who refused.
+/// The time is over, and the request is still refused: it is retried less and less often, and then Failed with the text of the refusal.
 #[tokio::test]
 async fn a_restore_that_is_refused_to_the_end_fails_and_is_not_tried_in_a_loop() {
     let stage = Stage::new("refused-for-good").only(&["sit"]).await;
@@ -146,9 +158,15 @@ async fn a_restore_that_is_refused_to_the_end_fails_and_is_not_tried_in_a_loop()
     assert!(lines.is_empty() || (2..=6).contains(&tries), "{tries} patches");
     let delete = DeleteParams::default();
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(stage.client());
-    bindings.delete(&policy, &delete).await.expect("the admin may");
+    bindings
+        .delete(&policy, &delete)
+        .await
+        .expect("the admin is allowed to");
     let policies = Api::<ValidatingAdmissionPolicy>::all(stage.client());
-    policies.delete(&policy, &delete).await.expect("the admin may");
+    policies
+        .delete(&policy, &delete)
+        .await
+        .expect("the admin is allowed to");
     stage.finish().await;
 }
 
@@ -167,7 +185,7 @@ async fn a_writer_who_comes_back_is_told_of_once_and_the_release_is_amber_after_
         stage
             .meddle::<Deployment>("sit", "ledger", "midnight-fixer", of_ledger(image))
             .await;
-        // Each of them is on status; what it is written about is not told again.
+        // Each of them is in status, and is not reported again.
         stage
             .until(&name, "sit", |p| {
                 let drift = p.components[0].drift.as_ref();
@@ -193,7 +211,7 @@ async fn a_writer_who_comes_back_is_told_of_once_and_the_release_is_amber_after_
     let told: i32 = drift.map(|e| e.count.unwrap_or(1)).sum();
     assert_eq!(told, 1, "{:#?}", events.items);
 
-    // Put back by hand, it is Green again.
+    // Restored by hand, it is Green again.
     stage
         .meddle::<Deployment>("sit", "ledger", "midnight-fixer", of_ledger(IMAGE))
         .await;

@@ -1,7 +1,7 @@
-// Command tether ties a program, or a folder, to whoever holds the other end of its standard input: when that end is
-// gone, and be it because its holder was killed hard, so is the program, or the folder.
+// Command tether ties a program, or a folder, to the process at the other end of its standard input: when that end is closed, even
+// because its process was killed with SIGKILL, the program is ended, or the folder is deleted.
 //
-// It is apart from control-plane because that one takes a hundred megabytes merely to begin.
+// It is separate from control-plane because that one needs a hundred megabytes just to start.
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			os.Exit(128 + int(status.Signal())) // as a shell tells it
+			os.Exit(128 + int(status.Signal())) // as in a shell
 		}
 		os.Exit(exit.ExitCode())
 	}
@@ -57,16 +57,16 @@ func main() {
 	}
 }
 
-// awaitEnd returns once nobody holds the other end of our standard input any more.
+// awaitEnd returns when the other end of the standard input is closed.
 func awaitEnd() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// run passes on the signals that ask a program to stop, and its exit code, so that it is as good as the program.
+// run forwards the signals that ask a program to stop, and its exit code, so that it behaves like the program.
 func run(program string, arguments ...string) error {
 	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
-	// It has no standard input to be tied by: that is ours.
+	// The program has no standard input: tether uses it itself.
 	command.Env = append(os.Environ(), "SIGNALBOX_TETHERED=")
 	asked := make(chan os.Signal, 8)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -86,10 +86,10 @@ func run(program string, arguments ...string) error {
 	return command.Wait()
 }
 
-// released says that nobody holds our standard input any more: what ends from then on was ended by us.
+// released is true when the other end of the standard input is closed. Programs that end after that were ended by tether.
 var released atomic.Bool
 
-// sweep tries again for a while, because those who write into the folder see the same end at the same time.
+// sweep retries for a while, because other processes that write to the folder see the same end at the same time.
 func sweep(folder string) error {
 	awaitEnd()
 	var err error
@@ -102,8 +102,8 @@ func sweep(folder string) error {
 	return err
 }
 
-// first is what every PID namespace needs: whatever loses its parent becomes a child of the first process, which has to
-// take note of its end. It ends as the program does, and the whole namespace with it.
+// first is the first process of a PID namespace: a process that loses its parent becomes its child, and it must reap it. It ends like
+// the program, and the whole namespace ends with it.
 func first(command []string) error {
 	program, err := exec.LookPath(command[0])
 	if err != nil {
@@ -129,7 +129,7 @@ func first(command []string) error {
 	}
 }
 
-// prune removes trees of cgroups once nobody is in them any more.
+// prune removes trees of cgroups when they are empty.
 func prune(roots []string) error {
 	awaitEnd()
 	var left error
@@ -157,7 +157,7 @@ func prune(roots []string) error {
 	return left
 }
 
-// keep starts a program again whenever it was killed, for instance by a test that wants to see what becomes of the others.
+// keep restarts a program whenever it is killed, for instance by a test.
 func keep(program string, arguments ...string) error {
 	for {
 		err := run(program, arguments...)

@@ -20,7 +20,7 @@ import (
 // variables of every expression.
 var variables = []string{"release", "environment"}
 
-// An expressionQuestion is a line that asks. The objects are read later, as the API server reads objects.
+// An expressionQuestion is one line of input. The objects are decoded later, as in the API server.
 type expressionQuestion struct {
 	Text        string          `json:"text"`
 	Release     json.RawMessage `json:"release"`
@@ -36,19 +36,19 @@ type verdict struct {
 
 // verdicts of the same text.
 type verdicts struct {
-	// Dyn: nothing is known of the variables, as of `object` in a ValidatingAdmissionPolicy.
+	// Dyn: the variables have no types, like `object` in a ValidatingAdmissionPolicy.
 	Dyn verdict `json:"dyn"`
-	// Typed: the variables have the types of a schema, as `self` in the rules of a CustomResourceDefinition.
+	// Typed: the variables have the types of a schema, like `self` in the rules of a CustomResourceDefinition.
 	Typed verdict `json:"typed"`
 }
 
-// compiled once, asked about many objects.
+// compiled once, evaluated for many objects.
 type compiled struct {
 	dyn, typed func(objects map[string]any) verdict
 }
 
-// environmentVersion is the Kubernetes minor whose expressions are spoken: the library's own. The API server takes new expressions of one minor
-// before, so that it can be rolled back, and stored ones of its own; 1.37 differs from 1.36 by `includes`.
+// environmentVersion is the Kubernetes minor of the expressions: that of the library. The API server accepts new expressions of the minor
+// before, so that it can be rolled back, and stored expressions of its own minor. 1.37 differs from 1.36 by `includes`.
 func environmentVersion() *version.Version {
 	return compatibility.DefaultBuildEffectiveVersion().BinaryVersion()
 }
@@ -86,7 +86,7 @@ func newExpressions(line []byte) (dialect, error) {
 		}
 		objects := map[string]any{}
 		for name, text := range map[string]json.RawMessage{"release": question.Release, "environment": question.Environment} {
-			// As the API server reads objects: whole numbers without a point become integers, others doubles.
+			// As in the API server: numbers without a decimal point become integers, others doubles.
 			var object map[string]any
 			if err := utiljson.Unmarshal(text, &object); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
@@ -140,12 +140,12 @@ func typeOf(name string, text json.RawMessage) (*apiservercel.DeclType, error) {
 	if declared == nil || !declared.IsObject() {
 		return nil, fmt.Errorf("the schema must be that of an object with properties")
 	}
-	// Of the variable's own name, the name would mean the type.
+	// With the name of the variable, the name would refer to the type.
 	return declared.MaybeAssignTypeName("typeof." + name), nil
 }
 
-// asExpressionsSeeIt makes two changes to a schema, all the way down. Objects of unknown fields, which rules in definitions cannot look into at
-// all, become dyn, which is what the library makes of numbers-or-texts. Texts with a format stay texts: the variables are plain JSON.
+// asExpressionsSeeIt makes two changes to a schema, at all levels. Objects with unknown fields, which rules in CRDs cannot read at all, become
+// dyn, like int-or-string in the library. Strings with a format stay strings: the variables are plain JSON.
 func asExpressionsSeeIt(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:
@@ -166,13 +166,13 @@ func asExpressionsSeeIt(schema any) {
 	}
 }
 
-// compile refuses what a ValidatingAdmissionPolicy with that expression would be refused for.
+// compile refuses an expression for the same reasons as the API server refuses a ValidatingAdmissionPolicy.
 func compile(env *cel.Env, text string) (evaluate func(objects map[string]any) verdict) {
 	always := func(answer verdict) func(map[string]any) verdict {
 		return func(map[string]any) verdict { return answer }
 	}
 	refused := func(why string) func(map[string]any) verdict { return always(verdict{Refused: oneLine(why)}) }
-	// It does: [?release.x[?0]] in the check of list literals, {b'a': 1} where constants are folded.
+	// It does panic: [?release.x[?0]] in the check of list literals, {b'a': 1} when constants are folded.
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			evaluate = always(ofPanic(panicked))
@@ -200,7 +200,7 @@ func evaluated(program cel.Program, objects map[string]any) (answer verdict) {
 		}
 	}()
 	value, _, err := program.Eval(objects)
-	// cel-go catches what its own functions panic with, and says so.
+	// cel-go recovers from panics in its own functions and reports them.
 	if err != nil && strings.HasPrefix(err.Error(), "internal error: ") {
 		return ofPanic(err)
 	}

@@ -26,7 +26,7 @@ type refusal struct {
 	Refused string `json:"refused"`
 }
 
-// A timetable is what happens.
+// A timetable is the answer to a question.
 type timetable struct {
 	// Fires: when a CronJob of this schedule and time zone creates its Jobs.
 	Fires []string `json:"fires"`
@@ -36,7 +36,7 @@ type timetable struct {
 	ActiveRefused string `json:"activeRefused,omitempty"`
 }
 
-// What a part of a zone's name must look like for the API server.
+// The form of a part of a zone's name in the API server.
 var zonePart = regexp.MustCompile(`^[A-Za-z._0-9+-]{1,14}$`)
 
 func schedule(line []byte) (result any, err error) {
@@ -44,7 +44,7 @@ func schedule(line []byte) (result any, err error) {
 	if err := json.Unmarshal(line, &question); err != nil {
 		return nil, err
 	}
-	// A schedule of nothing but TZ=UTC makes robfig/cron panic.
+	// A schedule with only TZ=UTC makes robfig/cron panic.
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			result, err = refusal{oneLine(fmt.Sprintf("panic: %v", panicked))}, nil
@@ -71,7 +71,7 @@ func schedule(line []byte) (result any, err error) {
 	return table, nil
 }
 
-// cronJobZone is what the API server makes of a CronJob's spec.timeZone.
+// cronJobZone treats a CronJob's spec.timeZone like the API server.
 func cronJobZone(name string) (*time.Location, error) {
 	if name == "" {
 		return nil, fmt.Errorf("timeZone must be nil or non-empty")
@@ -87,8 +87,8 @@ func cronJobZone(name string) (*time.Location, error) {
 	return time.LoadLocation(name)
 }
 
-// cronJobSchedule is what the API server and the CronJob controller make of a CronJob's spec.schedule: no zone may stand in it, and the one of
-// spec.timeZone is put before it.
+// cronJobSchedule treats a CronJob's spec.schedule like the API server and the CronJob controller: it must not contain a zone, and the zone of
+// spec.timeZone is prepended.
 func cronJobSchedule(text, zone string) (cron.Schedule, error) {
 	if _, err := cron.ParseStandard(text); err != nil {
 		return nil, err
@@ -104,12 +104,12 @@ type window struct {
 	times    cron.Schedule
 	duration time.Duration
 	zone     *time.Location
-	// What Next said last: the same as of every instant from `asked` until then.
+	// The last result of Next. It is the same for every time from `asked` until then.
 	asked, next time.Time
 }
 
 func newWindow(text, duration string, zone *time.Location) (*window, error) {
-	// Unlike ParseStandard's, Argo CD's parser knows no @daily.
+	// Unlike ParseStandard, Argo CD's parser does not support @daily.
 	times, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(text)
 	if err != nil {
 		return nil, err
@@ -121,17 +121,17 @@ func newWindow(text, duration string, zone *time.Location) (*window, error) {
 	return &window{times: times, duration: length, zone: zone}, nil
 }
 
-// isActive is Argo CD's rule. It moves the clock by the zone's offset of this very instant and reads it as UTC, so that a schedule goes by the
-// clock on the wall, durations too; and where a schedule never fires, Next gives year 1, which is before now: such a window is always active.
+// isActive is Argo CD's rule. It adds the zone's current offset to the clock and uses the result as UTC, so schedules and durations use the
+// wall clock. If a schedule never fires, Next returns year 1, which is before now, so such a window is always active.
 func (w *window) isActive(now time.Time) bool {
 	_, offset := now.In(w.zone).Zone()
 	wall := now.UTC().Add(time.Duration(offset) * time.Second)
 	return w.nextAfter(wall.Add(-w.duration)).Before(wall)
 }
 
-// nextAfter is Next, which takes long where nothing fires, asked as seldom as possible.
+// nextAfter calls Next as rarely as possible, because it is slow if nothing fires.
 func (w *window) nextAfter(at time.Time) time.Time {
-	// Next looks five years ahead, counted from the year it is asked in.
+	// Next searches five years ahead, from the year of its argument.
 	same := !at.Before(w.asked) && (at.Before(w.next) || w.next.IsZero() && at.Year() == w.asked.Year())
 	if w.asked.IsZero() || !same {
 		w.asked, w.next = at, w.times.Next(at)
@@ -139,8 +139,8 @@ func (w *window) nextAfter(at time.Time) time.Time {
 	return w.next
 }
 
-// active steps through the time between, from one instant at which anything can change to the next: whole minutes, and those plus the duration.
-// Both ends of an interval are such instants. By the letter of the rule a window is not yet active at its very start; a nanosecond later it is.
+// active steps through the time from one possible change to the next: whole minutes, and whole minutes plus the duration. Both ends of an
+// interval are such times. By the exact rule a window is not active at its start, but a nanosecond later.
 func (w *window) active(from, until time.Time) [][2]string {
 	intervals := [][2]string{}
 	odd := ((w.duration % time.Minute) + time.Minute) % time.Minute

@@ -1,5 +1,5 @@
-// Command dialects says what others make of our texts: of expressions, cel-go as the API server sets it up; of schedules, robfig/cron as
-// CronJobs use it, and the rule of Argo CD's sync windows.
+// Command dialects reports the reference results for texts: for expressions those of cel-go with the configuration of the API server; for
+// schedules those of robfig/cron as in CronJobs, and of the rule of Argo CD's sync windows.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	// CEL and cron need zones where a machine has none.
+	// CEL and cron need time zones if the machine has none.
 	_ "time/tzdata"
 )
 
@@ -22,7 +22,7 @@ const usage = `usage: dialects [--zoneinfo FOLDER] cel    reads {"types": {...}}
        dialects [--zoneinfo FOLDER] cron   reads {"schedule": ..., "zone": ..., "duration": ..., "from": ..., "until": ..., "limit": ...} lines
 See README.md for the answers.`
 
-// Of one line: a Release and an Environment as large as they may be.
+// The maximum size of one line: the largest possible Release and Environment.
 const maxLine = 16 << 20
 
 // A dialect answers one line.
@@ -83,8 +83,8 @@ func run(name, zoneinfo string, input io.Reader, output io.Writer) error {
 	return errors.Join(lines.Err(), writer.Flush())
 }
 
-// useZones makes Go, and so cel-go and robfig/cron, look for zones in folder first, and returns that database's version. Go reads the variable
-// when it loads its first zone.
+// useZones makes Go, and so cel-go and robfig/cron, search zones in folder first, and returns the version of that database. Go reads the
+// variable when it loads its first zone.
 func useZones(folder string) (string, error) {
 	if folder == "" {
 		return "the machine's, else of " + runtime.Version(), nil
@@ -106,7 +106,7 @@ func useZones(folder string) (string, error) {
 	return "unknown", nil
 }
 
-// versions is the header: what answers here.
+// versions is the header: the versions of the libraries.
 func versions(database string) map[string]string {
 	found := map[string]string{"tzdata": database, "go": runtime.Version(), "environment": environmentVersion().String()}
 	names := map[string]string{

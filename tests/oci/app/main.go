@@ -1,14 +1,14 @@
-// Command app is what tests deploy: a server whose behaviour stands in its environment, so that an image that sets another
-// variable behaves otherwise, and each behaviour has a digest.
+// Command app is the workload of tests: a server with behaviour set by environment variables. An image with other variables behaves
+// differently, so each behaviour has a digest.
 //
-//	EXIT=1               ends at once with that code
+//	EXIT=1               ends immediately with that code
 //	CRASH_AFTER=12s      ends with code 1 after that time
 //	STALL_AFTER=12s      its health check fails from then on
 //	UNREADY=true         its health check never succeeds
-//	LINGER=15s           goes on for that long after it was asked to stop
-//	EAT_AFTER=5s         takes memory from then on, for ever
+//	LINGER=15s           continues for that time after it was asked to stop
+//	EAT_AFTER=5s         allocates memory from then on, without limit
 //	WORK=2s              ends with code 0 after that time, as a Job does
-//	PORT=8081            where it listens, instead of 8080
+//	PORT=8081            listens on this port instead of 8080
 package main
 
 import (
