@@ -1,4 +1,4 @@
-//! Whose field is it: `docs/gitops.md` followed to the letter. Its template lines and its commands are taken out of the document
+//! Field ownership: `docs/gitops.md` followed to the letter. Its template lines and its commands are taken out of the document
 //! and carried out by the real helm and kubectl, with what it shows as their output. Only the namespace is another.
 
 use std::fs;
