@@ -190,14 +190,14 @@ pub fn documented() -> Vec<(&'static str, String)> {
         (title, text)
     };
     vec![
-        table("### A manifest that makes no sense (`Accepted`)", None, |on| {
+        table("### Refused manifests (`Accepted`)", None, |on| {
             (on == On::Accepted).then_some("")
         }),
         table("### Checks", Some("check"), |on| match on {
             On::Check(check) => Some(check),
             _ => None,
         }),
-        table("### Trouble on the way", Some("leads to"), |on| match on {
+        table("### Failures after entry", Some("leads to"), |on| match on {
             On::Trouble(to) => Some(to),
             _ => None,
         }),
