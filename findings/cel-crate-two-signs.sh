@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Library: the Rust crate cel 0.13.0, an interpreter of CEL. Seen in 2026-11.
 #
-# Guess: `!!x` is x and `--1` is 1, as CEL's grammar, which allows any number of signs, has it and as cel-go answers.
+# Guess: `!!x` is x and `--1` is 1. CEL's grammar allows any number of signs, and cel-go answers the same.
 #
-# What happens: an even number of signs counts as one; put into brackets, the same two signs count as two:
+# What happens: an even number of signs counts as one. In brackets, the same two signs count as two:
 #> !true = Bool(false)
 #> !!true = Bool(false)
 #> !(!true) = Bool(true)
 #> --1 = Int(-1)
 #> -(-1) = Int(1)
-# The parser visits what stands behind the signs once more when their number is even, drops the result and negates it all the same.
+# If the number of signs is even, the parser visits the operand once more, drops the result, and negates it all the same.
 #
-# Why it matters: `!!` comes out of templates and of a `!` put in front of a rule that begins with one. The rule then says the opposite,
-# with no error, and only in programs in Rust. Write `!(…)`.
+# Why it matters: `!!` comes from templates, and from a `!` in front of a rule that already begins with one. The rule then means the
+# opposite, with no error, and only in Rust programs. Write `!(…)`.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -45,6 +45,6 @@ cargo tree --package cel --depth 0 --prefix none
 output=$(target/debug/finding)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "The crate cel counts two signs otherwise than was seen in 2026-11." >&2
+  echo "The crate cel no longer counts two signs as it did in 2026-11." >&2
   exit 1
 fi

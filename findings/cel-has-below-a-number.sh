@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Library: google/cel-go v0.29.2, the CEL of Kubernetes' admission policies, where the object is a dynamic value as here. Seen in 2026-11.
 #
-# Guess: `has(x.replicas.y)` is an error where `replicas` is a number: a number has no fields, and to ask for one without `has` is an
-# error too. If it is not an error, then for no kind of value: a list and an absent parent would be treated as a number is.
+# Guess: `has(x.replicas.y)` is an error if `replicas` is a number: a number has no fields, and reading one without `has` is an error too.
+# If it is not an error, this is so for every kind of value: a list and an absent parent behave as a number does.
 #
-# What happens: below a number, a text or a null `has` is false without an error; below a list, and below a field that is absent, it
-# is an error:
+# What happens: below a number, a text or a null, `has` is false without an error. Below a list, and below an absent field, it is an
+# error:
 #> x.replicas.y = error: no such key: y
 #> has(x.replicas.y) = false
 #> has(x.name.y) = false
@@ -13,8 +13,8 @@
 #> has(x.list.y) = error: unsupported index type 'string' in list
 #> has(x.absent.y) = error: no such key: absent
 #
-# Why it matters: the one mistake that `has` reports is a parent that is not there; a path that runs on below a plain value (one level
-# too many, or an object of another version) reads as "not set", and a rule of the form `!has(…) || …` then always holds.
+# Why it matters: the only mistake that `has` reports is an absent parent. A path that continues below a plain value (one level too many,
+# or an object of another version) reads as "not set", and a rule of the form `!has(…) || …` is then always true.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -70,6 +70,6 @@ echo "x = $x"
 output=$(go run . "$x")
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "cel-go's has() says something else below plain values than was seen in 2026-11." >&2
+  echo "The result of has() below plain values in cel-go is no longer the one of 2026-11." >&2
   exit 1
 fi

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Library: robfig/cron v3.0.1 (Go), which reads the schedules of Kubernetes' CronJobs and of Argo CD's sync windows. Seen in 2026-11.
 #
-# Guess: Australia/Lord_Howe changes its clocks at two in the morning and by half an hour. `0 9 * * *` is hours away from that and
-# runs at nine every day; `30 1 * * *` runs at half past one, which the day of spring (2027-10-03) has exactly once.
+# Guess: Australia/Lord_Howe changes its clocks at two in the morning, by half an hour. `0 9 * * *` is hours away from that and runs at
+# nine every day. `30 1 * * *` runs at half past one, which occurs exactly once on the day of the spring change (2027-10-03).
 #
-# What happens: `0 9 * * *` leaves out the whole day of the change, in spring and in autumn. `30 1 * * *` runs a second time on the
-# day of spring, at half past two by the wall, an hour that the schedule does not name:
+# What happens: `0 9 * * *` skips the whole day of the change, in spring and in autumn. `30 1 * * *` runs a second time on the day of the
+# spring change, at half past two local time, an hour that the schedule does not name:
 #> 0 9 * * * after 2027-10-01 12:00: Sat 2027-10-02 09:00 +1030, Mon 2027-10-04 09:00 +1100
 #> 0 9 * * * after 2027-04-02 12:00: Sat 2027-04-03 09:00 +1100, Mon 2027-04-05 09:00 +1030
 #> 30 1 * * * after 2027-10-02 12:00: Sun 2027-10-03 01:30 +1030, Sun 2027-10-03 02:30 +1100
-# The search walks from midnight in steps of 60 real minutes. After a change of 30 they land on half past: nine is met at 09:30, too
-# late for minute 0. And an hour is held to be over when a minute 0 is met, but 01:59 is followed by 02:30.
+# The search goes from midnight in steps of 60 real minutes. After a change of 30 they fall on half past: nine is reached at 09:30, too
+# late for minute 0. And an hour counts as finished when a minute 0 is reached, but 01:59 is followed by 02:30.
 #
-# Why it matters: in such a zone a daily job or window can be missing on two days of the year, or come twice, though it is nowhere near
-# the change. Write such a schedule in UTC, and never reckon that a daily schedule has one run a day.
+# Why it matters: in such a zone a daily job or window can be missing on two days of the year, or run twice, although it is nowhere near
+# the change. Write such a schedule in UTC, and never assume that a daily schedule has one run a day.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -65,6 +65,6 @@ go list -m github.com/robfig/cron/v3
 output=$(go run .)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "robfig/cron reads schedules around a change of half an hour otherwise than was seen in 2026-11." >&2
+  echo "robfig/cron no longer reads schedules around a change of half an hour as it did in 2026-11." >&2
   exit 1
 fi

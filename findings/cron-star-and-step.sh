@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Library: robfig/cron v3.0.1 (Go), which reads the schedules of Kubernetes' CronJobs and of Argo CD's sync windows. Seen in 2026-11.
 #
-# Guess: by cron's old rule both day fields must hold if one of them begins with a star, as in Vixie cron; else either is enough. So
+# Guess: by cron's old rule both day fields must match if one of them begins with a star, as in Vixie cron; otherwise either is enough. So
 # `*/2` with a Friday means Fridays on odd dates. And texts that name the same days, `*`, `*/1` and `1-31`, mean the same.
 #
-# What happens: `*` and `*/1` are stars, so that both fields must hold; `*/2` is none, and neither is `1-31`, so that either is enough:
+# What happens: `*` and `*/1` are stars, so both fields must match. `*/2` and `1-31` are not, so either field is enough:
 #> 0 0 * * 5: Fri 8, Fri 15, Fri 22, Fri 29
 #> 0 0 */1 * 5: Fri 8, Fri 15, Fri 22, Fri 29
 #> 0 0 */2 * 5: Sun 3, Tue 5, Thu 7, Fri 8
 #> 0 0 1-31 * 5: Sat 2, Sun 3, Mon 4, Tue 5
 #> 0 0 1,* * 5: Fri 8, Fri 15, Fri 22, Fri 29
 #
-# Why it matters: a step changed from 1 to 2 should halve the runs and here adds days to them; a range that names every day turns "on
-# Fridays" into "every day". Leave one of the two day fields at `*`, or else list the coming days and look at them.
+# Why it matters: changing a step from 1 to 2 should halve the runs, but here it adds days. A range that names every day turns "on
+# Fridays" into "every day". Leave one of the two day fields at `*`, or list the next runs and check them.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -54,6 +54,6 @@ echo "The first four days after noon of 2027-01-01, a Friday:"
 output=$(go run .)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "robfig/cron takes other day fields for a star than was seen in 2026-11." >&2
+  echo "robfig/cron no longer takes the same day fields for a star as in 2026-11." >&2
   exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Library: the Rust crate croner 4.0.3, a reader of cron patterns. Seen in 2026-11.
 #
-# Guess: a name stands for a number in its own field only: JAN for a month, MON for a day of the week. Anywhere else it is an error,
-# as it is for robfig/cron, and as `0 9 * * DEC` is for croner itself.
+# Guess: a name is valid in its own field only: JAN for a month, MON for a day of the week. In any other field it is an error, as it is
+# for robfig/cron, and as `0 9 * * DEC` is for croner itself.
 #
-# What happens: names become numbers in the whole text before it is split into fields, so that a name in the wrong field is read if
-# the number happens to fit there:
+# What happens: names become numbers in the whole text before it is split into fields. So a name in the wrong field is accepted if the
+# number happens to be valid there:
 #> 0 9 * JAN *: Fri 2027-01-01 09:00, Sat 2027-01-02 09:00, Sun 2027-01-03 09:00
 #> 0 9 * * JAN: Mon 2027-01-04 09:00, Mon 2027-01-11 09:00, Mon 2027-01-18 09:00
 #> 0 9 * * JUL: Sun 2027-01-03 09:00, Sun 2027-01-10 09:00, Sun 2027-01-17 09:00
@@ -13,8 +13,8 @@
 #> MON 9 * * *: Fri 2027-01-01 09:01, Sat 2027-01-02 09:01, Sun 2027-01-03 09:01
 #> 0 9 * * DEC: error: Component error: Number out of bounds.
 #
-# Why it matters: fields in the wrong order are the commonest mistake in a cron pattern, and a name is what should have shown it. "Every
-# January" becomes "every Monday" and runs the whole year; the mistake is caught from AUG on, but not from JAN to JUL.
+# Why it matters: fields in the wrong order are the most common mistake in a cron pattern, and a name should reveal it. "Every January"
+# becomes "every Monday" and runs the whole year. The mistake is caught for AUG to DEC, but not for JAN to JUL.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -57,6 +57,6 @@ cargo tree --package croner --depth 0 --prefix none
 output=$(target/debug/finding)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "croner reads names in other fields than was seen in 2026-11." >&2
+  echo "croner no longer reads the same names in the wrong field as in 2026-11." >&2
   exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Library: kstatus of fluxcd/cli-utils v1.2.2 (Go), by which Flux and helm judge whether an object is ready. Seen in 2026-11.
 #
-# Guess: a custom resource on which no controller has ever reported is Unknown, or InProgress; one whose status says that it is not
+# Guess: a custom resource on which no controller has ever reported is Unknown or InProgress. One whose status reports that it is not
 # available, or degraded, or failed, is not Current.
 #
-# What happens: all of these are Current. Of a custom resource only the conditions Ready, Reconciling and Stalled count, and
-# status.observedGeneration; where none of them is found, all is held to be well:
+# What happens: all of these are Current. Of a custom resource, only the conditions Ready, Reconciling and Stalled count, and
+# status.observedGeneration. If none of them exists, the object counts as ready:
 #> no status: Current
 #> {"phase":"Failed"}: Current
 #> {"conditions":[{"type":"Available","status":"False"}]}: Current
@@ -13,8 +13,8 @@
 #> {"conditions":[{"type":"Ready","status":"False"}]}: InProgress
 #> {"conditions":[{"type":"Stalled","status":"True"}]}: Failed
 #
-# Why it matters: a wait for a custom resource ends before its controller has seen it, even if that controller is not installed or not
-# running. Who writes a controller should set Ready (Unknown at first); who waits should ask for a condition by name.
+# Why it matters: a wait for a custom resource ends before its controller has read it, even if that controller is not installed or not
+# running. In a controller, set Ready (Unknown at first). In a wait, ask for a condition by name.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -72,6 +72,6 @@ echo "A custom resource, kind Database of example.org/v1, generation 1, whose st
 output=$(go run .)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "kstatus judges a custom resource without Ready otherwise than was seen in 2026-11." >&2
+  echo "kstatus no longer judges a custom resource without Ready as it did in 2026-11." >&2
   exit 1
 fi

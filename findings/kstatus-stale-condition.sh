@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Library: kstatus of fluxcd/cli-utils v1.2.2 (Go), by which Flux and helm judge whether an object is ready. Seen in 2026-11.
 #
-# Guess: a condition of Kubernetes' standard form carries the generation that it was made for (observedGeneration), so that a reader can
-# tell an old one. A Ready that was made for generation 1 says nothing of generation 2: InProgress, as with the status' own field.
+# Guess: a condition in Kubernetes' standard form has the generation that it was set for (observedGeneration), so that a reader can detect
+# a stale one. A Ready that was set for generation 1 says nothing about generation 2: InProgress, as with the field in the status itself.
 #
 # What happens: the condition's observedGeneration is not read; only the one directly in the status is:
 #> {"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}: InProgress
 #> {"conditions":[{"type":"Ready","status":"True","observedGeneration":1}]}: Current
 #> {"conditions":[{"type":"Ready","status":"True","observedGeneration":2}]}: Current
 #
-# Why it matters: a controller that follows the standard form and keeps the generation in its conditions alone is taken for ready right
-# after a change, with the answer to the spec before. Set status.observedGeneration too.
+# Why it matters: a controller that follows the standard form and sets the generation only in its conditions counts as ready right after a
+# change, with the answer to the previous spec. Set status.observedGeneration too.
 set -euo pipefail
 seen=$(sed -n 's/^#> //p' "${BASH_SOURCE[0]}")
 work=$(mktemp -d)
@@ -59,6 +59,6 @@ echo "A custom resource, kind Database of example.org/v1, generation 2, whose st
 output=$(go run .)
 echo "$output"
 if [[ "$output" != "$seen" ]]; then
-  echo "kstatus reads the generation of a condition otherwise than was seen in 2026-11." >&2
+  echo "kstatus no longer reads the generation of a condition as it did in 2026-11." >&2
   exit 1
 fi
