@@ -136,11 +136,7 @@ pub(crate) struct NoPreState {
 ///
 /// # Errors
 /// [`NoPreState`] if it is missing or belongs to another attempt.
-fn own_pre_state<'a>(
-    o: &Observed,
-    p: &Promotion,
-    place: &'a Place,
-) -> Result<&'a PreState, NoPreState> {
+fn own_pre_state<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Result<&'a PreState, NoPreState> {
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     let kept = place.pre_state.as_ref().map(|kept| &*kept.content);
     let namespace = p.entered.as_ref().map(|e| e.target_namespace.as_str());
