@@ -44,7 +44,7 @@ pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(
         cast.reviews.extend(reviews);
     }
     targets(cast, &client, &homes).await?;
-    cast.vouched_since = policies(&client).await;
+    cast.verified_since = policies(&client).await;
     Ok(())
 }
 

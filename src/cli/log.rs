@@ -149,7 +149,7 @@ mod tests {
             world.add_release(release).expect("a release");
             world.fill_in();
             world.settle();
-            world.vouched_since(morning() - seconds(3600));
+            world.verified_since(morning() - seconds(3600));
             let spec = json!({ "release": name, "environment": "sit", "action": "BackOut", "attempt": 1, "by": HOSTILE, "reason": HOSTILE });
             world
                 .decide("payments", serde_json::from_value(spec).expect("a spec"))

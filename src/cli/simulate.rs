@@ -154,7 +154,7 @@ pub(crate) fn cast(manifests: &Manifests, forms: lint::Forms) -> Cast {
         namespaces,
         targets,
         fill_in: true,
-        vouched_since: None,
+        verified_since: None,
     }
 }
 

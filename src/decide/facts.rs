@@ -92,7 +92,7 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trust {
     /// Policies and bindings are as expected.
-    Vouched {
+    Verified {
         /// Decisions count from this instant on, plus the time that a policy takes to become effective.
         decisions_since: Timestamp,
         /// The author of a Release is known from this instant on.

@@ -353,7 +353,7 @@ pub(crate) fn observed_of(release: Release) -> Observed {
         siblings: vec![],
         decisions: vec![],
         reviews: vec![],
-        trust: Trust::Vouched {
+        trust: Trust::Verified {
             decisions_since: at("2026-01-01T00:00:00Z"),
             requests_since: at("2026-01-01T00:00:00Z"),
         },

@@ -16,29 +16,29 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
         Trust::Broken(why) => Some(clause(why).to_owned()),
         // A Reject stays valid, even if the Release or the policy was created again since. A forged Reject could block one plan, and
         // no more than that.
-        Trust::Vouched { .. } if decision.spec.action == Act::Reject => None,
-        Trust::Vouched { .. } if unvouched_author(o, decision) => Some(format!(
+        Trust::Verified { .. } if decision.spec.action == Act::Reject => None,
+        Trust::Verified { .. } if unverified_author(o, decision) => Some(format!(
             "it must be at least {} s younger than the admission policy that verifies its author. Create it again",
             o.settings.policy_settle.as_secs()
         )),
-        Trust::Vouched { .. } => {
+        Trust::Verified { .. } => {
             let release = o.release.metadata.creation_timestamp.as_ref();
             if release.is_some_and(|release| created < release.0) {
                 return Some("it is older than the Release".to_owned());
             }
             let counts_approvals = matches!(decision.spec.action, Act::Approve);
-            counts_approvals.then(|| unvouched_requester(o)).flatten()
+            counts_approvals.then(|| unverified_requester(o)).flatten()
         }
     }
 }
 
 /// Whether the author of this Decision is not verified, because the admission policy that does so is younger.
 #[must_use]
-pub fn unvouched_author(o: &Observed, decision: &Decision) -> bool {
+pub fn unverified_author(o: &Observed, decision: &Decision) -> bool {
     let created = decision.metadata.creation_timestamp.as_ref();
     match &o.trust {
         Trust::Broken(_) => true,
-        Trust::Vouched { decisions_since, .. } => {
+        Trust::Verified { decisions_since, .. } => {
             created.is_none_or(|created| created.0 < settled(o, *decisions_since))
         }
     }
@@ -46,8 +46,8 @@ pub fn unvouched_author(o: &Observed, decision: &Decision) -> bool {
 
 /// Why the requester of the Release is not verified, if so: an approver could be the requester. A clause without a full stop.
 #[must_use]
-pub fn unvouched_requester(o: &Observed) -> Option<String> {
-    let Trust::Vouched { requests_since, .. } = &o.trust else {
+pub fn unverified_requester(o: &Observed) -> Option<String> {
+    let Trust::Verified { requests_since, .. } = &o.trust else {
         return None;
     };
     let release = o.release.metadata.creation_timestamp.as_ref();

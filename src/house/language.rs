@@ -75,7 +75,7 @@ fn outside_the_glossary(text: &str) -> String {
     let Some(begin) = text.find(GLOSSARY) else {
         return text.to_owned();
     };
-    let after = begin + GLOSSARY.len();
+    let after = begin + GLOSSARY.len() - 1;
     let end = text[after..].find("\n## ").map_or(text.len(), |end| after + end);
     let lines = text[begin..end].matches('\n').count();
     format!("{}{}{}", &text[..begin], "\n".repeat(lines), &text[end..])

@@ -224,7 +224,7 @@ impl<'a> Lint<'a> {
             siblings,
             decisions: Vec::new(),
             reviews: Vec::new(),
-            trust: Trust::Vouched {
+            trust: Trust::Verified {
                 decisions_since: Timestamp::MIN,
                 requests_since: Timestamp::MIN,
             },

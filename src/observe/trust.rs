@@ -125,7 +125,7 @@ impl Expected {
                 decisions_since = decisions_since.max(last_changed(live));
             }
         }
-        Trust::Vouched {
+        Trust::Verified {
             decisions_since,
             requests_since,
         }

@@ -158,7 +158,7 @@ impl Metrics {
         for (state, count) in states {
             self.states.get_or_create(&StateLabels { state }).set(count);
         }
-        let trusted = matches!(observer.trust(), Trust::Vouched { .. });
+        let trusted = matches!(observer.trust(), Trust::Verified { .. });
         self.policies.set(i64::from(trusted));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {

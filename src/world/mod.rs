@@ -196,7 +196,7 @@ impl World {
     }
 
     /// The admission policies have existed since `since`: the authors of older objects cannot be verified.
-    pub fn vouched_since(&mut self, since: Timestamp) {
+    pub fn verified_since(&mut self, since: Timestamp) {
         let mut objects = self.objects();
         for (_, _, policy) in &mut objects.policies {
             Arc::make_mut(policy)["metadata"]["creationTimestamp"] = json!(time(since));

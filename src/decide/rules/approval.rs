@@ -10,7 +10,7 @@ use crate::decide::decisions::too_many;
 use crate::decide::facts::{Observed, Trust};
 use crate::decide::rules::rule::{GateType, Tier, asks_nothing};
 use crate::decide::rules::subject::{Subject, Verdict};
-use crate::decide::trust::{distrust, may_be_one_person, unvouched_author, unvouched_requester};
+use crate::decide::trust::{distrust, may_be_one_person, unverified_author, unverified_requester};
 use crate::domain::text::clause;
 
 /// The type of gate.
@@ -165,7 +165,7 @@ fn given_before(o: &Observed, reject: &Decision) -> String {
         _ if older => " before this Release was created".to_owned(),
         _ => String::new(),
     };
-    if unvouched_author(o, reject) {
+    if unverified_author(o, reject) {
         said.push_str(" (the admission policy that verifies names is younger)");
     }
     said
@@ -254,7 +254,7 @@ impl Tally {
             ))
             .until(until);
         }
-        if let Some(why) = unvouched_requester(s.observed).or_else(|| requested_by_nobody(s, approval)) {
+        if let Some(why) = unverified_requester(s.observed).or_else(|| requested_by_nobody(s, approval)) {
             // Reported before an approver spends time on it.
             return Verdict::unknown(reasons::NOT_VOUCHED_FOR, format!("No approval counts: {why}."));
         }

@@ -170,7 +170,7 @@ fn a_holder_that_is_gone_counts_as_abandoned() {
         walk.promotion("sit")
             .message
             .as_deref()
-            .is_some_and(|m| m.contains("Unsettled"))
+            .is_some_and(|m| m.contains("is unsettled"))
     );
 }
 

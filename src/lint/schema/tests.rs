@@ -339,7 +339,7 @@ fn an_environment_is_refused_in_the_words_of_the_api_server() {
         (
             "/spec/allowedKinds",
             json!([{ "apiVersion": "v1", "kind": "Secret" }]),
-            "spec.allowedKinds[0]: Invalid value: Secrets, RBAC, ServiceAccounts",
+            "spec.allowedKinds[0]: Invalid value: Secrets, ServiceAccounts",
         ),
         (
             "/spec/controls",

@@ -59,7 +59,7 @@ fn everything_that_is_read_about_a_release_is_data() {
             "review": { "state": "NotRequired" },
             "environments": [{
                 "environment": "uat", "state": "Waiting", "since": "2026-11-23T09:00:00Z", "attempt": 2,
-                "summary": "uat: no answer",
+                "summary": "uat: no answer.",
                 "held": true,
                 "blocks": [
                     {

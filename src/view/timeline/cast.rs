@@ -23,7 +23,7 @@ pub struct Cast {
     /// Whether missing objects are assumed to exist as the Releases need them. Not so with a cluster, whose objects have been read.
     pub fill_in: bool,
     /// Since when the admission policies verify the author of a Decision; a day ago if that is not known.
-    pub vouched_since: Option<Timestamp>,
+    pub verified_since: Option<Timestamp>,
 }
 
 /// The question: the times, failures and approvals of the flags.

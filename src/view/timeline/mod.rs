@@ -33,8 +33,8 @@ pub use text::{text, visible};
 pub fn play(cast: Cast, question: &Question) -> Result<Timeline, Unplayable> {
     sensible(&cast, question)?;
     let mut world = World::new(question.now, script(&cast, question))?;
-    if let Some(since) = cast.vouched_since {
-        world.vouched_since(since);
+    if let Some(since) = cast.verified_since {
+        world.verified_since(since);
     }
     for (name, labels) in cast.namespaces {
         world.add_namespace(&name, labels);

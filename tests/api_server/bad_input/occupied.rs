@@ -75,7 +75,7 @@ async fn an_environment_that_is_edited_and_deleted_while_occupied_changes_nothin
     assert_eq!(available.reason, "EnvironmentDeleted");
     assert_eq!(
         available.message,
-        "being deleted; 1 promotions are still under way"
+        "The Environment is being deleted. Promotions still in progress: 1."
     );
     let late = stage.submit(harmless(&stage, "late", "sit")).await;
     let refused = check(&stage, &late, "sit", "EnvironmentAvailable", "EnvironmentDeleted").await;

@@ -419,17 +419,17 @@ fn a_decision_must_be_younger_than_the_policy_by_the_time_it_settles_in() {
     let o = before_uat();
     let at = |created| answer(&o, "Approve", "anna", "board", "change-manager", created);
     let policy = morning();
-    let vouched = |decision: Decision| {
+    let verified = |decision: Decision| {
         let mut o = before_uat().with_decisions(vec![decision]);
-        o.trust = Trust::Vouched {
+        o.trust = Trust::Verified {
             decisions_since: policy,
             requests_since: at_dawn(),
         };
         one(&o, "uat", "board")
     };
-    assert!(vouched(at(policy + seconds(60))).message.starts_with("1 of 2"));
+    assert!(verified(at(policy + seconds(60))).message.starts_with("1 of 2"));
     discounted(
-        &vouched(at(policy + seconds(59))),
+        &verified(at(policy + seconds(59))),
         "Approve by anna does not count: it must be at least 60 s younger than the admission policy that verifies its \
          author. Create it again",
     );
@@ -444,7 +444,7 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
     let o = before_uat();
     let decisions = vec![board(&o, "anna")];
     let mut o = o.with_decisions(decisions);
-    o.trust = Trust::Vouched {
+    o.trust = Trust::Verified {
         decisions_since: at_dawn(),
         requests_since: at("2026-11-23T08:30:00Z"),
     };
@@ -457,7 +457,7 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
         sentence,
         "before an approval is given without effect"
     );
-    o.trust = Trust::Vouched {
+    o.trust = Trust::Verified {
         decisions_since: at_dawn(),
         requests_since: at("2026-11-23T07:59:00Z"),
     };
