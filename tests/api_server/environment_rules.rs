@@ -197,7 +197,7 @@ async fn what_is_never_a_target_cannot_be_allowed() {
         environments
             .refuses(
                 with("allowedKinds", kinds),
-                "spec.allowedKinds[0]: Invalid value: Secrets, RBAC, ServiceAccounts",
+                "spec.allowedKinds[0]: Invalid value: Secrets, ServiceAccounts, Namespaces, Nodes",
             )
             .await;
     }

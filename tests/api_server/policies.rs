@@ -115,7 +115,7 @@ async fn status_is_the_operators_alone() {
         .await;
     let message = refused(by_admin);
     assert!(
-        message.contains("status; change spec, or create a Decision"),
+        message.contains("status. Change spec, or create a Decision."),
         "{message}"
     );
     stage

@@ -425,7 +425,7 @@ fn what_cannot_be_read_is_named_and_counts_as_closed() {
     for (window, expected) in [
         (
             allow("0 18 * * TUE", "4h", "London"),
-            "write it like Europe/London",
+            "write a name like Europe/London",
         ),
         (allow("0 18 * *", "4h", "UTC"), "is not five fields"),
         (allow("0 0 18 * * TUE", "4h", "UTC"), "is not five fields"),
