@@ -242,17 +242,20 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 fn line(text: &mut String, indent: usize, sentence: &str) {
     let sentence = visible(sentence);
     let room = WIDTH - indent;
+    let deeper = 2.min(room / 4);
+    // Continuation lines are indented further.
+    let left = |rows: &[String]| if rows.is_empty() { room } else { room - deeper };
     let mut row = String::new();
     let mut rows = Vec::new();
     for word in sentence.split(' ') {
-        let fits = row.chars().count() + 1 + word.chars().count() <= room;
+        let fits = row.chars().count() + 1 + word.chars().count() <= left(&rows);
         if !row.is_empty() && !fits {
             rows.push(std::mem::take(&mut row));
         } else if !row.is_empty() || word.is_empty() {
             row.push(' ');
         }
         for letter in word.chars() {
-            if row.chars().count() == room {
+            if row.chars().count() == left(&rows) {
                 rows.push(std::mem::take(&mut row));
             }
             row.push(letter);
@@ -260,14 +263,8 @@ fn line(text: &mut String, indent: usize, sentence: &str) {
     }
     rows.push(row);
     for (index, row) in rows.iter().enumerate() {
-        let deeper = if index > 0 { 2.min(room / 4) } else { 0 };
-        // Continuation lines are indented further, if there is room for it.
-        let deeper = if row.chars().count() + deeper > room {
-            0
-        } else {
-            deeper
-        };
-        let _ = writeln!(text, "{:width$}{row}", "", width = indent + deeper);
+        let indent = if index > 0 { indent + deeper } else { indent };
+        let _ = writeln!(text, "{:indent$}{row}", "");
     }
 }
 
