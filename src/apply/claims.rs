@@ -5,8 +5,8 @@ use kube::ResourceExt;
 
 use crate::api::UNSETTLED;
 use crate::apply::{Applier, Progress};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::{Claim, Holder, Observed};
 use crate::stored::claims;
 
@@ -18,7 +18,7 @@ impl<C: Requests> Applier<'_, C> {
         environment: &str,
         namespace: &str,
         holder: &Holder,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let lease = claims::write(namespace, holder, &o.release_path());
         let name = lease.name_any();
         match self.client.create_lease(self.home(), &lease).await {
@@ -34,7 +34,7 @@ impl<C: Requests> Applier<'_, C> {
                 Ok(Progress::Again)
             }
             // Ours from before a crash, or another Release's: the next reconcile reads it.
-            Err(Trouble::AlreadyExists) => self.refresh_claim(&name).await,
+            Err(RequestError::AlreadyExists) => self.refresh_claim(&name).await,
             Err(trouble) => Err(trouble),
         }
     }
@@ -46,7 +46,7 @@ impl<C: Requests> Applier<'_, C> {
         environment: &str,
         claim: &Claim,
         holder: &Holder,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let lease = claims::write(&claim.namespace, holder, &o.release_path());
         tracing::info!(
             environment,
@@ -59,7 +59,11 @@ impl<C: Requests> Applier<'_, C> {
     }
 
     /// Marks on the claim that a Decision is required, for the Release that comes next.
-    pub(crate) async fn mark_unsettled(&self, environment: &str, claim: &Claim) -> Result<Progress, Trouble> {
+    pub(crate) async fn mark_unsettled(
+        &self,
+        environment: &str,
+        claim: &Claim,
+    ) -> Result<Progress, RequestError> {
         let Some(holder) = &claim.holder else {
             return Ok(Progress::Later);
         };
@@ -76,7 +80,7 @@ impl<C: Requests> Applier<'_, C> {
         self.replace_lease(claim, lease).await
     }
 
-    async fn replace_lease(&self, claim: &Claim, mut lease: Lease) -> Result<Progress, Trouble> {
+    async fn replace_lease(&self, claim: &Claim, mut lease: Lease) -> Result<Progress, RequestError> {
         lease.metadata.resource_version = Some(claim.resource_version.clone());
         lease.metadata.uid = Some(claim.uid.clone());
         match self.client.replace_lease(self.home(), &claim.name, &lease).await {
@@ -84,13 +88,13 @@ impl<C: Requests> Applier<'_, C> {
                 self.remember_claim(&written);
                 Ok(Progress::Again)
             }
-            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
+            Err(RequestError::Conflict(_) | RequestError::NotFound) => self.refresh_claim(&claim.name).await,
             Err(trouble) => Err(trouble),
         }
     }
 
     /// Reads the Lease again, so that the next reconcile sees its holder.
-    async fn refresh_claim(&self, name: &str) -> Result<Progress, Trouble> {
+    async fn refresh_claim(&self, name: &str) -> Result<Progress, RequestError> {
         match self.client.lease(self.home(), name).await? {
             Some(lease) => self.remember_claim(&lease),
             None => {
@@ -114,7 +118,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    pub(crate) async fn release_claim(&self, claim: &Claim) -> Result<Progress, Trouble> {
+    pub(crate) async fn release_claim(&self, claim: &Claim) -> Result<Progress, RequestError> {
         match self
             .client
             .delete_lease(self.home(), &claim.name, &claim.uid, &claim.resource_version)
@@ -124,7 +128,7 @@ impl<C: Requests> Applier<'_, C> {
                 self.wrote(|index| index.remove_claim(&claim.name, &claim.uid));
                 Ok(Progress::Again)
             }
-            Err(Trouble::Conflict(_) | Trouble::NotFound) => self.refresh_claim(&claim.name).await,
+            Err(RequestError::Conflict(_) | RequestError::NotFound) => self.refresh_claim(&claim.name).await,
             Err(trouble) => Err(trouble),
         }
     }

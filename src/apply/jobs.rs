@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::api::reasons;
 use crate::apply::{Applier, Progress};
 use crate::cache::memory::{Memory, Retried};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Mode, Object, Requests, Targets};
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::Observed;
 use crate::decide::job_start::Start;
 use crate::domain::text::clause;
@@ -21,7 +21,7 @@ impl<C: Requests> Applier<'_, C> {
         start: Start,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let key = format!("{}/{}", start.environment, start.check);
         match self.try_start(o, &start).await {
             Ok((job, digest)) => {
@@ -64,7 +64,7 @@ impl<C: Requests> Applier<'_, C> {
             name,
         };
         match deployer.delete(object, uid).await {
-            Ok(()) | Err(Trouble::NotFound | Trouble::Conflict(_)) => {
+            Ok(()) | Err(RequestError::NotFound | RequestError::Conflict(_)) => {
                 tracing::info!(
                     environment,
                     attempt,
@@ -91,7 +91,7 @@ impl<C: Requests> Applier<'_, C> {
         let place = format!("CronJob {} in {}", start.template, start.namespace);
         let cron_job = match deployer.get(template).await {
             Ok(cron_job) => cron_job,
-            Err(Trouble::NotFound) => {
+            Err(RequestError::NotFound) => {
                 return Err(format!(
                     "{place} does not exist. Create it, suspended, as the template of the Job."
                 ));
@@ -125,7 +125,7 @@ impl<C: Requests> Applier<'_, C> {
         match deployer.create(object, &job, Mode::Real).await {
             Ok(job) => Ok((job, Some(crate::decide::job_start::template_digest(&cron_job)))),
             // Created before a crash, or by another user: the next reconcile finds out.
-            Err(Trouble::AlreadyExists) => match deployer.get(object).await {
+            Err(RequestError::AlreadyExists) => match deployer.get(object).await {
                 Ok(job) => Ok((job, None)),
                 Err(trouble) => Err(format!(
                     "Job {} could not be read: {}.",

@@ -25,12 +25,12 @@ use crate::api::{
 use crate::cache::index::{Index, Key};
 use crate::cache::knowledge::Knowledge;
 use crate::cache::memory::Memory;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Requests, promotion_name};
 use crate::cluster::term::Term;
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::{Observed, Remembered, Settings};
 use crate::decide::prestate::PreState;
-use crate::decide::step::{Action, Announcement, Transition};
+use crate::decide::step::{Announcement, Effect, Transition};
 use crate::domain::text::{cut, printable};
 use crate::stored::{pre_states, remembered};
 
@@ -72,8 +72,8 @@ impl<C: Requests> Applier<'_, C> {
     /// Persists a status, then publishes its Events.
     ///
     /// # Errors
-    /// [`Trouble::Conflict`] where the Release has changed since it was observed; nothing is written then.
-    pub async fn transition(&self, o: &Observed, transition: Transition) -> Result<(), Trouble> {
+    /// [`RequestError::Conflict`] where the Release has changed since it was observed; nothing is written then.
+    pub async fn transition(&self, o: &Observed, transition: Transition) -> Result<(), RequestError> {
         let written = self
             .client
             .put_release_status(&o.release.metadata, &transition.status)
@@ -125,10 +125,10 @@ impl<C: Requests> Applier<'_, C> {
     pub async fn act(
         &self,
         o: &Observed,
-        actions: Vec<Action>,
+        actions: Vec<Effect>,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let mut progress = Progress::Again;
         for action in actions {
             if self.stopping.load(Ordering::Relaxed) {
@@ -145,26 +145,26 @@ impl<C: Requests> Applier<'_, C> {
     async fn one(
         &self,
         o: &Observed,
-        action: Action,
+        action: Effect,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         tracing::debug!(?action, "Carrying out an action.");
         match action {
-            Action::AddFinalizer => self.finalizers(o, true).await,
-            Action::RemoveFinalizer => self.finalizers(o, false).await,
-            Action::Claim {
+            Effect::AddFinalizer => self.finalizers(o, true).await,
+            Effect::RemoveFinalizer => self.finalizers(o, false).await,
+            Effect::Claim {
                 environment,
                 namespace,
                 holder,
             } => self.claim(o, &environment, &namespace, &holder).await,
-            Action::TakeOver {
+            Effect::TakeOver {
                 environment,
                 claim,
                 holder,
             } => self.take_over(o, &environment, &claim, &holder).await,
-            Action::MarkUnsettled { environment, claim } => self.mark_unsettled(&environment, &claim).await,
-            Action::ReleaseClaim { environment, claim } => {
+            Effect::MarkUnsettled { environment, claim } => self.mark_unsettled(&environment, &claim).await,
+            Effect::ReleaseClaim { environment, claim } => {
                 tracing::info!(
                     environment,
                     attempt = claim.holder.as_ref().map_or(0, |h| h.attempt),
@@ -173,18 +173,18 @@ impl<C: Requests> Applier<'_, C> {
                 );
                 self.release_claim(&claim).await
             }
-            Action::Capture {
+            Effect::Capture {
                 environment,
                 name,
                 pre_state,
             } => self.capture(o, &environment, &name, &pre_state).await,
-            Action::DeletePreState { name, uid } => {
+            Effect::DeletePreState { name, uid } => {
                 memory.pre_states.remove(&name);
                 memory.predecessors.remove(&name);
                 self.delete_pre_state(&name, &uid).await
             }
-            Action::Remember(what) => self.remember(o, &what).await,
-            Action::StopJob {
+            Effect::Remember(what) => self.remember(o, &what).await,
+            Effect::StopJob {
                 environment,
                 namespace,
                 attempt,
@@ -195,14 +195,14 @@ impl<C: Requests> Applier<'_, C> {
                     .await;
                 Ok(Progress::Again)
             }
-            Action::Change(change) => self.change(o, change, memory, now).await,
-            Action::StartJob(start) => self.start_job(o, start, memory, now).await,
-            Action::Adopt { decision, uid } => self.adopt(o, &decision, &uid).await,
-            Action::Disown { decision, uid } => self.owned(o, &decision, &uid, json!([])).await,
+            Effect::Change(change) => self.change(o, change, memory, now).await,
+            Effect::StartJob(start) => self.start_job(o, start, memory, now).await,
+            Effect::Adopt { decision, uid } => self.adopt(o, &decision, &uid).await,
+            Effect::Disown { decision, uid } => self.owned(o, &decision, &uid, json!([])).await,
         }
     }
 
-    async fn finalizers(&self, o: &Observed, add: bool) -> Result<Progress, Trouble> {
+    async fn finalizers(&self, o: &Observed, add: bool) -> Result<Progress, RequestError> {
         let mut finalizers = o.release.metadata.finalizers.clone().unwrap_or_default();
         finalizers.retain(|f| f != RELEASE_FINALIZER);
         if add {
@@ -224,7 +224,7 @@ impl<C: Requests> Applier<'_, C> {
                 });
                 Ok(Progress::Again)
             }
-            Err(Trouble::NotFound) => Ok(Progress::Later),
+            Err(RequestError::NotFound) => Ok(Progress::Later),
             Err(trouble) => Err(trouble),
         }
     }
@@ -247,7 +247,7 @@ impl<C: Requests> Applier<'_, C> {
         environment: &str,
         name: &str,
         pre_state: &PreState,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let content = pre_state.stored();
         let bytes = content.to_string().len();
         let revision = ControllerRevision {
@@ -278,7 +278,7 @@ impl<C: Requests> Applier<'_, C> {
                 Ok(Progress::Again)
             }
             // Captured before a crash: the next reconcile reads it and compares.
-            Err(Trouble::AlreadyExists) => {
+            Err(RequestError::AlreadyExists) => {
                 if let Some(kept) = self.client.revision_metadata(self.home(), name).await? {
                     self.known_pre_state(&kept);
                 }
@@ -288,7 +288,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    async fn remember(&self, o: &Observed, what: &Remembered) -> Result<Progress, Trouble> {
+    async fn remember(&self, o: &Observed, what: &Remembered) -> Result<Progress, RequestError> {
         let revision = remembered::write(what, o.uid());
         let (written, progress) = match self.client.create_revision(self.home(), &revision).await {
             Ok(written) => {
@@ -301,7 +301,7 @@ impl<C: Requests> Applier<'_, C> {
                 (Some(written), Progress::Again)
             }
             // Ours from before a crash, or an older one that the watch has not shown yet: the next reconcile compares.
-            Err(Trouble::AlreadyExists) => {
+            Err(RequestError::AlreadyExists) => {
                 let there = self.client.revision_metadata(self.home(), &what.name).await?;
                 let ours = there.as_ref().and_then(remembered::read);
                 let same = ours.is_some_and(|there| there.version == what.version);
@@ -314,7 +314,7 @@ impl<C: Requests> Applier<'_, C> {
             self.wrote(|index| index.put_remembered(known));
         }
         if progress == Progress::Later {
-            return Err(Trouble::Conflict(format!(
+            return Err(RequestError::Conflict(format!(
                 "{} records another version",
                 what.name
             )));
@@ -331,17 +331,17 @@ impl<C: Requests> Applier<'_, C> {
     ///
     /// # Errors
     /// Any error but that it does not exist.
-    pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, Trouble> {
+    pub async fn delete_pre_state(&self, name: &str, uid: &str) -> Result<Progress, RequestError> {
         match self.client.delete_revision(self.home(), name, uid).await {
-            Ok(()) | Err(Trouble::NotFound) => {
+            Ok(()) | Err(RequestError::NotFound) => {
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
             }
             // Another object of that name, which must not be deleted; or still this one, and then it is retried.
-            Err(Trouble::Conflict(why)) => {
+            Err(RequestError::Conflict(why)) => {
                 let there = self.client.revision_metadata(self.home(), name).await?;
                 if there.is_some_and(|there| there.uid.as_deref() == Some(uid)) {
-                    return Err(Trouble::Conflict(why));
+                    return Err(RequestError::Conflict(why));
                 }
                 self.wrote(|index| index.remove_pre_state(name, uid));
                 Ok(Progress::Again)
@@ -350,7 +350,7 @@ impl<C: Requests> Applier<'_, C> {
         }
     }
 
-    async fn adopt(&self, o: &Observed, decision: &str, uid: &str) -> Result<Progress, Trouble> {
+    async fn adopt(&self, o: &Observed, decision: &str, uid: &str) -> Result<Progress, RequestError> {
         let owner = json!([{
             "apiVersion": Release::api_version(&()), "kind": Release::kind(&()),
             "name": o.name(), "uid": o.uid(), "controller": false, "blockOwnerDeletion": false,
@@ -364,14 +364,14 @@ impl<C: Requests> Applier<'_, C> {
         decision: &str,
         uid: &str,
         owners: serde_json::Value,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let patch = json!({ "metadata": { "uid": uid, "ownerReferences": owners } });
         match self.client.patch_decision(o.namespace(), decision, &patch).await {
             Ok(written) => {
                 self.wrote(|index| index.put_decision(written.into()));
                 Ok(Progress::Again)
             }
-            Err(Trouble::NotFound | Trouble::Conflict(_)) => Ok(Progress::Later),
+            Err(RequestError::NotFound | RequestError::Conflict(_)) => Ok(Progress::Later),
             Err(trouble) => Err(trouble),
         }
     }
@@ -380,7 +380,11 @@ impl<C: Requests> Applier<'_, C> {
     ///
     /// # Errors
     /// A conflict, or a temporary error.
-    pub async fn environment_finalizer(&self, environment: &Environment, add: bool) -> Result<(), Trouble> {
+    pub async fn environment_finalizer(
+        &self,
+        environment: &Environment,
+        add: bool,
+    ) -> Result<(), RequestError> {
         let mut finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         finalizers.retain(|f| f != OCCUPIED_FINALIZER);
         if add {
@@ -398,7 +402,7 @@ impl<C: Requests> Applier<'_, C> {
                 self.wrote(|index| index.put_environment(written.into()));
                 Ok(())
             }
-            Ok(_) | Err(Trouble::NotFound) => Ok(()),
+            Ok(_) | Err(RequestError::NotFound) => Ok(()),
             Err(trouble) => Err(trouble),
         }
     }
@@ -411,7 +415,7 @@ impl<C: Requests> Applier<'_, C> {
         &self,
         environment: &Environment,
         status: EnvironmentStatus,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         let written = self
             .client
             .put_environment_status(&environment.metadata, &status)

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::apply::{Applier, Progress};
-use crate::cache::memory::{MOST_GIVEN_BACK, Memory, RememberedTarget, Retried, target_key};
+use crate::cache::memory::{CachedTarget, MOST_GIVEN_BACK, Memory, Retried, target_key};
+use crate::cluster::request_error::{RequestError, said};
 use crate::cluster::requests::{Form, Mode, Object, Requests, Targets};
-use crate::cluster::trouble::{Trouble, said};
 use crate::decide::facts::{Observed, Restores};
-use crate::decide::licence::{Change, TargetChange};
+use crate::decide::licence::{How, TargetChange};
 
 impl<C: Requests> Applier<'_, C> {
     pub(super) async fn change(
@@ -19,7 +19,7 @@ impl<C: Requests> Applier<'_, C> {
         wanted: TargetChange,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Progress, Trouble> {
+    ) -> Result<Progress, RequestError> {
         let TargetChange {
             environment,
             namespace,
@@ -37,11 +37,11 @@ impl<C: Requests> Applier<'_, C> {
             .or_default();
         // Set before the request: the reconcile may take too long and never see the answer.
         remembered.unsure = true;
-        let given_back = matches!(change, Change::GiveBack { .. });
+        let given_back = matches!(change, How::GiveBack { .. });
         remembered.gave_back += u32::from(given_back);
         let Sent { verb, target, result } = send(&deployer, change).await;
-        let forward = matches!(change, Change::Patch { .. } | Change::Create { .. });
-        if matches!(change, Change::Restore { .. }) && result.is_ok() {
+        let forward = matches!(change, How::Patch { .. } | How::Create { .. });
+        if matches!(change, How::Restore { .. }) && result.is_ok() {
             remembered.restores = Some(counted(o, environment, remembered.restores.take(), now));
         }
         match result {
@@ -60,16 +60,18 @@ impl<C: Requests> Applier<'_, C> {
                 }
             }
             // Stale, deleted, or existing already: read it again and decide again.
-            Err(Trouble::Conflict(_) | Trouble::NotFound | Trouble::AlreadyExists) => {
+            Err(RequestError::Conflict(_) | RequestError::NotFound | RequestError::AlreadyExists) => {
                 remembered.read_live = true;
             }
             // A write in between may have moved our entry in the list, which the API server calls invalid.
-            Err(Trouble::Invalid(_)) if given_back && remembered.gave_back < MOST_GIVEN_BACK => {
+            Err(RequestError::Invalid(_)) if given_back && remembered.gave_back < MOST_GIVEN_BACK => {
                 remembered.unsure = false;
                 remembered.read_live = true;
             }
             // The backout is complete without it.
-            Err(trouble) if given_back && matches!(trouble, Trouble::Forbidden(_) | Trouble::Invalid(_)) => {
+            Err(trouble)
+                if given_back && matches!(trouble, RequestError::Forbidden(_) | RequestError::Invalid(_)) =>
+            {
                 tracing::warn!(environment, attempt, component, %trouble, "The entry in managedFields was not restored.");
                 remembered.unsure = false;
                 remembered.gave_back = MOST_GIVEN_BACK;
@@ -77,7 +79,7 @@ impl<C: Requests> Applier<'_, C> {
             Err(trouble) => {
                 remembered.unsure = !matches!(
                     trouble,
-                    Trouble::Forbidden(_) | Trouble::Denied(_) | Trouble::Invalid(_)
+                    RequestError::Forbidden(_) | RequestError::Denied(_) | RequestError::Invalid(_)
                 );
                 let (reason, message) = said(&target, verb, &trouble);
                 tracing::warn!(
@@ -101,24 +103,24 @@ struct Sent {
     verb: &'static str,
     /// Kind and name, for messages.
     target: String,
-    result: Result<Option<Value>, Trouble>,
+    result: Result<Option<Value>, RequestError>,
 }
 
-async fn send(deployer: &impl Targets, change: &Change) -> Sent {
+async fn send(deployer: &impl Targets, change: &How) -> Sent {
     let (verb, object) = match change {
-        Change::Patch {
+        How::Patch {
             api_version,
             kind,
             name,
             ..
         }
-        | Change::Restore {
+        | How::Restore {
             api_version,
             kind,
             name,
             ..
         }
-        | Change::GiveBack {
+        | How::GiveBack {
             api_version,
             kind,
             name,
@@ -131,8 +133,8 @@ async fn send(deployer: &impl Targets, change: &Change) -> Sent {
                 name,
             },
         ),
-        Change::Create { object: body } => ("create", described(body)),
-        Change::Delete {
+        How::Create { object: body } => ("create", described(body)),
+        How::Delete {
             api_version,
             kind,
             name,
@@ -147,16 +149,16 @@ async fn send(deployer: &impl Targets, change: &Change) -> Sent {
         ),
     };
     let result = match change {
-        Change::Patch { patch, .. } => deployer
+        How::Patch { patch, .. } => deployer
             .patch(object, Form::StrategicMerge, patch, Mode::Real)
             .await
             .map(Some),
-        Change::Restore { operations, .. } | Change::GiveBack { operations, .. } => deployer
+        How::Restore { operations, .. } | How::GiveBack { operations, .. } => deployer
             .patch(object, Form::JsonPatch, operations, Mode::Real)
             .await
             .map(Some),
-        Change::Create { object: body } => deployer.create(object, body, Mode::Real).await.map(Some),
-        Change::Delete { uid, .. } => deployer.delete(object, uid).await.map(|()| None),
+        How::Create { object: body } => deployer.create(object, body, Mode::Real).await.map(Some),
+        How::Delete { uid, .. } => deployer.delete(object, uid).await.map(|()| None),
     };
     Sent {
         verb,
@@ -187,7 +189,7 @@ fn counted(o: &Observed, environment: &str, before: Option<Restores>, now: Times
     }
 }
 
-fn took_place(remembered: &mut RememberedTarget, written: Option<Value>, forward: bool) {
+fn took_place(remembered: &mut CachedTarget, written: Option<Value>, forward: bool) {
     remembered.trouble = None;
     remembered.refused = false;
     remembered.read_live = false;

@@ -11,7 +11,7 @@ use crate::api::Release;
 use crate::api::release::{Promotion, State};
 use crate::cache::kept;
 use crate::decide::expressions::NoAnswer;
-use crate::decide::facts::{BecameReady, Inspection, KeptPreState, Observed, Planned, Restores, Trouble};
+use crate::decide::facts::{BecameReady, Inspection, LivePreState, Observed, Planned, Restores, Trouble};
 use crate::decide::plan;
 use crate::decide::prestate::PreState;
 
@@ -41,15 +41,15 @@ pub struct Memory {
     /// Plan hashes of the spec as it was last seen.
     pub plan_hashes: PlanHashes,
     /// By environment.
-    pub inspections: HashMap<String, Remembered>,
+    pub inspections: HashMap<String, CachedInspection>,
     /// By environment.
-    pub captured: HashMap<String, Captured>,
+    pub captured: HashMap<String, CapturedInspection>,
     /// By pre-state name; content is immutable.
-    pub pre_states: HashMap<String, KeptPreState>,
+    pub pre_states: HashMap<String, LivePreState>,
     /// Pre-states of earlier attempts, by name.
     pub predecessors: HashMap<String, Arc<PreState>>,
     /// By `environment/attempt/component`.
-    pub targets: HashMap<String, RememberedTarget>,
+    pub targets: HashMap<String, CachedTarget>,
     /// By `environment/check`: why a Job could not be started.
     pub jobs: HashMap<String, Retried>,
     /// By uid, Jobs that are ours and not recorded in status yet: the digest of the template that each was created from.
@@ -172,7 +172,7 @@ impl PlanHashes {
 }
 
 /// An inspection and what it depends on.
-pub struct Remembered {
+pub struct CachedInspection {
     /// A fingerprint of the plan, the Environment, the target namespace's consent and the inspected targets.
     pub fingerprint: String,
     /// Without the content of the targets.
@@ -182,12 +182,12 @@ pub struct Remembered {
 }
 
 /// The inspection for the pre-state, the uid of its claim, and its time.
-pub struct Captured {
+pub struct CapturedInspection {
     /// When.
     pub at: Timestamp,
     /// The claim's uid.
     pub claim: String,
-    /// As in [`Remembered`].
+    /// As in [`CachedInspection`].
     pub fingerprint: String,
     /// The whole, with the content of the targets.
     pub inspection: Arc<Inspection>,
@@ -195,7 +195,7 @@ pub struct Captured {
 
 /// A target after entry.
 #[derive(Default)]
-pub struct RememberedTarget {
+pub struct CachedTarget {
     /// The object that our last read or change returned; for a watched kind, until the watch has it.
     pub object: Option<Arc<Value>>,
     /// The newest resourceVersion that was seen.
@@ -226,7 +226,7 @@ pub struct RememberedTarget {
     pub absent: bool,
 }
 
-impl RememberedTarget {
+impl CachedTarget {
     /// Stores the object that a read or a change has returned.
     pub fn has_returned(&mut self, object: Arc<Value>) {
         self.version = kept::version(&object);

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::api::FIELD_MANAGER;
 use crate::cluster::paths::{collection, group, plural};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Form, Mode, Object, Targets};
 use crate::cluster::sent::Shape;
-use crate::cluster::trouble::Trouble;
 
 /// Header of the user extra `signalbox.dev/promotion`; a header's name cannot contain a slash.
 const EXTRA_HEADER: HeaderName = HeaderName::from_static("impersonate-extra-signalbox.dev%2fpromotion");
@@ -62,7 +62,7 @@ impl Deployer {
         }
     }
 
-    fn path(&self, object: Object<'_>) -> Result<String, Trouble> {
+    fn path(&self, object: Object<'_>) -> Result<String, RequestError> {
         Ok(format!(
             "{}/{}",
             collection(object.api_version, known(object)?, &self.namespace),
@@ -81,8 +81,9 @@ impl Deployer {
         path: &str,
         body: Option<&Value>,
         media: &str,
-    ) -> Result<T, Trouble> {
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| Trouble::Invalid(e.to_string()));
+    ) -> Result<T, RequestError> {
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|e| RequestError::Invalid(e.to_string()));
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -90,21 +91,21 @@ impl Deployer {
             .header(USER_HEADER, value(&self.user)?)
             .header(EXTRA_HEADER, value(&self.promotion)?)
             .body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default())
-            .map_err(|e| Trouble::Invalid(e.to_string()))?;
+            .map_err(|e| RequestError::Invalid(e.to_string()))?;
         // The path must be sent unchanged: a path that is cut off would lose its `dryRun`.
         if request
             .uri()
             .path_and_query()
             .is_none_or(|sent| sent.as_str() != path)
         {
-            return Err(Trouble::Invalid(format!("{path:?} is not a valid path")));
+            return Err(RequestError::Invalid(format!("{path:?} is not a valid path")));
         }
         Ok(self.client.request::<T>(request).await?)
     }
 }
 
 impl Targets for Deployer {
-    async fn get(&self, object: Object<'_>) -> Result<Value, Trouble> {
+    async fn get(&self, object: Object<'_>) -> Result<Value, RequestError> {
         self.send("GET", &self.path(object)?, None, "application/json")
             .await
     }
@@ -115,7 +116,7 @@ impl Targets for Deployer {
         form: Form,
         patch: &Value,
         mode: Mode,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, RequestError> {
         let media = match form {
             Form::StrategicMerge => "application/strategic-merge-patch+json",
             Form::JsonPatch => "application/json-patch+json",
@@ -125,7 +126,7 @@ impl Targets for Deployer {
         Ok(patched)
     }
 
-    async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, Trouble> {
+    async fn create(&self, object: Object<'_>, body: &Value, mode: Mode) -> Result<Value, RequestError> {
         let plural = known(object)?;
         let collection = collection(object.api_version, plural, &self.namespace);
         let path = format!("{collection}?{}", Self::parameters(mode));
@@ -133,7 +134,7 @@ impl Targets for Deployer {
         Ok(created)
     }
 
-    async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), Trouble> {
+    async fn delete(&self, object: Object<'_>, uid: &str) -> Result<(), RequestError> {
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "uid": uid }, "propagationPolicy": "Background"
@@ -152,7 +153,7 @@ impl Targets for Deployer {
             .map(|_: IgnoredAny| ())
     }
 
-    async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, Trouble> {
+    async fn may(&self, verb: &str, object: Object<'_>) -> Result<bool, RequestError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": { "resourceAttributes": {
@@ -171,18 +172,20 @@ impl Targets for Deployer {
 
 /// A name as one segment of a path. Tenants write it: anything that could end the path, move up in it or start a query is
 /// refused, because a request without its `dryRun` is a real change.
-fn segment(name: &str) -> Result<&str, Trouble> {
+fn segment(name: &str) -> Result<&str, RequestError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     if !name.is_empty() && name.chars().all(plain) && name.chars().any(|c| c != '.') {
         Ok(name)
     } else {
-        Err(Trouble::Invalid(format!("{name:?} is not a valid object name")))
+        Err(RequestError::Invalid(format!(
+            "{name:?} is not a valid object name"
+        )))
     }
 }
 
-fn known(object: Object<'_>) -> Result<&'static str, Trouble> {
+fn known(object: Object<'_>) -> Result<&'static str, RequestError> {
     plural(object.api_version, object.kind).ok_or_else(|| {
-        Trouble::Invalid(format!(
+        RequestError::Invalid(format!(
             "{} {} is not a supported target kind",
             object.api_version, object.kind
         ))

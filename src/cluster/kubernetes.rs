@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 
 use crate::api::{Decision, Environment, EnvironmentStatus, FIELD_MANAGER, Release, ReleaseStatus};
 use crate::cluster::deployer::Deployer;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Answer, Of, Requests};
 use crate::cluster::sent::Sent;
-use crate::cluster::trouble::Trouble;
 use crate::domain::cel::{self, Expression, Unanswered};
 
 /// How long an environment owner's expression may take.
@@ -41,7 +41,7 @@ impl Requests for Client {
         rustls::crypto::ring::default_provider()
             .secure_random
             .fill(&mut bytes)
-            .map_err(|_| Trouble::Passing("the operating system returned no random bytes".to_owned()))?;
+            .map_err(|_| RequestError::Passing("the operating system returned no random bytes".to_owned()))?;
         Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
 
@@ -64,7 +64,7 @@ impl Requests for Client {
         put_status(&api, observed, status)
             .await?
             .release()
-            .map_err(Trouble::Invalid)
+            .map_err(RequestError::Invalid)
     }
 
     async fn patch_release(&self, namespace: &str, name: &str, patch: &Value) -> Answer<Release> {
@@ -72,7 +72,7 @@ impl Requests for Client {
         merge(&api, name, patch)
             .await?
             .release()
-            .map_err(Trouble::Invalid)
+            .map_err(RequestError::Invalid)
     }
 
     async fn environment(&self, name: &str) -> Answer<Option<Environment>> {
@@ -88,7 +88,7 @@ impl Requests for Client {
         put_status(&api, observed, status)
             .await?
             .environment()
-            .map_err(Trouble::Invalid)
+            .map_err(RequestError::Invalid)
     }
 
     async fn patch_environment(&self, name: &str, patch: &Value) -> Answer<Environment> {
@@ -96,7 +96,7 @@ impl Requests for Client {
         merge(&api, name, patch)
             .await?
             .environment()
-            .map_err(Trouble::Invalid)
+            .map_err(RequestError::Invalid)
     }
 
     async fn decisions(&self, namespace: &str, of: Of<'_>) -> Answer<Vec<Decision>> {
@@ -250,9 +250,9 @@ where
         },
         status,
     };
-    let bytes = serde_json::to_vec(&body).map_err(|e| Trouble::Invalid(e.to_string()))?;
+    let bytes = serde_json::to_vec(&body).map_err(|e| RequestError::Invalid(e.to_string()))?;
     let request = kube::core::Request::new(api.resource_url())
         .replace_subresource("status", name, &post(), bytes)
-        .map_err(|e| Trouble::Invalid(e.to_string()))?;
+        .map_err(|e| RequestError::Invalid(e.to_string()))?;
     Ok(api.clone().into_client().request(request).await?)
 }

@@ -6,9 +6,9 @@ pub mod deployer;
 mod kubernetes;
 pub mod paths;
 pub mod pulse;
+pub mod request_error;
 pub mod requests;
 pub mod sent;
 pub mod term;
-pub mod trouble;
 
-pub use trouble::Trouble;
+pub use request_error::RequestError;

@@ -14,11 +14,11 @@ use kube::runtime::events::Event;
 use serde_json::Value;
 
 use crate::api::{Decision, Environment, EnvironmentStatus, Release, ReleaseStatus};
-use crate::cluster::trouble::Trouble;
+use crate::cluster::request_error::RequestError;
 use crate::domain::cel::{Expression, Unanswered};
 
 /// The result of a request.
-pub type Answer<T> = Result<T, Trouble>;
+pub type Answer<T> = Result<T, RequestError>;
 
 /// An object in the target namespace.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
     /// Random text, for names that must not be predictable.
     ///
     /// # Errors
-    /// [`Trouble::Passing`] where the system has none.
+    /// [`RequestError::Passing`] where the system has none.
     fn seed(&self) -> Answer<String>;
 
     /// `promotion` is `namespace/release/environment/attempt`.
@@ -149,7 +149,7 @@ pub trait Requests: Clone + Send + Sync + 'static {
     /// The Lease in the operator's own namespace, if there is one.
     fn lease(&self, home: &str, name: &str) -> impl Future<Output = Answer<Option<Lease>>> + Send;
 
-    /// Creates it; [`Trouble::AlreadyExists`] if one of that name exists.
+    /// Creates it; [`RequestError::AlreadyExists`] if one of that name exists.
     fn create_lease(&self, home: &str, lease: &Lease) -> impl Future<Output = Answer<Lease>> + Send;
 
     /// Replaces it, with the uid and resourceVersion in it as precondition.
@@ -228,7 +228,7 @@ pub fn promotion_name(release: &str, environment: &str, attempt: i64) -> String 
 
 /// Requests as the deployer of one target namespace.
 pub trait Targets: Clone + Send + Sync {
-    /// The object, with the fields that each writer owns, or [`Trouble::NotFound`].
+    /// The object, with the fields that each writer owns, or [`RequestError::NotFound`].
     fn get(&self, object: Object<'_>) -> impl Future<Output = Answer<Value>> + Send;
 
     /// Changes the object; the answer is the object after the change, or as it would be.

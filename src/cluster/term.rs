@@ -14,7 +14,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::retry::RetryLayer;
 use tower::{BoxError, service_fn};
 
-use crate::cluster::Trouble;
+use crate::cluster::RequestError;
 
 /// This process's leadership.
 #[derive(Clone)]
@@ -91,12 +91,12 @@ impl Term {
     /// Whether this process still leads.
     ///
     /// # Errors
-    /// [`Trouble::Passing`], with the reason, until the Lease is renewed.
-    pub fn holds(&self) -> Result<(), Trouble> {
+    /// [`RequestError::Passing`], with the reason, until the Lease is renewed.
+    pub fn holds(&self) -> Result<(), RequestError> {
         if self.holds_at(Timestamp::now(), Instant::now()) {
             return Ok(());
         }
-        Err(Trouble::Passing(
+        Err(RequestError::Passing(
             "the leader's Lease was not renewed in time, so nothing is changed because another operator may lead now".to_owned(),
         ))
     }

@@ -7,11 +7,11 @@ use kube::Resource as _;
 
 use crate::api::decision::ENVIRONMENT_AVAILABLE;
 use crate::api::release::{Decided, Promotion, State};
-use crate::api::{Action as Act, Decision, Release, reasons};
+use crate::api::{Action, Decision, Release, reasons};
 use crate::decide::facts::{MOST_OF_ONE_AUTHOR, Observed};
 use crate::decide::moves::to;
 use crate::decide::plan;
-use crate::decide::step::{Action, Announcement, Move, announce};
+use crate::decide::step::{Announcement, Effect, Move, announce};
 use crate::decide::trust::distrust;
 use crate::domain::text::{clause, cut};
 
@@ -19,16 +19,16 @@ use crate::domain::text::{clause, cut};
 ///
 /// Oldest first; at one instant BackOut, Abandon, Retry, Accept.
 #[must_use]
-pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decision>>, Vec<String>) {
+pub fn pending(o: &Observed, p: &Promotion, lawful: &[Action]) -> (Option<Arc<Decision>>, Vec<String>) {
     let mut counting: Vec<&Arc<Decision>> = Vec::new();
     let mut ignored = Vec::new();
     for decision in &o.decisions {
         let spec = &decision.spec;
-        let answers_a_gate = matches!(spec.action, Act::Approve | Act::Reject);
+        let answers_a_gate = matches!(spec.action, Action::Approve | Action::Reject);
         if spec.environment != p.name || answers_a_gate || acted_on(p, decision) {
             continue;
         }
-        match doubt(o, p, decision, lawful) {
+        match why_ignored(o, p, decision, lawful) {
             // It concerns the check, not what another release has left on the target.
             None if p.state.before_entry() && spec.subject.is_some() => {}
             None => counting.push(decision),
@@ -41,10 +41,11 @@ pub fn pending(o: &Observed, p: &Promotion, lawful: &[Act]) -> (Option<Arc<Decis
             )),
         }
     }
-    let acts =
-        |d: &Decision| d.spec.environment == p.name && !matches!(d.spec.action, Act::Approve | Act::Reject);
+    let acts = |d: &Decision| {
+        d.spec.environment == p.name && !matches!(d.spec.action, Action::Approve | Action::Reject)
+    };
     ignored.extend(too_many(o, acts));
-    counting.sort_by_key(|d| rank(d));
+    counting.sort_by_key(|d| precedence(d));
     (counting.first().map(|d| Arc::clone(d)), ignored)
 }
 
@@ -60,8 +61,8 @@ pub(crate) fn too_many(o: &Observed, of: impl Fn(&Decision) -> bool) -> Vec<Stri
 }
 
 /// In which order Decisions are obeyed.
-fn rank(decision: &Decision) -> impl Ord + use<> {
-    let order = [Act::BackOut, Act::Abandon, Act::Retry, Act::Accept];
+fn precedence(decision: &Decision) -> impl Ord + use<> {
+    let order = [Action::BackOut, Action::Abandon, Action::Retry, Action::Accept];
     (
         decision.metadata.creation_timestamp.clone(),
         order.iter().position(|a| *a == decision.spec.action),
@@ -88,7 +89,7 @@ pub(crate) fn acted_on(p: &Promotion, decision: &Decision) -> bool {
     let uid = decision.metadata.uid.as_ref();
     let obeyed = !p.state.before_entry() && uid.is_some_and(|uid| p.obeyed.contains(uid));
     let used = used || obeyed;
-    let settled = decision.spec.action == Act::Accept
+    let settled = decision.spec.action == Action::Accept
         && matches!((created, &p.started_at), (Some(c), Some(s)) if c.0 <= s.0)
         // In that state an early Accept is reported as such, unless it was obeyed.
         && p.state != State::AwaitingDecision;
@@ -105,14 +106,19 @@ pub fn accepted_as_it_is<'a>(o: &'a Observed, p: &Promotion) -> Option<&'a Arc<D
 /// An Accept of exactly this attempt, created at any time before the entry.
 fn lets_in(p: &Promotion, decision: &Decision) -> bool {
     let spec = &decision.spec;
-    spec.action == Act::Accept
+    spec.action == Action::Accept
         && spec.environment == p.name
         && spec.attempt == Some(p.attempt)
         && spec.subject.as_deref().is_none_or(|s| s == ENVIRONMENT_AVAILABLE)
 }
 
 /// Why a Decision does not count, if so. A clause without a full stop.
-pub(crate) fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[Act]) -> Option<String> {
+pub(crate) fn why_ignored(
+    o: &Observed,
+    p: &Promotion,
+    decision: &Decision,
+    lawful: &[Action],
+) -> Option<String> {
     if let Some(why) = distrust(o, decision) {
         return Some(why);
     }
@@ -135,7 +141,7 @@ pub(crate) fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[
     // Times are whole seconds: otherwise a BackOut and an Abandon of the same second would be obeyed in turn, again and again.
     if let Some(last) = obeyed(o, p)
         && last.metadata.creation_timestamp == decision.metadata.creation_timestamp
-        && rank(decision) <= rank(last)
+        && precedence(decision) <= precedence(last)
     {
         let (action, by) = (last.spec.action.as_str(), &last.spec.by);
         return Some(format!(
@@ -144,8 +150,8 @@ pub(crate) fn doubt(o: &Observed, p: &Promotion, decision: &Decision, lawful: &[
     }
     // A BackOut during a rollout acts on what has entered, not on the current state; unless this attempt has been decided since,
     // because it would otherwise undo that Decision again and again.
-    let undecided = p.decided.as_ref().is_none_or(|d| d.action == Act::Retry);
-    let acts_on_attempt = spec.action == Act::BackOut && undecided && !p.state.needs_decision();
+    let undecided = p.decided.as_ref().is_none_or(|d| d.action == Action::Retry);
+    let acts_on_attempt = spec.action == Action::BackOut && undecided && !p.state.needs_decision();
     if acts_on_attempt {
         let entered = p.started_at.as_ref()?.0;
         return (created < entered).then(|| "it is older than the entry that it would back out".to_owned());
@@ -175,11 +181,11 @@ const MOST_REJECTS_TOLD: usize = 8;
 pub(crate) fn obeyed_before_entry(p: &mut Promotion, obeyed: &[Arc<Decision>]) -> Vec<Announcement> {
     let mut people: Vec<&str> = Vec::new();
     let rejects = obeyed.iter().filter(|d| {
-        let first = d.spec.action == Act::Reject && !people.contains(&d.spec.by.as_str());
+        let first = d.spec.action == Action::Reject && !people.contains(&d.spec.by.as_str());
         people.extend(first.then_some(d.spec.by.as_str()));
         first
     });
-    let others = obeyed.iter().filter(|d| d.spec.action != Act::Reject);
+    let others = obeyed.iter().filter(|d| d.spec.action != Action::Reject);
     let mut announcements = Vec::new();
     for decision in rejects.take(MOST_REJECTS_TOLD).chain(others) {
         let uid = decision.metadata.uid.as_deref().unwrap_or_default();
@@ -188,7 +194,7 @@ pub(crate) fn obeyed_before_entry(p: &mut Promotion, obeyed: &[Arc<Decision>]) -
         }
         obeyed_too(p, uid);
         let (reason, what) = match decision.spec.action {
-            Act::Reject => (reasons::REJECTED, "This plan cannot enter."),
+            Action::Reject => (reasons::REJECTED, "This plan cannot enter."),
             _ => (reasons::ENTRY_ACCEPTED, "The targets are entered as they are."),
         };
         let says = format!("{what} {}.", said(decision));
@@ -219,7 +225,7 @@ pub(crate) fn decided(p: &mut Promotion, decision: &Decision) {
 
 /// The Release becomes the owner of its Decisions, so that they are deleted with it; but not of Rejects. Otherwise a user could undo a
 /// Reject by deleting the Release and creating it again.
-pub(crate) fn adoptions(o: &Observed) -> Vec<Action> {
+pub(crate) fn adoptions(o: &Observed) -> Vec<Effect> {
     let created = o.release.metadata.creation_timestamp.as_ref();
     let there = |d: &&Arc<Decision>| d.metadata.deletion_timestamp.is_none();
     let owned = |d: &Decision| {
@@ -229,11 +235,11 @@ pub(crate) fn adoptions(o: &Observed) -> Vec<Action> {
     let adoption = |d: &Arc<Decision>| {
         let decision = d.metadata.name.clone().unwrap_or_default();
         let uid = d.metadata.uid.clone().unwrap_or_default();
-        let outlives = d.spec.action == Act::Reject;
+        let outlives = d.spec.action == Action::Reject;
         match (outlives, owned(d)) {
-            (true, true) => Some(Action::Disown { decision, uid }),
+            (true, true) => Some(Effect::Disown { decision, uid }),
             (false, false) if d.metadata.creation_timestamp.as_ref() >= created => {
-                Some(Action::Adopt { decision, uid })
+                Some(Effect::Adopt { decision, uid })
             }
             _ => None,
         }
@@ -265,7 +271,7 @@ pub(crate) fn backout_decided(o: &Observed, p: &Promotion) -> bool {
     o.decisions.iter().any(|d| {
         d.metadata.uid.as_ref() == Some(&decided.uid)
             && d.spec.environment == p.name
-            && d.spec.action == Act::BackOut
+            && d.spec.action == Action::BackOut
             && d.spec.attempt == Some(p.attempt)
             && distrust(o, d).is_none()
     })

@@ -11,7 +11,7 @@ use crate::decide::expressions::NoAnswer;
 use crate::decide::plan;
 use crate::decide::prestate::PreState;
 use crate::domain::calendar::Calendar;
-use crate::domain::paths::Change;
+use crate::domain::paths::FieldChange;
 use crate::domain::readiness::Was;
 
 /// One Release and all facts that matter to it.
@@ -234,7 +234,7 @@ pub struct Place {
     /// The watch shows a pre-state of this attempt.
     pub has_pre_state: bool,
     /// The pre-state of this attempt, read live.
-    pub pre_state: Option<KeptPreState>,
+    pub pre_state: Option<LivePreState>,
     /// What is already stored for the namespace of the Release, if one more might exceed the limit. A Release whose pre-state is stored continues.
     pub kept_in_all: Option<KeptInAll>,
     /// It was read before and has been deleted since: it can still be stored again.
@@ -278,7 +278,7 @@ pub struct Rival {
 
 /// The pre-state object and its content.
 #[derive(Clone, Debug)]
-pub struct KeptPreState {
+pub struct LivePreState {
     pub name: String,
     pub uid: String,
     pub content: Arc<PreState>,
@@ -313,7 +313,7 @@ pub struct Inspected {
     pub note: Option<String>,
     pub uid: Option<String>,
     pub resource_version: Option<String>,
-    pub changes: Vec<Change>,
+    pub changes: Vec<FieldChange>,
     /// Its health.
     pub was: Was,
     /// Stamp of the configuration that the pods are restarted for.

@@ -6,11 +6,11 @@ use crate::decide::facts::Observed;
 use crate::decide::licence::place;
 use crate::decide::newer::newer_stands;
 use crate::decide::prestate::PreState;
-use crate::decide::step::{Action, Move};
+use crate::decide::step::{Effect, Move};
 use crate::decide::{plan, trust};
 
 /// Pre-states that can no longer be restored, because this Release Succeeded in their environment.
-pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
+pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Effect> {
     let succeeded = |environment: &str| {
         o.release
             .promotion(environment)
@@ -27,7 +27,7 @@ pub(crate) fn obsolete_pre_states(o: &Observed) -> Vec<Action> {
                 overtaken(o, &p.name, namespace, &stored.release_uid)
             })
         })
-        .map(|stored| Action::DeletePreState {
+        .map(|stored| Effect::DeletePreState {
             name: stored.name.clone(),
             uid: stored.uid.clone(),
         })
@@ -59,14 +59,14 @@ pub(crate) fn overtaken(o: &Observed, environment: &str, namespace: Option<&str>
 }
 
 /// Claims and pre-states of environments that were removed from `spec.environments` before the entry.
-pub(crate) fn strays(o: &Observed) -> Vec<Action> {
+pub(crate) fn strays(o: &Observed) -> Vec<Effect> {
     let listed = |environment: &str| {
         o.release.promotion(environment).is_some()
             || o.release.spec.environments.iter().any(|e| e == environment)
     };
     let claims = o.own_claims.iter().filter_map(|claim| {
         let environment = &claim.holder.as_ref()?.environment;
-        (!listed(environment)).then(|| Action::ReleaseClaim {
+        (!listed(environment)).then(|| Effect::ReleaseClaim {
             environment: environment.clone(),
             claim: claim.clone(),
         })
@@ -75,7 +75,7 @@ pub(crate) fn strays(o: &Observed) -> Vec<Action> {
         .pre_states
         .iter()
         .filter(|s| s.release_uid == o.uid() && !listed(&s.environment));
-    let pre_states = unused.map(|s| Action::DeletePreState {
+    let pre_states = unused.map(|s| Effect::DeletePreState {
         name: s.name.clone(),
         uid: s.uid.clone(),
     });
@@ -84,7 +84,7 @@ pub(crate) fn strays(o: &Observed) -> Vec<Action> {
 
 /// A pre-state that was deleted is stored again as it was read.
 pub(crate) fn keep_again(p: &Promotion, pre_state: &PreState) -> Move {
-    Move::Do(vec![Action::Capture {
+    Move::Do(vec![Effect::Capture {
         environment: p.name.clone(),
         name: plan::pre_state_name(&pre_state.release_uid, &p.name, pre_state.attempt),
         pre_state: Box::new(pre_state.clone()),
@@ -99,7 +99,7 @@ pub(crate) fn reclaim(o: &Observed, p: &Promotion) -> Option<Move> {
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     let kept = |s: &super::facts::StoredPreState| s.name == name && s.release_uid == o.uid();
     o.pre_states.iter().any(kept).then(|| {
-        Move::Do(vec![Action::Claim {
+        Move::Do(vec![Effect::Claim {
             environment: p.name.clone(),
             namespace: entered.target_namespace.clone(),
             holder: o.holder(&p.name, p.attempt),
@@ -151,7 +151,7 @@ pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
             .pre_states
             .iter()
             .filter(|s| s.release_uid == o.uid() && s.environment == p.name);
-        actions.extend(unused.map(|s| Action::DeletePreState {
+        actions.extend(unused.map(|s| Effect::DeletePreState {
             name: s.name.clone(),
             uid: s.uid.clone(),
         }));
@@ -164,11 +164,11 @@ pub(crate) fn give_back(o: &Observed, p: &Promotion) -> Move {
     }
 }
 
-pub(crate) fn release_claims(o: &Observed, p: &Promotion) -> Vec<Action> {
+pub(crate) fn release_claims(o: &Observed, p: &Promotion) -> Vec<Effect> {
     o.own_claims
         .iter()
         .filter(|c| c.holder.as_ref().is_some_and(|h| h.environment == p.name))
-        .map(|c| Action::ReleaseClaim {
+        .map(|c| Effect::ReleaseClaim {
             environment: p.name.clone(),
             claim: c.clone(),
         })

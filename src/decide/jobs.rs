@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::api::reasons;
 use crate::api::release::{Check, JobRun, Promotion, State};
 use crate::decide::facts::{JobState, Observed, OwnJob, Place};
-use crate::decide::step::Action;
+use crate::decide::step::Effect;
 use crate::decide::{licence, plan};
 use crate::domain::digest;
 
@@ -172,13 +172,13 @@ pub(crate) fn is_said(check: &Check) -> bool {
 }
 
 /// The Jobs to stop before anything is restored.
-pub(crate) fn stop_first(o: &Observed, p: &Promotion, place: &Place) -> Option<Vec<Action>> {
+pub(crate) fn stop_first(o: &Observed, p: &Promotion, place: &Place) -> Option<Vec<Effect>> {
     let actions = stop(o, p, place);
     (!actions.is_empty()).then_some(actions)
 }
 
 /// Jobs of all promotions whose verdict is no longer needed. A backout stops its own Jobs before it begins.
-pub(crate) fn unwanted(o: &Observed) -> Vec<Action> {
+pub(crate) fn unwanted(o: &Observed) -> Vec<Effect> {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     let stopped = promotions
         .filter(|p| p.state != State::BackingOut)
@@ -186,7 +186,7 @@ pub(crate) fn unwanted(o: &Observed) -> Vec<Action> {
     stopped.flatten().collect()
 }
 
-fn stop(o: &Observed, p: &Promotion, place: &Place) -> Vec<Action> {
+fn stop(o: &Observed, p: &Promotion, place: &Place) -> Vec<Effect> {
     let namespace = match (&p.entered, o.environment(&p.name)) {
         (Some(entered), _) => entered.target_namespace.clone(),
         (None, Some(environment)) => environment.spec.target_namespace(o.namespace()),
@@ -197,7 +197,7 @@ fn stop(o: &Observed, p: &Promotion, place: &Place) -> Vec<Action> {
         .iter()
         .filter(|job| job.other_plan || !waited_for(p, &job.check));
     unwanted
-        .map(|job| Action::StopJob {
+        .map(|job| Effect::StopJob {
             environment: p.name.clone(),
             namespace: namespace.clone(),
             attempt: p.attempt,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// How a target is changed.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum How {
     /// A patch that carries the observed resourceVersion.
     Patch {
         api_version: String,
@@ -50,7 +50,7 @@ pub struct TargetChange {
     pub namespace: String,
     pub attempt: i64,
     pub component: String,
-    pub change: Change,
+    pub change: How,
     licensed: Licensed,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Licence<'a> {
     }
 
     /// That change of the target of `component`.
-    pub(crate) fn change(&self, component: &str, change: Change) -> TargetChange {
+    pub(crate) fn change(&self, component: &str, change: How) -> TargetChange {
         TargetChange {
             environment: self.promotion.name.clone(),
             namespace: self.entered.target_namespace.clone(),

@@ -41,7 +41,7 @@ use jiff::Timestamp;
 use crate::api::release::{Promotion, STATE_VERSION};
 use crate::api::{RELEASE_FINALIZER, ReleaseStatus};
 use crate::decide::facts::Observed;
-use crate::decide::step::{Action, Announcement, Move, Step, Transition, Wait};
+use crate::decide::step::{Announcement, Effect, Move, Step, Transition, Wait};
 use crate::domain::time::earliest;
 
 /// The type of [`decide`]. It is passed to a reconcile, so that tests can pass one that breaks a rule.
@@ -70,7 +70,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Step {
         return Step::Wait(Wait { until: None });
     }
     if !has_finalizer {
-        return Step::Act(vec![Action::AddFinalizer]);
+        return Step::Act(vec![Effect::AddFinalizer]);
     }
 
     let verdict = accepted::judge(observed);
@@ -91,7 +91,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Step {
 struct Outcome {
     promotions: Vec<Promotion>,
     announcements: Vec<Announcement>,
-    actions: Vec<Action>,
+    actions: Vec<Effect>,
     until: Option<Timestamp>,
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::api::release::{BackoutState, Promotion, State, sentence};
-use crate::api::{Action as Act, Decision, reasons, time};
+use crate::api::{Action, Decision, reasons, time};
 use crate::decide::decisions::{decided, said};
 use crate::decide::facts::Observed;
 use crate::decide::moves::{moved, succeed, to, to_backing_out};
@@ -85,10 +85,10 @@ pub(crate) fn abandoned(p: &Promotion, by: &str, why: &str, now: Timestamp) -> M
 
 pub(crate) fn obey(o: &Observed, p: &Promotion, decision: &Decision, now: Timestamp) -> Move {
     match decision.spec.action {
-        Act::BackOut => back_out(p, decision, now),
-        Act::Accept => accept(o, p, decision, now),
-        Act::Abandon => abandon(p, decision, now),
-        Act::Retry => retry(p, decision, now),
-        Act::Approve | Act::Reject => Move::Rest(None),
+        Action::BackOut => back_out(p, decision, now),
+        Action::Accept => accept(o, p, decision, now),
+        Action::Abandon => abandon(p, decision, now),
+        Action::Retry => retry(p, decision, now),
+        Action::Approve | Action::Reject => Move::Rest(None),
     }
 }

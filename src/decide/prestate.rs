@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::release::Target;
-use crate::domain::paths::Change;
+use crate::domain::paths::FieldChange;
 use crate::domain::readiness::Was;
 
 /// Bytes that the pre-state of one promotion may take, as it is stored.
@@ -52,7 +52,7 @@ pub struct Captured {
     #[serde(default, skip_serializing_if = "Was::is_whole")]
     pub was: Was,
     /// For each path that changes: the value before (or absent), and the value that the dry run showed.
-    pub changes: Vec<Change>,
+    pub changes: Vec<FieldChange>,
 }
 
 /// Why what is stored cannot be read as a pre-state.
@@ -88,7 +88,7 @@ impl PreState {
         }
         let mut digested = self.clone();
         for component in &mut digested.components {
-            component.changes = component.changes.iter().map(Change::with_digest).collect();
+            component.changes = component.changes.iter().map(FieldChange::with_digest).collect();
         }
         let compressed = lz4_flex::compress_prepend_size(json!(digested).to_string().as_bytes());
         json!({ "version": 2, "lz4": STANDARD.encode(compressed) })
@@ -132,7 +132,7 @@ impl Captured {
             was: _,
             changes,
         } = self;
-        let before = |changes: &[Change]| -> Vec<(String, Option<serde_json::Value>)> {
+        let before = |changes: &[FieldChange]| -> Vec<(String, Option<serde_json::Value>)> {
             changes
                 .iter()
                 .map(|c| (c.path.clone(), c.before.clone()))
@@ -145,15 +145,15 @@ impl Captured {
 
 /// Bytes that the pre-state of these changes takes, as it is stored.
 #[must_use]
-pub fn stored_bytes<'a>(changes: impl Iterator<Item = &'a [Change]>) -> usize {
-    let changes: Vec<&[Change]> = changes.collect();
+pub fn stored_bytes<'a>(changes: impl Iterator<Item = &'a [FieldChange]>) -> usize {
+    let changes: Vec<&[FieldChange]> = changes.collect();
     let plain = json!(changes).to_string().len() + changes.len() * 256;
     if plain <= COMPRESSED_FROM {
         return plain;
     }
-    let digested: Vec<Vec<Change>> = changes
+    let digested: Vec<Vec<FieldChange>> = changes
         .iter()
-        .map(|changes| changes.iter().map(Change::with_digest).collect())
+        .map(|changes| changes.iter().map(FieldChange::with_digest).collect())
         .collect();
     let compressed = lz4_flex::compress(json!(digested).to_string().as_bytes()).len();
     compressed.div_ceil(3) * 4 + changes.len() * 256

@@ -16,7 +16,7 @@ pub enum Step {
     /// Write this status, with the observed resourceVersion as precondition. Nothing else happens.
     Transition(Box<Transition>),
     /// Carry out what the persisted state requires. Doing it twice changes nothing.
-    Act(Vec<Action>),
+    Act(Vec<Effect>),
     /// Nothing to do before this instant, or until something changes.
     Wait(Wait),
 }
@@ -44,7 +44,7 @@ pub struct Wait {
 
 /// One idempotent effect.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum Effect {
     AddFinalizer,
     /// Remove the finalizer of the Release.
     RemoveFinalizer,
@@ -105,7 +105,7 @@ pub enum Action {
     },
 }
 
-impl Action {
+impl Effect {
     /// Whether it depends only on the Release's status: without a precondition, a newer status would not be noticed.
     #[must_use]
     pub fn rests_on_status(&self) -> bool {
@@ -125,7 +125,7 @@ impl Action {
 pub(crate) enum Move {
     /// Persist this.
     To(Box<Promotion>, Vec<Announcement>),
-    Do(Vec<Action>),
+    Do(Vec<Effect>),
     Rest(Option<Timestamp>),
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::{Action as Act, Decision};
+use crate::api::{Action, Decision};
 use crate::decide::facts::{Observed, Trust};
 use crate::domain::text::clause;
 
@@ -16,7 +16,7 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
         Trust::Broken(why) => Some(clause(why).to_owned()),
         // A Reject stays valid, even if the Release or the policy was created again since. A forged Reject could block one plan, and
         // no more than that.
-        Trust::Verified { .. } if decision.spec.action == Act::Reject => None,
+        Trust::Verified { .. } if decision.spec.action == Action::Reject => None,
         Trust::Verified { .. } if unverified_author(o, decision) => Some(format!(
             "it must be at least {} s younger than the admission policy that verifies its author. Create it again",
             o.settings.policy_settle.as_secs()
@@ -26,7 +26,7 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
             if release.is_some_and(|release| created < release.0) {
                 return Some("it is older than the Release".to_owned());
             }
-            let counts_approvals = matches!(decision.spec.action, Act::Approve);
+            let counts_approvals = matches!(decision.spec.action, Action::Approve);
             counts_approvals.then(|| unverified_requester(o)).flatten()
         }
     }

@@ -13,7 +13,7 @@ mod restoring;
 mod stating;
 pub mod writers;
 
-pub use change::Change;
+pub use change::FieldChange;
 use leaves::{After, Leaf, Leaves};
 pub use lookup::get;
 use lookup::{child, keys};
@@ -23,7 +23,7 @@ pub use stating::{stated, stated_anew, taken_away};
 
 /// Every difference that counts, sorted by path. Identity, `status` and what the API server writes into
 /// `metadata` do not count: they are never stated, and they cannot be restored.
-pub fn difference(live: &Value, result: &Value) -> Vec<Change> {
+pub fn difference(live: &Value, result: &Value) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for key in keys(Some(live), Some(result)) {
         match key {
@@ -45,7 +45,7 @@ pub fn difference(live: &Value, result: &Value) -> Vec<Change> {
     changes
 }
 
-fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<FieldChange>) {
     match (before, after) {
         (Some(Value::Object(_)), Some(Value::Object(_))) => {
             for key in keys(before, after) {
@@ -53,7 +53,7 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &
             }
         }
         (before, after) if before == after => {}
-        (before, after) => changes.push(Change {
+        (before, after) => changes.push(FieldChange {
             path: path.to_owned(),
             before: before.cloned(),
             after: after.cloned(),
@@ -65,19 +65,19 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &
 /// The changes of a second attempt, from the state before the first one (in `first`) to `result`. Changes of other writers in the
 /// same lists and maps since then are not included. `second` are the changes from the present state.
 #[must_use]
-pub fn inherited(first: &[Change], second: &[Change], result: &Value) -> Vec<Change> {
+pub fn inherited(first: &[FieldChange], second: &[FieldChange], result: &Value) -> Vec<FieldChange> {
     let within = |path: &str, of: &str| {
         path.strip_prefix(of)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
     };
-    let mut changes: Vec<Change> = first
+    let mut changes: Vec<FieldChange> = first
         .iter()
         .map(|change| {
             let mut leaves = Leaves::of(std::slice::from_ref(change)).all;
             let again = Leaves::of(second).all.into_iter();
             leaves.extend(again.filter(|leaf| within(&leaf.path, &change.path)));
             let paths = leaves.iter().map(|leaf| leaf.path.as_str());
-            Change {
+            FieldChange {
                 path: change.path.clone(),
                 before: change.before.clone(),
                 after: restoring::laid_over(&change.path, change.before.as_ref(), paths, result),
@@ -98,7 +98,7 @@ pub fn inherited(first: &[Change], second: &[Change], result: &Value) -> Vec<Cha
 ///
 /// # Errors
 /// The paths that differ.
-pub fn untouched(changes: &[Change], live: &Value) -> Result<(), Vec<String>> {
+pub fn untouched(changes: &[FieldChange], live: &Value) -> Result<(), Vec<String>> {
     differing(changes, |leaf| leaf.is_before(live))
 }
 
@@ -106,14 +106,14 @@ pub fn untouched(changes: &[Change], live: &Value) -> Result<(), Vec<String>> {
 ///
 /// # Errors
 /// The paths that differ.
-pub fn stands(changes: &[Change], live: &Value) -> Result<(), Vec<String>> {
+pub fn stands(changes: &[FieldChange], live: &Value) -> Result<(), Vec<String>> {
     differing(changes, |leaf| leaf.is_after(live))
 }
 
 /// The changed fields that have neither their previous value nor the released one: another writer changed them. This includes the
 /// fields of an element that another writer removed.
 #[must_use]
-pub fn strange(changes: &[Change], live: &Value) -> Vec<Strange> {
+pub fn strange(changes: &[FieldChange], live: &Value) -> Vec<Strange> {
     let leaves = Leaves::of(changes);
     let strange = leaves
         .all
@@ -148,7 +148,7 @@ fn has_its_element(live: &Value, path: &str) -> bool {
 
 /// Whether the field at `path` was captured: it, or something above or below it, is among the changes.
 #[must_use]
-pub fn covers(changes: &[Change], path: &str) -> bool {
+pub fn covers(changes: &[FieldChange], path: &str) -> bool {
     let within = |path: &str, of: &str| {
         path.strip_prefix(of)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
@@ -160,7 +160,7 @@ pub fn covers(changes: &[Change], path: &str) -> bool {
 
 /// Whether at least one field has the released value, and had another value before.
 #[must_use]
-pub fn bears(changes: &[Change], live: &Value) -> bool {
+pub fn bears(changes: &[FieldChange], live: &Value) -> bool {
     let leaves = Leaves::of(changes);
     let mut brings = leaves.all.iter().filter(|leaf| leaf.brings());
     brings.any(|leaf| leaf.is_after(live) && !leaf.is_before(live))
@@ -169,7 +169,11 @@ pub fn bears(changes: &[Change], live: &Value) -> bool {
 /// The first differing field with its expected and its actual value, for messages: the value before the change if `back`, else the one
 /// after it.
 #[must_use]
-pub fn wanted_and_found(changes: &[Change], live: &Value, back: bool) -> Option<(String, String, String)> {
+pub fn wanted_and_found(
+    changes: &[FieldChange],
+    live: &Value,
+    back: bool,
+) -> Option<(String, String, String)> {
     let shown = |value: Option<&Value>| {
         let text = value.map_or("absent".to_owned(), Value::to_string);
         if text.chars().count() > 120 {
@@ -194,7 +198,7 @@ pub fn wanted_and_found(changes: &[Change], live: &Value, back: bool) -> Option<
     Some((leaf.path.clone(), wanted, shown(leaf.live(live))))
 }
 
-fn differing(changes: &[Change], is_so: impl Fn(&Leaf<'_>) -> bool) -> Result<(), Vec<String>> {
+fn differing(changes: &[FieldChange], is_so: impl Fn(&Leaf<'_>) -> bool) -> Result<(), Vec<String>> {
     let leaves = Leaves::of(changes);
     let paths = leaves.all.iter().filter(|leaf| !is_so(leaf));
     let paths: Vec<String> = paths.map(|leaf| leaf.path.clone()).collect();

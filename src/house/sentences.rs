@@ -15,7 +15,7 @@ const READS: &str = concat!(
 /// The exceptions: the file, the names whose text is parsed, and why.
 const FOREIGN: [(&str, &str, &str); 5] = [
     (
-        "src/cluster/trouble.rs",
+        "src/cluster/request_error.rs",
         "message said",
         "the API server's: no field of its Status says whether an authorizer or admission refused",
     ),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::release::{ComponentState, Promotion, State};
-use crate::cache::memory::{Memory, RememberedTarget, target_key};
+use crate::cache::memory::{CachedTarget, Memory, target_key};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::ask::Ask;
 use crate::decide::facts::{BecameReady, Live, LiveComponent, Observed, Place};
 use crate::decide::health;
@@ -20,7 +20,7 @@ impl<C: Requests> Observer<C> {
     /// Answers one question about `p`, whose target namespace is `namespace`.
     ///
     /// # Errors
-    /// A read that failed and that the decision needs; [`Trouble::Conflict`] where what was observed is stale and the reconcile
+    /// A read that failed and that the decision needs; [`RequestError::Conflict`] where what was observed is stale and the reconcile
     /// has to start again.
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn answer(
@@ -32,7 +32,7 @@ impl<C: Requests> Observer<C> {
         place: &mut Place,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         match ask {
             Ask::Holder => {
                 if let Some(claim) = &mut place.claim {
@@ -94,9 +94,9 @@ impl<C: Requests> Observer<C> {
         o: &mut Observed,
         p: &Promotion,
         namespace: &str,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         let Some(known) = o.environments.get(&p.name).cloned() else {
-            return Err(Trouble::NotFound);
+            return Err(RequestError::NotFound);
         };
         let setting = self.live_environment(o, &p.name, known).await?;
         if setting.environment.spec.target_namespace(o.namespace()) == namespace {
@@ -105,7 +105,7 @@ impl<C: Requests> Observer<C> {
         let live = (*setting.environment).clone();
         self.knowledge()
             .see(|index| index.put_environment(Arc::new(live)));
-        Err(Trouble::Conflict(format!(
+        Err(RequestError::Conflict(format!(
             "Environment {} now names another target namespace",
             p.name
         )))
@@ -143,7 +143,7 @@ fn look_after(
     p: &Promotion,
     captured: &Captured,
     live: &mut LiveComponent,
-    remembered: &mut RememberedTarget,
+    remembered: &mut CachedTarget,
     now: Timestamp,
 ) {
     let Live::Present(object) = &live.object else {

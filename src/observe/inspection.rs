@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::api::reasons;
 use crate::api::release::{Component, Promotion, Target};
-use crate::cache::memory::{Captured as Kept, Memory, Remembered, backoff};
+use crate::cache::memory::{CachedInspection, CapturedInspection, Memory, backoff};
 use crate::cluster::paths::group;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Form, Mode, Object, Requests, Targets};
-use crate::cluster::trouble::Trouble;
 use crate::decide::ask::Moment;
 use crate::decide::consent::{self, Accepts, Entering};
 use crate::decide::facts::{Inspected, Inspection, Live, Observed, Refusal, Setting};
-use crate::decide::licence::Change;
+use crate::decide::licence::How;
 use crate::decide::owned;
 use crate::decide::prestate::Captured;
 use crate::decide::states::{before_entry, deploying};
@@ -80,7 +80,7 @@ impl<C: Requests> Observer<C> {
         let inspection = Arc::new(inspection);
         // A Retry is inspected once more: if it finds a change, a Decision is required.
         if let (Moment::Capturing, false, 1) = (moment, refused, p.attempt) {
-            let captured = Kept {
+            let captured = CapturedInspection {
                 at: now,
                 claim,
                 fingerprint: fingerprint.clone(),
@@ -91,7 +91,7 @@ impl<C: Requests> Observer<C> {
         // A refusal is cached in either case, or a claim would be taken and released without end; and a refusal that
         // returns after a success is not the first one.
         if !live || refused {
-            let remembered = Remembered {
+            let remembered = CachedInspection {
                 fingerprint,
                 inspection: without_content(&inspection),
                 tries: if refused { before + 1 } else { before },
@@ -280,7 +280,7 @@ impl<C: Requests> Inspector<'_, C> {
         let images_after = patches::images(&result);
         // What admission or the API server adds is not ours: it is neither compared nor restored.
         let result = match (&live, &change) {
-            (Some(live), Change::Patch { patch, .. }) => paths::stated(live, patch, &result),
+            (Some(live), How::Patch { patch, .. }) => paths::stated(live, patch, &result),
             _ => result,
         };
         let changes = match &live {
@@ -317,7 +317,7 @@ impl<C: Requests> Inspector<'_, C> {
         let target = &component.target;
         let live = match self.deployer.get(object).await {
             Ok(live) => Some(live),
-            Err(Trouble::NotFound) => None,
+            Err(RequestError::NotFound) => None,
             Err(trouble) => return Err(self.refuse("get", component, trouble)),
         };
         let mut note = None;
@@ -341,18 +341,18 @@ impl<C: Requests> Inspector<'_, C> {
         &self,
         component: &Component,
         object: Object<'_>,
-        change: &Change,
+        change: &How,
         exists: bool,
     ) -> Result<Value, Refusal> {
         let target = &component.target;
         let result = match change {
-            Change::Patch { patch, .. } => {
+            How::Patch { patch, .. } => {
                 self.deployer
                     .patch(object, Form::StrategicMerge, patch, Mode::DryRun)
                     .await
             }
-            Change::Create { object: body } => self.deployer.create(object, body, Mode::DryRun).await,
-            Change::Restore { .. } | Change::Delete { .. } | Change::GiveBack { .. } => {
+            How::Create { object: body } => self.deployer.create(object, body, Mode::DryRun).await,
+            How::Restore { .. } | How::Delete { .. } | How::GiveBack { .. } => {
                 return Err(refusal(
                     reasons::CONFLICT,
                     "This change does not go forward.".into(),
@@ -362,7 +362,7 @@ impl<C: Requests> Inspector<'_, C> {
         match result {
             Ok(result) => Ok(result),
             // Another writer changed it between the read and the dry run.
-            Err(Trouble::Conflict(_)) => {
+            Err(RequestError::Conflict(_)) => {
                 let sentence = format!("{target} changed while it was read. It is read again automatically.");
                 Err(Refusal {
                     reason: reasons::CONFLICT,
@@ -463,8 +463,8 @@ impl<C: Requests> Inspector<'_, C> {
         match self.observer.client().autoscalers(self.namespace).await {
             Ok(found) => Ok(Some(found)),
             // A cluster that does not serve them has none.
-            Err(Trouble::NotFound) => Ok(Some(vec![])),
-            Err(Trouble::Forbidden(_)) => Ok(None),
+            Err(RequestError::NotFound) => Ok(Some(vec![])),
+            Err(RequestError::Forbidden(_)) => Ok(None),
             Err(trouble) => Err(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
@@ -500,21 +500,21 @@ impl<C: Requests> Inspector<'_, C> {
         Ok(())
     }
 
-    fn refuse(&self, verb: &str, component: &Component, trouble: Trouble) -> Refusal {
+    fn refuse(&self, verb: &str, component: &Component, trouble: RequestError) -> Refusal {
         let target = &component.target;
         match trouble {
-            Trouble::Forbidden(why) => self.not_permitted(verb, component, &why),
-            Trouble::Denied(why) => refusal(
+            RequestError::Forbidden(why) => self.not_permitted(verb, component, &why),
+            RequestError::Denied(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "The API server refused to {verb} {target} in {}. Change component {}, or ask the owner of that policy or quota. \
+                    "The API server refused to {verb} {target} in {}. How component {}, or ask the owner of that policy or quota. \
                      Its answer: {}.",
                     self.namespace,
                     component.name,
                     clause(&why)
                 ),
             ),
-            Trouble::Invalid(why) => refusal(
+            RequestError::Invalid(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
                     "The API server refused to {verb} {target} in {}, because it would be invalid. Correct component {}{}. Its answer: {}.",

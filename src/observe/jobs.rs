@@ -10,8 +10,8 @@ use crate::api::environment::JobTemplate;
 use crate::api::reasons;
 use crate::api::release::{Promotion, State};
 use crate::cache::memory::{Memory, Retried};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Mode, Object, Requests, Targets};
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::{JobState, Observed, OwnJob, Place, RunningJob};
 use crate::decide::job_start::{self, Forgery, Start};
 use crate::decide::{jobs, plan};
@@ -190,7 +190,7 @@ impl<C: Requests> Observer<C> {
             kind,
             name,
         };
-        let unread = |what: &str, name: &str, trouble: Trouble| {
+        let unread = |what: &str, name: &str, trouble: RequestError| {
             format!(
                 "Job {} in {} exists, but its creator cannot be verified: {what} {name} failed: {}.",
                 start.name,
@@ -200,7 +200,7 @@ impl<C: Requests> Observer<C> {
         };
         let found = match deployer.get(object("Job", &start.name)).await {
             Ok(found) => found,
-            Err(Trouble::NotFound) => return Ok(Maker::Gone),
+            Err(RequestError::NotFound) => return Ok(Maker::Gone),
             Err(trouble) => return Err(unread("reading Job", &start.name, trouble)),
         };
         let cron_job = deployer

@@ -6,8 +6,8 @@ use crate::api::Action;
 use crate::api::release::{Promotion, State};
 use crate::cache::index::is_newer;
 use crate::cache::memory::Memory;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Of, Requests};
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::{Claim, Observed, Setting};
 use crate::decide::plan;
 use crate::domain::windows::calendar_of;
@@ -20,8 +20,8 @@ impl<C: Requests> Observer<C> {
     /// its status, and this process caches its own writes.
     ///
     /// # Errors
-    /// [`Trouble::Conflict`] where the Release is not as it was observed.
-    pub async fn look_before_first(&self, o: &Observed, memory: &mut Memory) -> Result<(), Trouble> {
+    /// [`RequestError::Conflict`] where the Release is not as it was observed.
+    pub async fn look_before_first(&self, o: &Observed, memory: &mut Memory) -> Result<(), RequestError> {
         if memory.seen_live {
             return Ok(());
         }
@@ -31,7 +31,7 @@ impl<C: Requests> Observer<C> {
     }
 
     /// A holder that is not in the index may be deleted: a live read confirms it.
-    pub(crate) async fn prove_absent(&self, claim: &mut Claim) -> Result<(), Trouble> {
+    pub(crate) async fn prove_absent(&self, claim: &mut Claim) -> Result<(), RequestError> {
         let Some((namespace, name)) = claim.release.split_once('/') else {
             claim.holder_absent = true;
             return Ok(());
@@ -50,7 +50,7 @@ impl<C: Requests> Observer<C> {
     }
 
     /// The claim of that target namespace.
-    pub(crate) async fn live_claim(&self, namespace: &str) -> Result<Option<Claim>, Trouble> {
+    pub(crate) async fn live_claim(&self, namespace: &str) -> Result<Option<Claim>, RequestError> {
         let home = &self.settings().operator_namespace;
         let lease = self.client().lease(home, &plan::claim_name(namespace)).await?;
         Ok(lease.as_ref().and_then(claims::read))
@@ -60,16 +60,16 @@ impl<C: Requests> Observer<C> {
     /// promotion: its pre-state would differ from the current targets, which must not be captured a second time.
     ///
     /// # Errors
-    /// [`Trouble::Conflict`] where the Release has been changed, [`Trouble::NotFound`] where it was deleted.
-    pub(crate) async fn live_release(&self, o: &Observed) -> Result<(), Trouble> {
+    /// [`RequestError::Conflict`] where the Release has been changed, [`RequestError::NotFound`] where it was deleted.
+    pub(crate) async fn live_release(&self, o: &Observed) -> Result<(), RequestError> {
         let Some(live) = self.client().release(o.namespace(), o.name()).await? else {
-            return Err(Trouble::NotFound);
+            return Err(RequestError::NotFound);
         };
         if live.metadata.resource_version == o.release.metadata.resource_version {
             return Ok(());
         }
         self.knowledge().see(|index| index.put_release(Arc::new(live)));
-        Err(Trouble::Conflict(format!(
+        Err(RequestError::Conflict(format!(
             "{} changed after it was observed",
             o.release_path()
         )))
@@ -81,9 +81,9 @@ impl<C: Requests> Observer<C> {
         o: &mut Observed,
         name: &str,
         known: Setting,
-    ) -> Result<Setting, Trouble> {
+    ) -> Result<Setting, RequestError> {
         let Some(live) = self.client().environment(name).await? else {
-            return Err(Trouble::NotFound);
+            return Err(RequestError::NotFound);
         };
         if live.spec == known.environment.spec
             && live.metadata.deletion_timestamp == known.environment.metadata.deletion_timestamp
@@ -99,7 +99,7 @@ impl<C: Requests> Observer<C> {
     }
 
     /// A Reject that the watch has not shown yet still blocks, whichever Release it names.
-    pub(crate) async fn live_decisions(&self, o: &mut Observed, p: &Promotion) -> Result<(), Trouble> {
+    pub(crate) async fn live_decisions(&self, o: &mut Observed, p: &Promotion) -> Result<(), RequestError> {
         let named = self
             .client()
             .decisions(o.namespace(), Of::Release(o.name()))
@@ -122,7 +122,7 @@ impl<C: Requests> Observer<C> {
     }
 
     /// Newer versions that list this environment: has one Succeeded there that the watch has not shown yet?
-    pub(crate) async fn live_newer(&self, o: &mut Observed, p: &Promotion) -> Result<(), Trouble> {
+    pub(crate) async fn live_newer(&self, o: &mut Observed, p: &Promotion) -> Result<(), RequestError> {
         for sibling in &mut o.siblings {
             let listed = sibling.spec.environments.contains(&p.name);
             let succeeded = sibling

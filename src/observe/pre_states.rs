@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use crate::cache::memory::Memory;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
-use crate::decide::facts::KeptPreState;
+use crate::decide::facts::LivePreState;
 use crate::decide::prestate::PreState;
 use crate::observe::observer::Observer;
 
 impl<C: Requests> Observer<C> {
     /// The pre-state of that name; nothing where it is missing or cannot be read.
-    pub(crate) async fn live_pre_state(&self, name: &str) -> Result<Option<KeptPreState>, Trouble> {
+    pub(crate) async fn live_pre_state(&self, name: &str) -> Result<Option<LivePreState>, RequestError> {
         let home = &self.settings().operator_namespace;
         let Some(kept) = self.client().revision(home, name).await? else {
             return Ok(None);
         };
         let data = kept.data.map(|d| d.0).unwrap_or_default();
         match PreState::read(data) {
-            Ok(content) => Ok(Some(KeptPreState {
+            Ok(content) => Ok(Some(LivePreState {
                 name: name.to_owned(),
                 uid: kept.metadata.uid.unwrap_or_default(),
                 content: Arc::new(content),
@@ -36,7 +36,7 @@ impl<C: Requests> Observer<C> {
         &self,
         name: &str,
         memory: &mut Memory,
-    ) -> Result<Option<Arc<PreState>>, Trouble> {
+    ) -> Result<Option<Arc<PreState>>, RequestError> {
         if let Some(known) = memory.predecessors.get(name) {
             return Ok(Some(Arc::clone(known)));
         }
@@ -54,7 +54,7 @@ impl<C: Requests> Observer<C> {
         &self,
         name: &str,
         memory: &mut Memory,
-    ) -> Result<Option<KeptPreState>, Trouble> {
+    ) -> Result<Option<LivePreState>, RequestError> {
         if let Some(known) = memory.pre_states.get(name) {
             return Ok(Some(known.clone()));
         }

@@ -9,8 +9,8 @@ use crate::api::Decision;
 use crate::api::release::Promotion;
 use crate::cache::index::is_newer;
 use crate::cache::memory::Memory;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::ask::Moment;
 use crate::decide::facts::{Observed, Place};
 use crate::decide::states::{self, before_entry};
@@ -29,7 +29,7 @@ impl<C: Requests> Observer<C> {
         name: &str,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Option<Observed>, Trouble> {
+    ) -> Result<Option<Observed>, RequestError> {
         let Some(mut observed) = self.known(namespace, name) else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ impl<C: Requests> Observer<C> {
         accepted: bool,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<Option<Place>, Trouble> {
+    ) -> Result<Option<Place>, RequestError> {
         let Some(namespace) = states::looks_at(o, p, accepted) else {
             return Ok(None);
         };

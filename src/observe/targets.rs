@@ -9,9 +9,9 @@ use crate::api::reasons;
 use crate::api::release::{Promotion, State, Target};
 use crate::cache::index::Index;
 use crate::cache::kept::{self, Kept};
-use crate::cache::memory::{MOST_GIVEN_BACK, RememberedTarget, Retried};
+use crate::cache::memory::{CachedTarget, MOST_GIVEN_BACK, Retried};
+use crate::cluster::request_error::{RequestError, said};
 use crate::cluster::requests::{Object, Requests, Targets};
-use crate::cluster::trouble::{Trouble, said};
 use crate::decide::facts::{Live, LiveComponent};
 use crate::decide::prestate::Captured;
 use crate::domain::paths;
@@ -26,7 +26,7 @@ impl<C: Requests> Observer<C> {
         captured: &Captured,
         namespace: &str,
         deployer: &C::Deployer,
-        remembered: &mut RememberedTarget,
+        remembered: &mut CachedTarget,
         now: Timestamp,
     ) -> LiveComponent {
         let target = &captured.target;
@@ -79,12 +79,7 @@ impl<C: Requests> Observer<C> {
 
     /// The target as the watch shows it, unless our last read or write returned a newer version. That version is cached until
     /// the watch has it too. `None` where the watch is older than before.
-    fn shown(
-        &self,
-        target: &Target,
-        namespace: &str,
-        remembered: &mut RememberedTarget,
-    ) -> Option<Arc<Value>> {
+    fn shown(&self, target: &Target, namespace: &str, remembered: &mut CachedTarget) -> Option<Arc<Value>> {
         let index = self.index();
         let kept = index.workload(&target.kind, namespace, &target.name)?;
         if kept.version < remembered.version {
@@ -113,7 +108,7 @@ fn is_watched(kind: &str) -> bool {
 pub(crate) async fn read(
     target: &Target,
     deployer: &impl Targets,
-    remembered: &mut RememberedTarget,
+    remembered: &mut CachedTarget,
     now: Timestamp,
 ) -> Live {
     let object = Object {
@@ -132,7 +127,7 @@ pub(crate) async fn read(
             remembered.trouble = remembered.trouble.take().filter(|t| refused || is_progress(t));
             Live::Present(live)
         }
-        Err(Trouble::NotFound) => {
+        Err(RequestError::NotFound) => {
             remembered.object = None;
             remembered.unsure = false;
             (remembered.read_live, remembered.absent) = (false, true);
@@ -158,7 +153,7 @@ async fn written_by_others(
     captured: &Captured,
     object: Live,
     deployer: &impl Targets,
-    remembered: &mut RememberedTarget,
+    remembered: &mut CachedTarget,
 ) -> Live {
     let Live::Present(seen) = &object else {
         return object;
@@ -220,7 +215,7 @@ fn strip_fields(object: &mut Value) {
 }
 
 /// Kinds that are not watched are read again, with backoff, while the promotion waits for their readiness.
-fn poll_while_progressing(object: &Value, remembered: &mut RememberedTarget, now: Timestamp) {
+fn poll_while_progressing(object: &Value, remembered: &mut CachedTarget, now: Timestamp) {
     if !remembered.patched {
         return;
     }

@@ -15,7 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
 use crate::cache::index::Key;
-use crate::cluster::trouble::Trouble;
+use crate::cluster::request_error::RequestError;
 use crate::operator::context::Context;
 use crate::operator::health::Health;
 use crate::operator::pass::pass;
@@ -36,7 +36,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// The reconcile of a key.
-type Pass = for<'a> fn(&'a Context, &'a Key) -> BoxFuture<'a, Result<Next, Trouble>>;
+type Pass = for<'a> fn(&'a Context, &'a Key) -> BoxFuture<'a, Result<Next, RequestError>>;
 
 /// Drains the queue until `stop`.
 pub(crate) async fn run(context: Arc<Context>, health: Arc<Health>, stop: watch::Receiver<bool>) {
@@ -94,7 +94,7 @@ where
 struct Dispatcher {
     context: Arc<Context>,
     pass: Pass,
-    running: JoinSet<Result<Next, Trouble>>,
+    running: JoinSet<Result<Next, RequestError>>,
     keys: HashMap<Id, Key>,
     busy: HashSet<Key>,
     failures: HashMap<Key, u32>,
@@ -116,8 +116,8 @@ impl Dispatcher {
         let task = async move {
             let (kind, started) = (work.kind(), Instant::now());
             let result = tokio::time::timeout(context.config.reconcile_timeout, pass(&context, &work)).await;
-            let result =
-                result.unwrap_or_else(|_| Err(Trouble::Passing("the reconcile took too long".to_owned())));
+            let result = result
+                .unwrap_or_else(|_| Err(RequestError::Passing("the reconcile took too long".to_owned())));
             context.metrics.pass(kind, result.is_ok(), started.elapsed());
             result
         };
@@ -126,12 +126,12 @@ impl Dispatcher {
         self.busy.insert(key);
     }
 
-    fn done(&mut self, done: Result<(Id, Result<Next, Trouble>), JoinError>) {
+    fn done(&mut self, done: Result<(Id, Result<Next, RequestError>), JoinError>) {
         let (id, result) = match done {
             Ok((id, result)) => (id, result),
             Err(error) => {
                 let id = error.id();
-                (id, Err(Trouble::Panicked(error.to_string())))
+                (id, Err(RequestError::Panicked(error.to_string())))
             }
         };
         let Some(key) = self.keys.remove(&id) else { return };
@@ -159,11 +159,11 @@ impl Dispatcher {
                 let tries = self.failures.entry(key.clone()).or_insert(0);
                 *tries += 1;
                 let after = backoff(*tries);
-                if matches!(trouble, Trouble::Panicked(_)) {
+                if matches!(trouble, RequestError::Panicked(_)) {
                     self.context.metrics.panicked(key.kind());
                 }
                 // A conflict means that the object has changed: the watch shows it in a moment.
-                if matches!(trouble, Trouble::Conflict(_)) {
+                if matches!(trouble, RequestError::Conflict(_)) {
                     tracing::debug!(?key, %trouble, "Conflict: the object is read again.");
                 } else {
                     self.context.metrics.api_errors.inc();
@@ -208,7 +208,7 @@ pub(crate) mod tests {
     /// Reconciles in the order in which they started.
     static BEGAN: Mutex<Vec<String>> = Mutex::new(vec![]);
 
-    fn poisoned<'a>(_: &'a Context, key: &'a Key) -> BoxFuture<'a, Result<Next, Trouble>> {
+    fn poisoned<'a>(_: &'a Context, key: &'a Key) -> BoxFuture<'a, Result<Next, RequestError>> {
         Box::pin(async move {
             let Key::Environment { name } = key else {
                 return Ok(Next::Rest);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::apply::Applier;
 use crate::cache::index::Key;
-use crate::cluster::trouble::Trouble;
+use crate::cluster::request_error::RequestError;
 use crate::decide::decide;
 use crate::observe::Observer;
 use crate::operator::context::Context;
@@ -12,7 +12,7 @@ use crate::operator::unreadable;
 use crate::reconcile::{self, Next};
 
 /// Observes, decides and applies once. For an object that cannot be read, the reason is written to its status, and nothing else.
-pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> {
+pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, RequestError> {
     let observer = &context.observer;
     if say_unreadable(observer, key).await? {
         return Ok(Next::Rest);
@@ -32,7 +32,7 @@ pub(crate) async fn pass(context: &Context, key: &Key) -> Result<Next, Trouble> 
 }
 
 /// Whether the object cannot be read; the reason is then written to its status.
-async fn say_unreadable(observer: &Observer, key: &Key) -> Result<bool, Trouble> {
+async fn say_unreadable(observer: &Observer, key: &Key) -> Result<bool, RequestError> {
     let client = observer.client();
     match key {
         Key::Release { namespace, name } => {

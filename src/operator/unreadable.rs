@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::api::{Environment, Release};
 use crate::cache::index::Unreadable;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::sent::{Sent, Shape};
-use crate::cluster::trouble::Trouble;
 use crate::domain::text::cut;
 
 /// Writes Accepted=False once.
@@ -18,7 +18,7 @@ pub(crate) async fn say(
     namespace: &str,
     name: &str,
     unreadable: &Unreadable,
-) -> Result<(), Trouble> {
+) -> Result<(), RequestError> {
     let api: Api<Sent<Release>> = Api::namespaced(client.clone(), namespace);
     write(
         &api,
@@ -34,7 +34,7 @@ pub(crate) async fn say_environment(
     client: &Client,
     name: &str,
     unreadable: &Unreadable,
-) -> Result<(), Trouble> {
+) -> Result<(), RequestError> {
     let api: Api<Sent<Environment>> = Api::all(client.clone());
     write(&api, name, &[("Ready", "False"), ("Stalled", "True")], unreadable).await
 }
@@ -56,7 +56,7 @@ async fn write<K: Resource>(
     name: &str,
     conditions_to_write: &[(&str, &str)],
     unreadable: &Unreadable,
-) -> Result<(), Trouble> {
+) -> Result<(), RequestError> {
     let Some(object) = api.get_opt(name).await? else {
         return Ok(());
     };

@@ -6,8 +6,8 @@ use crate::api::Release;
 use crate::apply::Applier;
 use crate::cache::index::Index;
 use crate::cache::queue::ENVIRONMENT_DEBOUNCE;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::derive::environment::{self, EnvironmentStep, Seen};
 use crate::decide::expressions;
 use crate::observe::{Observer, altered_component};
@@ -19,7 +19,7 @@ pub(crate) async fn environment<C: Requests>(
     applier: &Applier<'_, C>,
     name: &str,
     now: Timestamp,
-) -> Result<Next, Trouble> {
+) -> Result<Next, RequestError> {
     let Some(setting) = observer.index().environments().get(name).cloned() else {
         return Ok(Next::Rest);
     };

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::apply::Applier;
 use crate::cache::index::Key;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::Decide;
 use crate::observe::Observer;
 
@@ -27,7 +27,7 @@ pub(crate) async fn pass<C: Requests>(
     applier: &Applier<'_, C>,
     key: &Key,
     now: Timestamp,
-) -> Result<Done, Trouble> {
+) -> Result<Done, RequestError> {
     match key {
         Key::Release { namespace, name } => {
             release::release(observer, decide, applier, (namespace, name), now).await

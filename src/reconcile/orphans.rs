@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::Applier;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::facts::StoredPreState;
 use crate::decide::prestate::PreState;
 use crate::domain::time::earliest;
@@ -22,7 +22,7 @@ pub(crate) async fn orphans<C: Requests>(
     observer: &Observer<C>,
     applier: &Applier<'_, C>,
     now: Timestamp,
-) -> Result<Next, Trouble> {
+) -> Result<Next, RequestError> {
     let (mut next, mut troubled) = (None, None);
     for (orphan, since) in observer.knowledge().orphans(now) {
         if applier.stopping.load(Ordering::Relaxed) {
@@ -57,7 +57,7 @@ async fn sweep<C: Requests>(
     observer: &Observer<C>,
     applier: &Applier<'_, C>,
     orphan: &StoredPreState,
-) -> Result<bool, Trouble> {
+) -> Result<bool, RequestError> {
     let client = observer.client();
     let home = &observer.settings().operator_namespace;
     let kept = client.revision(home, &orphan.name).await?;

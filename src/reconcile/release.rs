@@ -10,11 +10,11 @@ use crate::api::{Release, ReleaseStatus};
 use crate::apply::{Applier, Progress};
 use crate::cache::knowledge::Knowledge;
 use crate::cache::memory::Memory;
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
-use crate::cluster::trouble::Trouble;
 use crate::decide::Decide;
 use crate::decide::facts::Observed;
-use crate::decide::step::{Action, Step};
+use crate::decide::step::{Effect, Step};
 use crate::observe::Observer;
 use crate::reconcile::done::{Done, Ended, Next};
 
@@ -25,7 +25,7 @@ pub(crate) async fn release<C: Requests>(
     applier: &Applier<'_, C>,
     key: (&str, &str),
     now: Timestamp,
-) -> Result<Done, Trouble> {
+) -> Result<Done, RequestError> {
     let Some(uid) = observer.index().release(key.0, key.1).and_then(|r| r.uid()) else {
         return Ok(Next::Rest.into());
     };
@@ -77,7 +77,7 @@ async fn turn<C: Requests>(
     (namespace, name): (&str, &str),
     memory: &mut Memory,
     now: Timestamp,
-) -> Result<Done, Trouble> {
+) -> Result<Done, RequestError> {
     if applier.stopping.load(Ordering::Relaxed) {
         return Ok(Next::Rest.into());
     }
@@ -119,7 +119,7 @@ async fn turn<C: Requests>(
             });
         }
         Step::Act(actions) => {
-            if actions.iter().any(Action::rests_on_status) {
+            if actions.iter().any(Effect::rests_on_status) {
                 observer.look_before_first(&observed, memory).await?;
             }
             match applier.act(&observed, actions, memory, now).await? {

@@ -16,12 +16,12 @@ use kube::runtime::events::Event;
 use serde_json::Value;
 
 use crate::api::{Decision, Environment, EnvironmentStatus, Release, ReleaseStatus};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::{Form, Mode, Object, Of, Requests, Targets};
-use crate::cluster::trouble::Trouble;
 use crate::domain::cel::{Expression, Unanswered};
 use crate::world::objects::Objects;
 
-type Answer<T> = Result<T, Trouble>;
+type Answer<T> = Result<T, RequestError>;
 
 /// A connection to the simulated cluster.
 #[derive(Clone)]
@@ -237,7 +237,7 @@ impl AsDeployer {
         if mode == Mode::DryRun || objects.leader == self.cluster.operator {
             return Ok(());
         }
-        Err(Trouble::Passing("another operator leads".to_owned()))
+        Err(RequestError::Passing("another operator leads".to_owned()))
     }
 }
 

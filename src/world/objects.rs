@@ -14,7 +14,7 @@ use crate::api::{
     Decision, Environment, EnvironmentStatus, Kind, Release, ReleaseReview, ReleaseStatus, time,
 };
 use crate::cache::index::Namespace;
-use crate::cluster::Trouble;
+use crate::cluster::RequestError;
 use crate::decide::facts::Claim;
 use crate::stored::claims;
 use crate::world::changes::{Change, Deed, Names, STREAMS, Spot, kept, watched};
@@ -23,7 +23,7 @@ use crate::world::reactions::Reaction;
 use crate::world::script::{Behaviour, Script};
 
 /// What the API server answers to a request.
-pub(crate) type Answer<T> = Result<T, Trouble>;
+pub(crate) type Answer<T> = Result<T, RequestError>;
 
 /// The plain values.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ impl Objects {
         status: &ReleaseStatus,
     ) -> Answer<Release> {
         let names = names(observed);
-        let before = self.releases.get(&names).cloned().ok_or(Trouble::NotFound)?;
+        let before = self.releases.get(&names).cloned().ok_or(RequestError::NotFound)?;
         same(&before.metadata, &observed.uid, &observed.resource_version)?;
         if before.status.as_ref() == Some(status) {
             self.writes += 1;
@@ -202,7 +202,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where it is not the one that the patch names.
     pub(crate) fn patch_release(&mut self, names: &Names, patch: &Value) -> Answer<Release> {
-        let before = self.releases.get(names).ok_or(Trouble::NotFound)?;
+        let before = self.releases.get(names).ok_or(RequestError::NotFound)?;
         let mut after = (**before).clone();
         self.patch_metadata(&mut after.metadata, patch)?;
         self.did(Deed::Metadata(format!("Release {}", names.1)));
@@ -248,7 +248,7 @@ impl Objects {
         status: &EnvironmentStatus,
     ) -> Answer<Environment> {
         let (_, name) = names(observed);
-        let before = self.environments.get(&name).ok_or(Trouble::NotFound)?;
+        let before = self.environments.get(&name).ok_or(RequestError::NotFound)?;
         same(&before.metadata, &observed.uid, &observed.resource_version)?;
         let mut after = (**before).clone();
         after.status = Some(status.clone());
@@ -263,7 +263,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where it is not the one that the patch names.
     pub(crate) fn patch_environment(&mut self, name: &str, patch: &Value) -> Answer<Environment> {
-        let before = self.environments.get(name).ok_or(Trouble::NotFound)?;
+        let before = self.environments.get(name).ok_or(RequestError::NotFound)?;
         let mut after = (**before).clone();
         self.patch_metadata(&mut after.metadata, patch)?;
         self.did(Deed::Metadata(format!("Environment {name}")));
@@ -289,7 +289,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where it is not the one that the patch names.
     pub(crate) fn patch_decision(&mut self, names: &Names, patch: &Value) -> Answer<Decision> {
-        let before = self.decisions.get(names).ok_or(Trouble::NotFound)?;
+        let before = self.decisions.get(names).ok_or(RequestError::NotFound)?;
         let mut after = (**before).clone();
         self.patch_metadata(&mut after.metadata, patch)?;
         self.did(Deed::Metadata(format!("Decision {}", names.1)));
@@ -305,7 +305,7 @@ impl Objects {
         let text = |field: &str| stated(field).and_then(Value::as_str).map(str::to_owned);
         let version = text("resourceVersion").or_else(|| metadata.resource_version.clone());
         same(metadata, &text("uid").or_else(|| metadata.uid.clone()), &version)?;
-        let read = |e: serde_json::Error| Trouble::Invalid(e.to_string());
+        let read = |e: serde_json::Error| RequestError::Invalid(e.to_string());
         if let Some(finalizers) = stated("finalizers") {
             let finalizers: Vec<String> = serde_json::from_value(finalizers.clone()).map_err(read)?;
             metadata.finalizers = Some(finalizers).filter(|f| !f.is_empty());
@@ -338,7 +338,7 @@ impl Objects {
     pub(crate) fn create_lease(&mut self, lease: &Lease) -> Answer<Lease> {
         let name = lease.metadata.name.clone().unwrap_or_default();
         if self.leases.contains_key(&name) {
-            return Err(Trouble::AlreadyExists);
+            return Err(RequestError::AlreadyExists);
         }
         let mut created = lease.clone();
         created.metadata.uid = None;
@@ -351,7 +351,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where uid or resourceVersion is another one.
     pub(crate) fn replace_lease(&mut self, name: &str, lease: &Lease) -> Answer<Lease> {
-        let before = self.leases.get(name).ok_or(Trouble::NotFound)?;
+        let before = self.leases.get(name).ok_or(RequestError::NotFound)?;
         let wanted = &lease.metadata;
         same(&before.metadata, &wanted.uid, &wanted.resource_version)?;
         let mut after = lease.clone();
@@ -382,7 +382,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where uid or resourceVersion is another one.
     pub(crate) fn delete_lease(&mut self, name: &str, uid: &str, version: &str) -> Answer<()> {
-        let lease = self.leases.get(name).ok_or(Trouble::NotFound)?;
+        let lease = self.leases.get(name).ok_or(RequestError::NotFound)?;
         same(&lease.metadata, &Some(uid.to_owned()), &Some(version.to_owned()))?;
         let before = self.claim(name);
         self.leases.remove(name);
@@ -401,7 +401,7 @@ impl Objects {
     pub(crate) fn create_revision(&mut self, revision: &ControllerRevision) -> Answer<ObjectMeta> {
         let name = revision.metadata.name.clone().unwrap_or_default();
         if self.revisions.contains_key(&name) {
-            return Err(Trouble::AlreadyExists);
+            return Err(RequestError::AlreadyExists);
         }
         let mut created = revision.clone();
         self.born(&mut created.metadata);
@@ -417,7 +417,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Conflict` where the uid is another one.
     pub(crate) fn delete_revision(&mut self, name: &str, uid: &str) -> Answer<()> {
-        let revision = self.revisions.get(name).ok_or(Trouble::NotFound)?;
+        let revision = self.revisions.get(name).ok_or(RequestError::NotFound)?;
         same(&revision.metadata, &Some(uid.to_owned()), &None)?;
         self.revisions.remove(name);
         self.changed(Change::PreStateGone(name.to_owned(), uid.to_owned()));
@@ -448,7 +448,7 @@ fn same(metadata: &ObjectMeta, uid: &Option<String>, version: &Option<String>) -
         return Ok(());
     }
     let name = metadata.name.as_deref().unwrap_or_default();
-    Err(Trouble::Conflict(format!(
+    Err(RequestError::Conflict(format!(
         "{name} has been changed since it was read"
     )))
 }

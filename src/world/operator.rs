@@ -17,9 +17,9 @@ use crate::cache::index::Key;
 #[cfg(test)]
 use crate::cache::knowledge::Knowledge;
 use crate::cache::queue::{ENVIRONMENT_DEBOUNCE, Queue};
+use crate::cluster::request_error::RequestError;
 use crate::cluster::requests::Requests;
 use crate::cluster::term::Term;
-use crate::cluster::trouble::Trouble;
 use crate::decide::Decide;
 use crate::decide::facts::Settings;
 use crate::observe::Observer;
@@ -32,7 +32,7 @@ use crate::world::changes::STREAMS;
 /// The pause before a reconcile that asks to be requeued soon.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 
-type Running = Pin<Box<dyn Future<Output = Result<Next, Trouble>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<Next, RequestError>> + Send>>;
 
 /// An operator, with its caches and its present reconcile.
 pub(crate) struct Operator<C: Requests = Cluster> {
@@ -235,7 +235,7 @@ async fn pass<C: Requests<Reporter = ()>>(
     decide: Decide,
     key: Key,
     now: Timestamp,
-) -> Result<Next, Trouble> {
+) -> Result<Next, RequestError> {
     let applier = Applier {
         client: observer.client(),
         knowledge: observer.knowledge(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::api::{FIELD_MANAGER, time};
-use crate::cluster::Trouble;
+use crate::cluster::RequestError;
 use crate::cluster::requests::{Form, Mode, Object};
 use crate::world::changes::{Change, Deed, Spot, Touch, kind_of, watched};
 use crate::world::objects::{Answer, Objects};
@@ -22,7 +22,7 @@ impl Objects {
     pub(crate) fn get(&self, namespace: &str, object: Object<'_>) -> Answer<Value> {
         self.permitted(namespace)?;
         let found = self.targets.get(&spot(namespace, object));
-        found.map(|o| (**o).clone()).ok_or(Trouble::NotFound)
+        found.map(|o| (**o).clone()).ok_or(RequestError::NotFound)
     }
 
     /// The HorizontalPodAutoscalers of a target namespace.
@@ -44,7 +44,7 @@ impl Objects {
     /// `Forbidden`.
     pub(crate) fn permitted(&self, namespace: &str) -> Answer<()> {
         if self.refuses.contains(namespace) {
-            return Err(Trouble::Forbidden(format!(
+            return Err(RequestError::Forbidden(format!(
                 "the deployer has no rights in {namespace}"
             )));
         }
@@ -68,14 +68,14 @@ impl Objects {
         if mode == Mode::DryRun {
             self.controller_comes_between(&spot);
         }
-        let before = self.targets.get(&spot).cloned().ok_or(Trouble::NotFound)?;
+        let before = self.targets.get(&spot).cloned().ok_or(RequestError::NotFound)?;
         let mut after = (*before).clone();
         match form {
             Form::StrategicMerge => patching::merge(&mut after, patch),
-            Form::JsonPatch => patching::operate(&mut after, patch).map_err(Trouble::Invalid)?,
+            Form::JsonPatch => patching::operate(&mut after, patch).map_err(RequestError::Invalid)?,
         }
         if version(&after) != version(&before) {
-            return Err(Trouble::Conflict(format!(
+            return Err(RequestError::Conflict(format!(
                 "{} has been changed since it was read",
                 spot.2
             )));
@@ -116,7 +116,7 @@ impl Objects {
         self.permitted(namespace)?;
         let spot = spot(namespace, object);
         if self.targets.contains_key(&spot) {
-            return Err(Trouble::AlreadyExists);
+            return Err(RequestError::AlreadyExists);
         }
         let mut created = body.clone();
         created["metadata"]["namespace"] = json!(namespace);
@@ -156,9 +156,9 @@ impl Objects {
         } else {
             self.targets.get(&spot)
         };
-        let before = found.cloned().ok_or(Trouble::NotFound)?;
+        let before = found.cloned().ok_or(RequestError::NotFound)?;
         if before["metadata"]["uid"] != json!(uid) {
-            return Err(Trouble::Conflict(format!("{} has another uid", spot.2)));
+            return Err(RequestError::Conflict(format!("{} has another uid", spot.2)));
         }
         self.keep_target(Touch {
             promotion: Some(promotion.to_owned()),

@@ -14,8 +14,8 @@ use crate::decide::holdings::inherits;
 use crate::decide::newer::newer_stands;
 use crate::domain::text::cut;
 
-/// Ready's reason is the state of the worst environment: the lower the rank, the worse. `None` for Succeeded.
-fn rank(state: State) -> Option<u8> {
+/// Ready's reason is the state of the worst environment: the lower the severity, the worse. `None` for Succeeded.
+fn severity(state: State) -> Option<u8> {
     match state {
         State::Failed => Some(0),
         State::AwaitingDecision => Some(1),
@@ -107,11 +107,11 @@ fn ready<'a>(
             !is_passed(p)
         }
     };
-    let ranked = promotions
+    let by_severity = promotions
         .iter()
         .filter(named)
-        .filter_map(|p| Some((rank(p.state)?, p)));
-    let worst = ranked.min_by_key(|(rank, _)| *rank).map(|(_, p)| p);
+        .filter_map(|p| Some((severity(p.state)?, p)));
+    let worst = by_severity.min_by_key(|(severity, _)| *severity).map(|(_, p)| p);
     match worst {
         Some(p) if p.state == State::Waiting && o.release.held_from(&p.name).is_some() => {
             (reasons::HELD, p.summary())

@@ -12,7 +12,7 @@ use crate::decide::job_start::Start;
 use crate::decide::jobs;
 use crate::decide::rules::rule::{GateType, Tier};
 use crate::decide::rules::subject::{Subject, Verdict};
-use crate::decide::step::Action;
+use crate::decide::step::Effect;
 use crate::domain::text::clause;
 
 /// The type of gate.
@@ -128,7 +128,7 @@ fn judged(
 ) -> Verdict {
     let job = &run.name;
     let start = || {
-        Action::StartJob(Start {
+        Effect::StartJob(Start {
             environment: promotion.name.clone(),
             namespace: namespace.to_owned(),
             attempt: promotion.attempt,

@@ -31,7 +31,7 @@ use crate::decide::ask::Ask;
 use crate::decide::facts::Observed;
 use crate::decide::rules::rule::{Control, GateType, Judge, Tier};
 use crate::decide::rules::subject::{Subject, Verdict, persisted};
-use crate::decide::step::Action;
+use crate::decide::step::Effect;
 
 pub(crate) use approval::doubt as approval_doubt;
 pub(crate) use expression::ask as expression_ask;
@@ -106,7 +106,7 @@ fn of_no_known_type(_: &Subject<'_>) -> Verdict {
 #[derive(Debug, Default)]
 pub struct Verdicts {
     pub checks: Vec<Check>,
-    pub actions: Vec<Action>,
+    pub actions: Vec<Effect>,
     /// Decisions that take effect, the oldest of each check first.
     pub obeyed: Vec<Arc<Decision>>,
     /// What must be recorded of Jobs.

@@ -8,7 +8,7 @@ use crate::api::environment::Gate;
 use crate::api::release::{Check, CheckState, JobRun, Promotion};
 use crate::api::{Decision, Environment, reasons, time};
 use crate::decide::facts::{Observed, Place, Setting};
-use crate::decide::step::Action;
+use crate::decide::step::Effect;
 use crate::domain::text::{clause, cut};
 use crate::domain::time::whole_second_after;
 
@@ -39,7 +39,7 @@ pub struct Verdict {
     /// When time alone changes it.
     pub until: Option<Timestamp>,
     /// What must be done for the check to proceed.
-    pub action: Option<Action>,
+    pub action: Option<Effect>,
     /// Decisions behind the verdict: a Reject that counts, an Accept that admits the release.
     pub obeys: Vec<Arc<Decision>>,
     /// Since when an interrupted soak counts again.
@@ -121,7 +121,7 @@ impl Verdict {
         self
     }
 
-    pub(crate) fn doing(mut self, action: Action) -> Self {
+    pub(crate) fn doing(mut self, action: Effect) -> Self {
         self.action = Some(action);
         self
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::api::release::{Promotion, State};
-use crate::api::{Action as Act, reasons};
+use crate::api::{Action, reasons};
 use crate::decide::ask::Ask;
 use crate::decide::facts::{NamespaceState, Observed};
 use crate::decide::licence::{self, Licence, Unlicensed};
@@ -79,6 +79,6 @@ pub(crate) fn after_entry<'a>(
 
 /// A BackOut by an entitled user, from any state that can be backed out.
 pub(crate) fn backout_asked(o: &Observed, p: &Promotion, now: Timestamp) -> Option<Move> {
-    let (decision, _) = decisions::pending(o, p, &[Act::BackOut]);
+    let (decision, _) = decisions::pending(o, p, &[Action::BackOut]);
     decision.map(|decision| obeying::back_out(p, &decision, now))
 }

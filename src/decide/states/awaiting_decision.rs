@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::Action as Act;
+use crate::api::Action;
 use crate::api::release::Promotion;
 use crate::decide::ask::Ask;
 use crate::decide::decisions::{name_ignored, pending};
@@ -17,8 +17,8 @@ pub(crate) fn asks(o: &Observed, p: &Promotion, now: Timestamp) -> Vec<Ask> {
     due.into_iter().chain([Ask::RunningJobs]).collect()
 }
 
-pub(crate) fn awaiting(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (decision, ignored) = pending(o, p, &[Act::BackOut, Act::Accept, Act::Abandon]);
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    let (decision, ignored) = pending(o, p, &[Action::BackOut, Action::Accept, Action::Abandon]);
     if let Some(decision) = decision {
         return obey(o, p, &decision, now);
     }

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::api::release::{BackoutState, ComponentState, Entered, Promotion, State, sentence};
 use crate::api::{FIELD_MANAGER, GoDuration, reasons, time};
 use crate::decide::facts::{Live, LiveComponent, Observed, Place};
-use crate::decide::licence::{self, Change, Licence, Unlicensed};
+use crate::decide::licence::{self, How, Licence, Unlicensed};
 use crate::decide::moves::{await_decision, moved, to};
 use crate::decide::owned::{is_ours, our_entry};
 use crate::decide::prestate::Captured;
 use crate::decide::standing::written_by;
-use crate::decide::step::{Action, Move, announce};
+use crate::decide::step::{Effect, Move, announce};
 use crate::decide::telling::{self, Says};
 use crate::decide::{decisions, health, holdings, jobs, occupancy};
 use crate::domain::paths;
@@ -45,7 +45,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
 fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, now: Timestamp) -> Move {
     // A BackOut of an entitled user is enough to claim again. Without one, only status would say that the backout was started.
     if place.claim.is_none() && decisions::backout_decided(o, p) {
-        return Move::Do(vec![Action::Claim {
+        return Move::Do(vec![Effect::Claim {
             environment: p.name.clone(),
             namespace: entered.target_namespace.clone(),
             holder: o.holder(&p.name, p.attempt),
@@ -57,7 +57,7 @@ fn without_claim(o: &Observed, p: &Promotion, entered: &Entered, place: &Place, 
         holder.is_some_and(|h| h.release_uid == o.uid() && h.environment == p.name)
     });
     if let Some(earlier) = earlier {
-        return Move::Do(vec![Action::TakeOver {
+        return Move::Do(vec![Effect::TakeOver {
             environment: p.name.clone(),
             claim: earlier.clone(),
             holder: o.holder(&p.name, p.attempt),
@@ -80,7 +80,7 @@ enum Back {
     Done,
     /// As captured, not ready yet. Why.
     Settling(String),
-    Act(Change),
+    Act(How),
     /// As captured, and its controller waits for pods that have to be deleted by hand. Which.
     Stuck(String),
     /// The same, and the operator deletes them.
@@ -262,8 +262,8 @@ impl Restoring<'_> {
         }
     }
 
-    fn change(&self, component: &str, change: Change) -> Action {
-        Action::Change(self.licence.change(component, change))
+    fn change(&self, component: &str, change: How) -> Effect {
+        Effect::Change(self.licence.change(component, change))
     }
 
     /// Refusals, and pods that have to be deleted, are recorded in status immediately, not only when the time has expired.
@@ -391,7 +391,7 @@ impl Restoring<'_> {
             target.kind.clone(),
             target.name.clone(),
         );
-        Back::Act(Change::Delete {
+        Back::Act(How::Delete {
             api_version,
             kind,
             name,
@@ -434,7 +434,7 @@ impl Restoring<'_> {
             target.kind.clone(),
             target.name.clone(),
         );
-        Back::Act(Change::Restore {
+        Back::Act(How::Restore {
             api_version,
             kind,
             name,
@@ -566,7 +566,7 @@ impl Restoring<'_> {
 
     /// Once everything is restored, our entries in `managedFields` are restored too, so that the previous owner of the fields can write
     /// them without force. This is best effort: the backout is complete without it.
-    fn give_back(&self) -> Vec<Action> {
+    fn give_back(&self) -> Vec<Effect> {
         let components = self
             .licence
             .place
@@ -604,7 +604,7 @@ impl Restoring<'_> {
                 let target = captured.target.clone();
                 Some(self.change(
                     &live.name,
-                    Change::GiveBack {
+                    How::GiveBack {
                         api_version: target.api_version,
                         kind: target.kind,
                         name: target.name,
@@ -642,8 +642,8 @@ fn version_of(object: &Value) -> &str {
         .unwrap_or_default()
 }
 
-fn delete_pod(pod: Stuck) -> Change {
-    Change::Delete {
+fn delete_pod(pod: Stuck) -> How {
+    How::Delete {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),
         name: pod.name,

@@ -10,7 +10,7 @@ use crate::api::environment::{Permission, Require};
 use crate::api::release::{
     self, Backout, BackoutState, ComponentState, ComponentStatus, Entered, Hold, Promotion, State, sentence,
 };
-use crate::api::{self, Action as Act, Decision, Environment, reasons, time};
+use crate::api::{self, Action, Decision, Environment, reasons, time};
 use crate::decide::accepted::Accepted;
 use crate::decide::ask::{Ask, Moment};
 use crate::decide::derive::forecast;
@@ -22,9 +22,9 @@ use crate::decide::moves::{await_decision, moved, to};
 use crate::decide::prestate::{self, Captured, PreState};
 use crate::decide::rules::subject::Subject;
 use crate::decide::rules::{self, Verdicts, targets_allowed};
-use crate::decide::step::{Action, Move, announce};
+use crate::decide::step::{Effect, Move, announce};
 use crate::decide::{decisions, jobs, licence, newer, obeying, plan};
-use crate::domain::paths::{self, Change};
+use crate::domain::paths::{self, FieldChange};
 use crate::domain::readiness::Was;
 use crate::domain::text::cut;
 use crate::domain::time::earliest;
@@ -273,7 +273,7 @@ fn way(o: &Observed, p: &Promotion, place: &Place, now: Timestamp) -> Way {
                 claim.release, claim.namespace
             ));
         }
-        let (accepted, _) = decisions::pending(o, p, &[Act::Accept]);
+        let (accepted, _) = decisions::pending(o, p, &[Action::Accept]);
         if let Some(accepted) = accepted {
             return Way::TakeOver(Box::new(claim.clone()), Some(accepted));
         }
@@ -295,7 +295,7 @@ fn way(o: &Observed, p: &Promotion, place: &Place, now: Timestamp) -> Way {
         ));
     }
     match place.rivals.first() {
-        Some(first) if *first < rank(o, &p.name) => {
+        Some(first) if *first < place_in_queue(o, &p.name) => {
             Way::Occupied(format!("Release {} is first in the queue.", first.release))
         }
         _ => Way::Free,
@@ -304,7 +304,7 @@ fn way(o: &Observed, p: &Promotion, place: &Place, now: Timestamp) -> Way {
 
 /// This promotion's place in the queue: since when it could have entered by its own plan, its age, its uid.
 #[must_use]
-pub fn rank(o: &Observed, environment: &str) -> facts::Rival {
+pub fn place_in_queue(o: &Observed, environment: &str) -> facts::Rival {
     facts::Rival::of(&o.release, environment)
 }
 
@@ -361,7 +361,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
         State::Waiting
     };
     // An Accept admits a release to an Unsettled target, and counts until the entry.
-    let (_, ignored) = decisions::pending(o, p, &[Act::Accept]);
+    let (_, ignored) = decisions::pending(o, p, &[Action::Accept]);
     next.message = blocker(p, held, &way, go).map(cut);
     next.not_counted = decisions::named(&ignored);
     let mut obeyed = verdicts.obeyed.clone();
@@ -422,12 +422,12 @@ fn to_enter(s: &Subject<'_>, verdicts: &Verdicts, way: Way) -> Move {
                 .map(|since| since + UNSEEN);
             Move::Rest(earliest(verdicts.until(), unseen))
         }
-        Way::Free => Move::Do(vec![Action::Claim {
+        Way::Free => Move::Do(vec![Effect::Claim {
             environment,
             namespace: s.target_namespace(),
             holder,
         }]),
-        Way::TakeOver(claim, _) => Move::Do(vec![Action::TakeOver {
+        Way::TakeOver(claim, _) => Move::Do(vec![Effect::TakeOver {
             environment,
             claim: *claim,
             holder,
@@ -455,7 +455,7 @@ fn retry_after_failed_job(o: &Observed, p: &Promotion, now: Timestamp) -> Option
     if !p.checks.iter().any(failed) || p.checks.iter().any(rejected) {
         return None;
     }
-    let (retry, _) = decisions::pending(o, p, &[Act::Retry]);
+    let (retry, _) = decisions::pending(o, p, &[Action::Retry]);
     retry.map(|retry| obeying::retry(p, &retry, now))
 }
 
@@ -468,7 +468,7 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
     let captured = capture(o, p, setting, place, inspection);
     let name = plan::pre_state_name(o.uid(), &p.name, p.attempt);
     match &place.pre_state {
-        None => Move::Do(vec![Action::Capture {
+        None => Move::Do(vec![Effect::Capture {
             environment: p.name.clone(),
             name,
             pre_state: Box::new(captured),
@@ -486,7 +486,7 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
         {
             entry(o, p, setting, inspection, &kept.content, name, now)
         }
-        Some(kept) => Move::Do(vec![Action::DeletePreState {
+        Some(kept) => Move::Do(vec![Effect::DeletePreState {
             name: kept.name.clone(),
             uid: kept.uid.clone(),
         }]),
@@ -641,15 +641,15 @@ pub fn size(components: &[Inspected]) -> usize {
 /// The changes of a target that does not exist yet: every field that the release states, as the dry run shows it. Fields that the API
 /// server or a webhook adds are not ours, and may differ between requests.
 #[must_use]
-pub fn creation_changes(change: &licence::Change, result: &Value) -> Vec<Change> {
-    fn leaves(stated: &Value, path: &str, result: &Value, changes: &mut Vec<Change>) {
+pub fn creation_changes(change: &licence::How, result: &Value) -> Vec<FieldChange> {
+    fn leaves(stated: &Value, path: &str, result: &Value, changes: &mut Vec<FieldChange>) {
         match stated.as_object().filter(|map| !map.is_empty()) {
             Some(map) => {
                 for (key, inner) in map {
                     leaves(inner, &paths::below(path, key), result, changes);
                 }
             }
-            None => changes.push(Change {
+            None => changes.push(FieldChange {
                 path: path.to_owned(),
                 before: None,
                 after: paths::get(result, path).cloned(),
@@ -657,7 +657,7 @@ pub fn creation_changes(change: &licence::Change, result: &Value) -> Vec<Change>
             }),
         }
     }
-    let licence::Change::Create { object } = change else {
+    let licence::How::Create { object } = change else {
         return vec![];
     };
     let Some(result) = paths::stated_anew(object, result) else {

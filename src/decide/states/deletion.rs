@@ -11,7 +11,7 @@ use crate::decide::moves::{moved, to, to_backing_out};
 use crate::decide::newer::newer_stands;
 use crate::decide::plan;
 use crate::decide::states::{backout, ended};
-use crate::decide::step::{Action, Move, announce};
+use crate::decide::step::{Effect, Move, announce};
 use crate::domain::version::Version;
 
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
@@ -48,24 +48,24 @@ fn backs_out(o: &Observed) -> bool {
 }
 
 /// Nothing is in progress any more: delete the pre-states, then remove the finalizer.
-pub(crate) fn let_go(o: &Observed) -> Vec<Action> {
+pub(crate) fn let_go(o: &Observed) -> Vec<Effect> {
     let promotions = o.release.status.iter().flat_map(|s| &s.environments);
     if promotions.into_iter().any(|p| p.state.under_way()) {
         return vec![];
     }
     let mut actions = remember(o);
     let own = o.pre_states.iter().filter(|s| s.release_uid == o.uid());
-    actions.extend(own.map(|s| Action::DeletePreState {
+    actions.extend(own.map(|s| Effect::DeletePreState {
         name: s.name.clone(),
         uid: s.uid.clone(),
     }));
-    actions.push(Action::RemoveFinalizer);
+    actions.push(Effect::RemoveFinalizer);
     actions
 }
 
 /// The newest version that Succeeded is recorded beyond its Release: a Release that is created again, from a backup or from Git, does
 /// not know the others. While a newer Release still exists, its own status records it.
-fn remember(o: &Observed) -> Vec<Action> {
+fn remember(o: &Observed) -> Vec<Effect> {
     let spec = &o.release.spec;
     let Ok(ours) = spec.version.parse::<Version>() else {
         return vec![];
@@ -78,11 +78,11 @@ fn remember(o: &Observed) -> Vec<Action> {
         if known.is_some_and(|r| r.version.parse::<Version>().is_ok_and(|v| v >= ours)) {
             continue;
         }
-        actions.extend(known.map(|older| Action::DeletePreState {
+        actions.extend(known.map(|older| Effect::DeletePreState {
             name: older.name.clone(),
             uid: older.uid.clone(),
         }));
-        actions.push(Action::Remember(Box::new(Remembered {
+        actions.push(Effect::Remember(Box::new(Remembered {
             name: plan::remembered_name(o.namespace(), &spec.product, &spec.line, &p.name),
             uid: String::new(),
             namespace: o.namespace().to_owned(),

@@ -7,14 +7,14 @@ use crate::api::release::{Component, ComponentState, Promotion, State, sentence}
 use crate::api::{reasons, time};
 
 use crate::decide::facts::{Live, LiveComponent, Observed};
-use crate::decide::licence::{Change, Licence};
+use crate::decide::licence::{How, Licence};
 use crate::decide::moves::{await_decision, fail, inconclusive, moved, to};
 use crate::decide::owned::{is_ours, labels};
 use crate::decide::prestate::Captured;
 use crate::decide::standing::{Standing, is_stale, last_written, put_back_by, standing};
 use crate::decide::states::after_entry::{after_entry, backout_asked};
 use crate::decide::states::verifying;
-use crate::decide::step::{Action, Move};
+use crate::decide::step::{Effect, Move};
 use crate::decide::telling::{self, Says};
 use crate::decide::{health, jobs};
 use crate::domain::readiness::{self, Readiness};
@@ -28,7 +28,7 @@ const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
 /// A controller has observed a new object by then.
 const SEEN_BY_CONTROLLER: SignedDuration = SignedDuration::from_secs(6);
 
-pub(crate) fn deploying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     if let Some(asked) = backout_asked(o, p, now) {
         return asked;
     }
@@ -54,7 +54,7 @@ enum Need {
     LatchNow,
     Wait(Option<Timestamp>),
     /// With the reason and message of the last failure, if there was one.
-    Act(Box<Action>, Option<(&'static str, String)>),
+    Act(Box<Effect>, Option<(&'static str, String)>),
     Trouble(&'static str, String, Timestamp),
     Move(Move),
 }
@@ -353,7 +353,7 @@ impl Deploy<'_> {
                 )],
             ),
             Ok(change) => Need::Act(
-                Box::new(Action::Change(self.licence.change(&component.name, change))),
+                Box::new(Effect::Change(self.licence.change(&component.name, change))),
                 live.trouble.as_ref().map(|t| (t.reason, t.message.clone())),
             ),
             Err(why) => Need::Move(fail(
@@ -529,8 +529,8 @@ fn not_ready(why: &str) -> String {
 
 /// Whether the change removes something from the target that was not captured: what others have added since to a part that is
 /// replaced or removed could not be restored.
-fn takes_uncaptured(change: &Change, captured: &Captured, live: &Live) -> bool {
-    let (Change::Patch { patch, .. }, Live::Present(object)) = (change, live) else {
+fn takes_uncaptured(change: &How, captured: &Captured, live: &Live) -> bool {
+    let (How::Patch { patch, .. }, Live::Present(object)) = (change, live) else {
         return false;
     };
     let taken = paths::taken_away(patch, object);
@@ -548,7 +548,7 @@ pub(crate) fn forward(
     component: &Component,
     captured: &Captured,
     live: &Live,
-) -> Result<Change, patches::Unsendable> {
+) -> Result<How, patches::Unsendable> {
     let target = &component.target;
     let stated = patches::overlay(component.patch.as_ref(), component.override_for(environment));
     let stated_target = patches::Target::from(&component.target);
@@ -562,7 +562,7 @@ pub(crate) fn forward(
                 restarted_for: captured.restarted_for.as_deref(),
             };
             let patch = patches::forward(&stated_target, object, &stated)?;
-            Ok(Change::Patch {
+            Ok(How::Patch {
                 api_version: target.api_version.clone(),
                 kind: target.kind.clone(),
                 name: target.name.clone(),
@@ -579,7 +579,7 @@ pub(crate) fn forward(
                 captured.restarted_for.as_deref(),
                 &labels,
             )?;
-            Ok(Change::Create { object })
+            Ok(How::Create { object })
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use crate::api::Action as Act;
+use crate::api::Action;
 use crate::api::release::{Promotion, State};
 use crate::decide::decisions::{acted_on, name_ignored, pending};
 use crate::decide::facts::Observed;
 use crate::decide::holdings::give_back;
 use crate::decide::obeying::obey;
-use crate::decide::step::{Action, Move};
+use crate::decide::step::{Effect, Move};
 
 /// Superseded and Withdrawn: later Decisions are named in status, and have no effect.
 pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
@@ -32,12 +32,12 @@ pub(crate) fn over(o: &Observed, p: &Promotion) -> Option<Move> {
 }
 
 /// BackedOut and Failed: finished, until a Retry. A failure may also be backed out or accepted.
-pub(crate) fn ended(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let failed = p.state == State::Failed;
-    let lawful: &[Act] = if failed {
-        &[Act::BackOut, Act::Accept, Act::Abandon, Act::Retry]
+    let lawful: &[Action] = if failed {
+        &[Action::BackOut, Action::Accept, Action::Abandon, Action::Retry]
     } else {
-        &[Act::Retry]
+        &[Action::Retry]
     };
     let (decision, ignored) = pending(o, p, lawful);
     if let Some(decision) = decision {
@@ -61,7 +61,7 @@ pub(crate) fn leave_unsettled(o: &Observed, p: &Promotion) -> Move {
             && !c.unsettled
     });
     match own {
-        Some(claim) => Move::Do(vec![Action::MarkUnsettled {
+        Some(claim) => Move::Do(vec![Effect::MarkUnsettled {
             environment: p.name.clone(),
             claim: claim.clone(),
         }]),

@@ -52,13 +52,13 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
 pub(crate) fn in_its_state(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
     match p.state {
         State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
-        State::Deploying => deploying::deploying(o, p, now),
+        State::Deploying => deploying::step(o, p, now),
         State::Verifying => verifying::verifying(o, p, now),
         State::Observing => verifying::observing(o, p, now),
-        State::AwaitingDecision => awaiting_decision::awaiting(o, p, now),
+        State::AwaitingDecision => awaiting_decision::step(o, p, now),
         State::BackingOut => backout::step(o, p, now),
-        State::Succeeded => succeeded::succeeded(o, p, now),
-        State::BackedOut | State::Failed => ended::ended(o, p, now),
+        State::Succeeded => succeeded::step(o, p, now),
+        State::BackedOut | State::Failed => ended::step(o, p, now),
         State::Superseded | State::Withdrawn => ended::over(o, p).unwrap_or_else(|| give_back(o, p)),
     }
 }

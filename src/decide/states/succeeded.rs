@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::Action as Act;
+use crate::api::Action;
 use crate::api::release::{Promotion, sentence};
 use crate::decide::decisions::{name_ignored, pending};
 use crate::decide::drift;
@@ -12,7 +12,7 @@ use crate::decide::licence::{own_claim, place};
 use crate::decide::newer::newer_succeeded;
 use crate::decide::obeying::back_out;
 use crate::decide::standing::{Standing, standing};
-use crate::decide::step::{Action, Move};
+use crate::decide::step::{Effect, Move};
 
 /// Why the targets no longer have what this promotion applied, if so: a backout would undo the changes of others.
 pub(crate) fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
@@ -39,12 +39,12 @@ pub(crate) fn no_longer_ours(o: &Observed, p: &Promotion) -> Option<String> {
 
 /// A finished promotion reads its targets again only when a BackOut asks for it.
 pub(crate) fn asks(o: &Observed, p: &Promotion) -> bool {
-    pending(o, p, &[Act::BackOut]).0.is_some()
+    pending(o, p, &[Action::BackOut]).0.is_some()
 }
 
 /// Succeeded: the claim is released. A BackOut is still possible, and waits for the claim as Queued does.
-pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (decision, mut ignored) = pending(o, p, &[Act::BackOut]);
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    let (decision, mut ignored) = pending(o, p, &[Action::BackOut]);
     let Some(decision) = decision else {
         return stands(o, p, &ignored, now);
     };
@@ -60,7 +60,7 @@ pub(crate) fn succeeded(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         return back_out(p, &decision, now);
     }
     match (&place.claim, &p.entered) {
-        (None, Some(entered)) => Move::Do(vec![Action::Claim {
+        (None, Some(entered)) => Move::Do(vec![Effect::Claim {
             environment: p.name.clone(),
             namespace: entered.target_namespace.clone(),
             holder: o.holder(&p.name, p.attempt),

@@ -5,8 +5,8 @@ use crate::api::release::{BackoutState, ComponentState, Hold, State};
 use crate::decide::decide;
 use crate::decide::facts::JobState;
 use crate::decide::fixtures::*;
-use crate::decide::licence::{Change, TargetChange};
-use crate::decide::step::{Action, Step};
+use crate::decide::licence::{How, TargetChange};
+use crate::decide::step::{Effect, Step};
 use crate::decide::tests::walk::Walk;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -204,9 +204,9 @@ fn a_pod_that_a_stateful_set_waits_for_is_deleted_where_the_environment_allows_i
     let deleted: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {
-            Action::Change(TargetChange {
+            Effect::Change(TargetChange {
                 namespace,
-                change: Change::Delete { kind, name, uid, .. },
+                change: How::Delete { kind, name, uid, .. },
                 ..
             }) => Some((&**namespace, &**kind, &**name, &**uid)),
             _ => None,

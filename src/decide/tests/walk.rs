@@ -12,14 +12,14 @@ use crate::api::release::{Promotion, State};
 use crate::api::{Decision, Release};
 use crate::decide::expressions::NoAnswer;
 use crate::decide::facts::{
-    Claim, JobState, KeptPreState, Live, LiveComponent, NamespaceState, Observed, OwnJob, Place, Rival,
+    Claim, JobState, Live, LiveComponent, LivePreState, NamespaceState, Observed, OwnJob, Place, Rival,
     StoredPreState,
 };
 use crate::decide::fixtures::{inspection, observed_of, rolled_out, running, sibling};
 use crate::decide::job_start::Start;
-use crate::decide::licence::{Change, TargetChange};
+use crate::decide::licence::{How, TargetChange};
 use crate::decide::prestate::PreState;
-use crate::decide::step::{Action, Step};
+use crate::decide::step::{Effect, Step};
 use crate::decide::{decide, decisions, plan};
 
 pub(crate) struct Walk {
@@ -240,7 +240,7 @@ impl Walk {
                 claim: self.claims.get(&namespace).cloned(),
                 rivals: self.rivals.clone(),
                 inspection: Some(Arc::new(inspection(&release, name, objects))),
-                pre_state: pre_state.map(|(uid, content)| KeptPreState {
+                pre_state: pre_state.map(|(uid, content)| LivePreState {
                     name: own.clone(),
                     uid: uid.clone(),
                     content: Arc::new(content.clone()),
@@ -287,20 +287,20 @@ impl Walk {
         self.serial.to_string()
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Effect) {
         let said = match action {
-            Action::AddFinalizer => {
+            Effect::AddFinalizer => {
                 let finalizers = &mut self.release().metadata.finalizers;
                 finalizers
                     .get_or_insert_default()
                     .push(crate::api::RELEASE_FINALIZER.to_owned());
                 "finalizer".to_owned()
             }
-            Action::RemoveFinalizer => {
+            Effect::RemoveFinalizer => {
                 self.gone = true;
                 "let go".to_owned()
             }
-            Action::Claim {
+            Effect::Claim {
                 environment,
                 namespace,
                 holder,
@@ -318,23 +318,23 @@ impl Walk {
                 self.claims.insert(namespace.clone(), claim);
                 format!("claim {namespace}")
             }
-            Action::TakeOver { claim, holder, .. } => {
+            Effect::TakeOver { claim, holder, .. } => {
                 let path = self.observed.release_path();
                 let taken = self.held(&claim);
                 (taken.holder, taken.unsettled, taken.holder_absent) = (Some(holder), false, false);
                 taken.release = path;
                 format!("take over {}", claim.namespace)
             }
-            Action::MarkUnsettled { claim, .. } => {
+            Effect::MarkUnsettled { claim, .. } => {
                 self.held(&claim).unsettled = true;
                 format!("unsettled {}", claim.namespace)
             }
-            Action::ReleaseClaim { claim, .. } => {
+            Effect::ReleaseClaim { claim, .. } => {
                 self.held(&claim);
                 self.claims.remove(&claim.namespace);
                 format!("release {}", claim.namespace)
             }
-            Action::Capture {
+            Effect::Capture {
                 environment,
                 name,
                 pre_state,
@@ -344,18 +344,18 @@ impl Walk {
                 assert!(before.is_none(), "a pre-state is never overwritten");
                 format!("capture {environment}")
             }
-            Action::Remember(what) => {
+            Effect::Remember(what) => {
                 let said = format!("remember {} {}", what.environment, what.version);
                 self.observed.remembered.push(*what);
                 said
             }
-            Action::StopJob { name, .. } => format!("stop {name}"),
-            Action::DeletePreState { name, uid } => {
+            Effect::StopJob { name, .. } => format!("stop {name}"),
+            Effect::DeletePreState { name, uid } => {
                 let (was, content) = self.pre_states.remove(&name).expect("a pre-state that exists");
                 assert_eq!(was, uid);
                 format!("forget {} {}", content.environment, content.attempt)
             }
-            Action::Change(TargetChange {
+            Effect::Change(TargetChange {
                 namespace,
                 component,
                 change,
@@ -364,17 +364,17 @@ impl Walk {
                 ..
             }) => {
                 let said = match &change {
-                    Change::Patch { .. } => "patch",
-                    Change::Create { .. } => "create",
-                    Change::Restore { .. } => "restore",
-                    Change::Delete { .. } => "delete",
-                    Change::GiveBack { .. } => "give back",
+                    How::Patch { .. } => "patch",
+                    How::Create { .. } => "create",
+                    How::Restore { .. } => "restore",
+                    How::Delete { .. } => "delete",
+                    How::GiveBack { .. } => "give back",
                 };
                 let own = plan::pre_state_name(self.observed.uid(), &environment, attempt);
                 self.change(&namespace, &component, change, &own);
                 format!("{said} {namespace}/{component}")
             }
-            Action::StartJob(Start {
+            Effect::StartJob(Start {
                 check,
                 template,
                 name,
@@ -394,8 +394,8 @@ impl Walk {
                 );
                 format!("job {check} from {template}")
             }
-            Action::Adopt { decision, .. } => format!("adopt {decision}"),
-            Action::Disown { decision, .. } => format!("disown {decision}"),
+            Effect::Adopt { decision, .. } => format!("adopt {decision}"),
+            Effect::Disown { decision, .. } => format!("disown {decision}"),
         };
         self.log.push(said);
     }
@@ -406,26 +406,26 @@ impl Walk {
         claim
     }
 
-    fn change(&mut self, namespace: &str, component: &str, change: Change, pre_state: &str) {
+    fn change(&mut self, namespace: &str, component: &str, change: How, pre_state: &str) {
         let serial = self.next_serial();
         let controller = self.controller;
         let content = self.pre_states.get(pre_state).map(|(_, content)| content.clone());
         let objects = self.objects.get_mut(namespace).expect("a namespace");
         let mut object = objects.remove(component).unwrap_or_else(|| json!({}));
         match change {
-            Change::Delete { uid, .. } => {
+            How::Delete { uid, .. } => {
                 assert_eq!(object["metadata"]["uid"], json!(uid));
                 return;
             }
-            Change::Create { object: created } => {
+            How::Create { object: created } => {
                 object = created;
                 object["metadata"]["uid"] = json!(format!("u{serial}"));
             }
-            Change::Restore { operations, .. } | Change::GiveBack { operations, .. } => {
+            How::Restore { operations, .. } | How::GiveBack { operations, .. } => {
                 let patch: json_patch::Patch = serde_json::from_value(operations).expect("a JSON Patch");
                 json_patch::patch(&mut object, &patch).expect("a patch that applies");
             }
-            Change::Patch { patch, .. } => {
+            How::Patch { patch, .. } => {
                 assert_eq!(
                     patch["metadata"]["resourceVersion"],
                     object["metadata"]["resourceVersion"]

@@ -7,7 +7,7 @@ use crate::domain::digest;
 
 /// One path that differs between the live object and the dry run's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
+pub struct FieldChange {
     /// A JSON pointer (RFC 6901) that leads through maps only.
     pub path: String,
     /// The value before the change; `None` means absent, which differs from `null`.
@@ -42,7 +42,7 @@ pub(crate) fn digest_of(value: &Value) -> String {
 /// From this size in serialized bytes on, only the hash of the new value is stored: it is compared, never written back.
 const LARGE: usize = 1024;
 
-impl Change {
+impl FieldChange {
     /// The same, with the hash of a large text instead of the text.
     #[must_use]
     pub fn with_digest(&self) -> Self {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::domain::image;
-use crate::domain::paths::change::{Change, digest_of};
+use crate::domain::paths::change::{FieldChange, digest_of};
 use crate::domain::paths::keyed;
 use crate::domain::paths::lookup::{child, get, keys};
 use crate::domain::paths::pointer::{below, tokens};
@@ -40,7 +40,7 @@ pub(crate) struct Leaves<'a> {
 
 impl<'a> Leaves<'a> {
     /// Splits changes into leaves.
-    pub fn of(changes: &'a [Change]) -> Self {
+    pub fn of(changes: &'a [FieldChange]) -> Self {
         let mut leaves = Self::default();
         for change in changes {
             if let Some(digest) = &change.after_digest {

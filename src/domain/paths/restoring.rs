@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::paths::change::Change;
+use crate::domain::paths::change::FieldChange;
 use crate::domain::paths::keyed;
 use crate::domain::paths::leaves::{Leaf, Leaves};
 use crate::domain::paths::lookup::get;
@@ -11,7 +11,7 @@ use crate::domain::paths::pointer::{below, tokens};
 /// The JSON Patch that restores the previous value of every path; empty if nothing is left to do. Because of its first operation, a
 /// stale `resource_version` results in a 409.
 #[must_use]
-pub fn restoration(changes: &[Change], live: &Value, resource_version: &str) -> Vec<Value> {
+pub fn restoration(changes: &[FieldChange], live: &Value, resource_version: &str) -> Vec<Value> {
     // The object after the operations so far: what one of them created is not created again, and positions move.
     let mut way = Way {
         object: live.clone(),

@@ -8,8 +8,8 @@ fn object(spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "t", "resourceVersion": "1"}, "spec": spec})
 }
 
-fn change(path: &str, before: Option<Value>, after: Option<Value>) -> Change {
-    Change {
+fn change(path: &str, before: Option<Value>, after: Option<Value>) -> FieldChange {
+    FieldChange {
         path: path.to_owned(),
         before,
         after,
@@ -84,7 +84,7 @@ fn null_and_absent_are_two_things_and_survive_being_stored() {
         let change = change("/a", before, after);
         let stored = serde_json::to_string(&change).expect("serializable");
         assert_eq!(
-            serde_json::from_str::<Change>(&stored).expect("readable"),
+            serde_json::from_str::<FieldChange>(&stored).expect("readable"),
             change,
             "{stored}"
         );
@@ -255,7 +255,7 @@ fn whatever_changed_restoring_gives_it_back() {
         );
         let stored = serde_json::to_string(&changes).expect("serializable");
         assert_eq!(
-            serde_json::from_str::<Vec<Change>>(&stored).expect("readable"),
+            serde_json::from_str::<Vec<FieldChange>>(&stored).expect("readable"),
             changes,
             "round {round}"
         );
@@ -532,9 +532,9 @@ fn what_is_taken_out_by_a_directive_or_a_null_is_ours() {
 fn a_large_value_is_compared_by_its_hash() {
     let with = |text: &str| json!({"metadata": {"resourceVersion": "1"}, "data": {"blob": text}});
     let (before, after) = (with(&"x".repeat(4096)), with(&"y".repeat(4096)));
-    let changes: Vec<Change> = difference(&before, &after)
+    let changes: Vec<FieldChange> = difference(&before, &after)
         .iter()
-        .map(Change::with_digest)
+        .map(FieldChange::with_digest)
         .collect();
     assert!(changes[0].after.is_none() && changes[0].after_digest.is_some());
     assert_eq!(stands(&changes, &after), Ok(()));

@@ -6,7 +6,7 @@ use crate::decide::expressions::NoAnswer;
 use crate::decide::facts::{OwnJob, RunningJob};
 use crate::decide::job_start::Start;
 use crate::decide::rules::tests::*;
-use crate::decide::step::Action;
+use crate::decide::step::Effect;
 use crate::decide::{jobs, plan};
 use crate::domain::cel::Unanswered;
 
@@ -349,7 +349,7 @@ fn a_job_runs_only_once_everything_else_holds() {
         &format!("Job {o_name} is running."),
     );
     let [
-        Action::StartJob(Start {
+        Effect::StartJob(Start {
             template,
             timeout_seconds,
             check,
@@ -413,7 +413,7 @@ fn a_job_ends_well_or_badly_or_not_in_time() {
 }
 
 /// What is recorded of the one Job, and done.
-fn of_job(o: &Observed) -> (Option<JobRun>, Vec<Action>, Check) {
+fn of_job(o: &Observed) -> (Option<JobRun>, Vec<Effect>, Check) {
     let mut verdicts = all(o, "sit", morning());
     let check = verdicts.checks.pop().expect("smoke");
     (verdicts.runs.pop(), verdicts.actions, check)
@@ -457,7 +457,7 @@ fn a_job_has_a_name_that_nobody_foresees_and_counts_by_its_uid() {
     let (again, actions, check) = of_job(&o);
     assert_eq!(again, None);
     assert!(
-        matches!(&actions[..], [Action::StartJob(Start { name, .. })] if *name == run.name),
+        matches!(&actions[..], [Effect::StartJob(Start { name, .. })] if *name == run.name),
         "{actions:?}"
     );
     assert_eq!(

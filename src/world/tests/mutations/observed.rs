@@ -14,7 +14,7 @@ use crate::decide::plan;
 use crate::decide::prestate::{Captured, PreState};
 use crate::decide::step::Step;
 use crate::decide::trust::may_be_one_person;
-use crate::domain::paths::{self, Change};
+use crate::domain::paths::{self, FieldChange};
 use crate::domain::readiness::{self, Due};
 use crate::domain::windows::calendar_of;
 use crate::world::patching;
@@ -183,7 +183,7 @@ pub(crate) fn dry_run_is_ours(observed: &Observed, now: Timestamp) -> Step {
                     .as_ref()
                     .and_then(Value::as_str)
                     .and_then(|n| n.parse().ok());
-                inspected.changes.push(Change {
+                inspected.changes.push(FieldChange {
                     path: TEMPLATE_GENERATION.to_owned(),
                     before,
                     after: Some(json!((count.unwrap_or(1_i64) + 1).to_string())),
@@ -325,7 +325,7 @@ pub(crate) fn succeeded_although_changed(observed: &Observed, now: Timestamp) ->
 }
 
 fn as_released(captured: &Captured, object: &Value) -> Value {
-    let turned = captured.changes.iter().map(|change| Change {
+    let turned = captured.changes.iter().map(|change| FieldChange {
         path: change.path.clone(),
         before: change.after.clone(),
         after: change.before.clone(),

@@ -9,17 +9,17 @@ use crate::api;
 use crate::api::release::State;
 use crate::decide::decide;
 use crate::decide::facts::Observed;
-use crate::decide::licence::{Change, TargetChange};
-use crate::decide::step::{Action, Step};
+use crate::decide::licence::{How, TargetChange};
+use crate::decide::step::{Effect, Step};
 use crate::domain::paths;
 use crate::world::tests::mutations::observed::seeing;
 
 /// Changes what is done to targets.
-fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut Change)) -> Step {
+fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut How)) -> Step {
     let mut step = decide(observed, now);
     if let Step::Act(actions) = &mut step {
         for action in actions {
-            if let Action::Change(TargetChange {
+            if let Effect::Change(TargetChange {
                 environment,
                 component,
                 change,
@@ -34,7 +34,7 @@ fn changing(observed: &Observed, now: Timestamp, edit: impl Fn(&str, &str, &mut 
 }
 
 /// Does this instead, if it is something.
-fn instead(step: Step, actions: Vec<Action>) -> Step {
+fn instead(step: Step, actions: Vec<Effect>) -> Step {
     if actions.is_empty() {
         step
     } else {
@@ -44,7 +44,7 @@ fn instead(step: Step, actions: Vec<Action>) -> Step {
 
 pub(crate) fn patch_without_version(observed: &Observed, now: Timestamp) -> Step {
     changing(observed, now, |_, _, change| {
-        if let Change::Patch { patch, .. } = change
+        if let How::Patch { patch, .. } = change
             && let Some(metadata) = patch["metadata"].as_object_mut()
         {
             metadata.remove("resourceVersion");
@@ -54,7 +54,7 @@ pub(crate) fn patch_without_version(observed: &Observed, now: Timestamp) -> Step
 
 /// As v0.1.0 restored a change.
 pub(crate) fn lists_whole(observed: &Observed, now: Timestamp) -> Step {
-    let whole = |change: &paths::Change| match &change.before {
+    let whole = |change: &paths::FieldChange| match &change.before {
         Some(before) => json!({ "op": "add", "path": change.path, "value": before }),
         None => json!({ "op": "remove", "path": change.path }),
     };
@@ -64,7 +64,7 @@ pub(crate) fn lists_whole(observed: &Observed, now: Timestamp) -> Step {
             .get(environment)
             .and_then(|p| p.pre_state.as_ref());
         let captured = kept.and_then(|kept| kept.content.component(component));
-        if let (Change::Restore { operations, .. }, Some(captured)) = (change, captured) {
+        if let (How::Restore { operations, .. }, Some(captured)) = (change, captured) {
             let precondition = operations[0].clone();
             let all = std::iter::once(precondition).chain(captured.changes.iter().map(whole));
             *operations = Value::Array(all.collect());
@@ -76,14 +76,14 @@ pub(crate) fn job_twice(observed: &Observed, now: Timestamp) -> Step {
     let mut step = decide(observed, now);
     if let Step::Act(actions) = &mut step {
         let again = actions.iter().filter_map(|action| match action {
-            Action::StartJob(start) => {
+            Effect::StartJob(start) => {
                 let mut again = start.clone();
                 again.name.push_str("-again");
-                Some(Action::StartJob(again))
+                Some(Effect::StartJob(again))
             }
             _ => None,
         });
-        let again: Vec<Action> = again.collect();
+        let again: Vec<Effect> = again.collect();
         actions.extend(again);
     }
     step
@@ -93,11 +93,11 @@ pub(crate) fn claim_released_before_restore(observed: &Observed, now: Timestamp)
     let step = decide(observed, now);
     let Step::Act(actions) = &step else { return step };
     let gives_back = actions.iter().find_map(|action| match action {
-        Action::Change(TargetChange {
+        Effect::Change(TargetChange {
             environment,
-            change: Change::Restore { .. } | Change::Delete { .. },
+            change: How::Restore { .. } | How::Delete { .. },
             ..
-        }) => Some(Action::ReleaseClaim {
+        }) => Some(Effect::ReleaseClaim {
             environment: environment.clone(),
             claim: observed.places.get(environment)?.claim.clone()?,
         }),
@@ -112,7 +112,7 @@ pub(crate) fn claim_not_needed(observed: &Observed, now: Timestamp) -> Step {
     let promotions = observed.release.status.iter().flat_map(|s| &s.environments);
     let queued = promotions.filter(|p| p.state == State::Queued);
     let takes_over = queued.filter_map(|p| {
-        Some(Action::TakeOver {
+        Some(Effect::TakeOver {
             environment: p.name.clone(),
             claim: observed.places.get(&p.name)?.claim.clone()?,
             holder: observed.holder(&p.name, p.attempt),
@@ -133,7 +133,7 @@ pub(crate) fn deleted_forgets_claim(observed: &Observed, now: Timestamp) -> Step
     };
     let gives_back = observed.own_claims.iter().filter_map(|claim| {
         let environment = claim.holder.as_ref()?.environment.clone();
-        failed(&environment).then(|| Action::ReleaseClaim {
+        failed(&environment).then(|| Effect::ReleaseClaim {
             environment,
             claim: claim.clone(),
         })
@@ -153,7 +153,7 @@ pub(crate) fn reject_goes_with_release(observed: &Observed, now: Timestamp) -> S
     });
     let rejects = observed.decisions.iter().filter(|d| rejects(d));
     let strays = rejects.filter(|d| d.metadata.owner_references.is_none());
-    let adopts = strays.map(|d| Action::Adopt {
+    let adopts = strays.map(|d| Effect::Adopt {
         decision: d.metadata.name.clone().unwrap_or_default(),
         uid: d.metadata.uid.clone().unwrap_or_default(),
     });

@@ -6,7 +6,7 @@ use crate::api::reasons;
 
 /// What went wrong with a request, as far as callers have to distinguish it.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum RequestError {
     /// 404.
     #[error("not found")]
     NotFound,
@@ -33,7 +33,7 @@ pub enum Trouble {
     Panicked(String),
 }
 
-impl From<kube::Error> for Trouble {
+impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => status.into(),
@@ -42,7 +42,7 @@ impl From<kube::Error> for Trouble {
     }
 }
 
-impl From<Box<Status>> for Trouble {
+impl From<Box<Status>> for RequestError {
     fn from(status: Box<Status>) -> Self {
         let message = status.message.clone();
         match status.code {
@@ -76,13 +76,13 @@ fn lacks_a_right(message: &str) -> bool {
 
 /// What went wrong with `verb` of `target`: a reason of [`reasons`], and a clause, without a full stop, that ends with the API server's text.
 #[must_use]
-pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (&'static str, String) {
+pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &RequestError) -> (&'static str, String) {
     match trouble {
-        Trouble::Forbidden(why) => (
+        RequestError::Forbidden(why) => (
             reasons::NOT_PERMITTED,
             format!("{target}: the deployer may not {verb} it: {why}"),
         ),
-        Trouble::Denied(why) | Trouble::Invalid(why) => (
+        RequestError::Denied(why) | RequestError::Invalid(why) => (
             reasons::PATCH_REFUSED,
             format!("{target}: the API server refused to {verb} it: {why}"),
         ),
@@ -97,7 +97,7 @@ pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &Trouble) -> (
 mod tests {
     use super::*;
 
-    fn answered(code: u16, message: &str) -> Trouble {
+    fn answered(code: u16, message: &str) -> RequestError {
         let status = Status {
             code,
             message: message.to_owned(),
@@ -139,9 +139,9 @@ mod tests {
             ),
         ] {
             let trouble = answered(403, message);
-            assert_eq!(matches!(trouble, Trouble::Forbidden(_)), rbac, "{message}");
-            assert_eq!(matches!(trouble, Trouble::Denied(_)), !rbac, "{message}");
+            assert_eq!(matches!(trouble, RequestError::Forbidden(_)), rbac, "{message}");
+            assert_eq!(matches!(trouble, RequestError::Denied(_)), !rbac, "{message}");
         }
-        assert!(matches!(answered(422, "no"), Trouble::Invalid(_)));
+        assert!(matches!(answered(422, "no"), RequestError::Invalid(_)));
     }
 }
