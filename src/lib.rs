@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  watches ─► observe ─► Observed ─► decide ─► Step ─► apply ─► Kubernetes
-//!             only         facts,     pure,     one       only      │
-//!             reader       no client  no I/O    of three  writer    │
+//!             reads        facts,     pure,     one       writes    │
+//!                          no client  no I/O    of three            │
 //!                ▲                                                  │
 //!                └───────────────── watch events ───────────────────┘
 //! ```

@@ -1,4 +1,4 @@
-//! The kinds, one file each: the spec that users write, and the status that the operator writes.
+//! The kinds, one file or folder each: the spec that users write, and the status that the operator writes.
 //!
 //! There is no client and no clock in this module. The YAML in `crds/` is generated from these types by `cargo xtask crds`.
 

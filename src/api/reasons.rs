@@ -1,5 +1,5 @@
 //! The reasons of conditions, checks and Events: one word, one meaning, everywhere. [`TABLE`] is the only list of them;
-//! the tables of docs/reference.md are generated from it.
+//! a test compares the tables of docs/reference.md with it.
 
 use Clears::{Fix, Job, Nothing, People, Time};
 use serde::Serialize;

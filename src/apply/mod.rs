@@ -1,4 +1,4 @@
-//! The only writer: carries out one [`Step`], and nothing that is not in it.
+//! The writer of a reconcile: carries out one [`Step`](crate::decide::step::Step), or one step of an Environment, and nothing that is not in it.
 //!
 //! Every effect is safe to repeat. The process may be stopped between any two of them.
 

@@ -1,4 +1,4 @@
-//! Data that this process caches. No client and no clock.
+//! Data that this process caches. No client.
 
 pub mod index;
 pub mod kept;

@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file for each subcommand, and what several of them share.
 
 mod access;
 mod kubeconfig;

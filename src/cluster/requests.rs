@@ -1,4 +1,5 @@
-//! Every request that the operator makes with its own rights, one method each: what is read, and what is written with which precondition.
+//! The requests of a reconcile, one method each: with the operator's own rights ([`Requests`]) and as the deployer ([`Targets`]); what is
+//! read, and what is written with which precondition. Watches, leadership and objects that cannot be read are `operator`'s.
 //! Kubernetes answers them, and so does `world::World`, in memory and virtual time. `observe` and `apply` do not see the difference.
 
 use std::collections::BTreeMap;

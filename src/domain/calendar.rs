@@ -1,4 +1,4 @@
-//! Windows and forecast: civil time in, instants out (docs/reference.md, "Environment"). Time is an argument; there is no
+//! Windows and forecast: civil time in, instants out (docs/reference.md, "Windows" and "Schedules"). Time is an argument; there is no
 //! client and no clock. Intervals are half-open. Schedules are expanded and merged in civil time and their edges
 //! mapped to instants: in a spring gap to the transition, in an autumn fold always to the stricter reading, so
 //! that an Allow window whose mapped end is not after its start never opens.

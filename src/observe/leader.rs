@@ -1,4 +1,4 @@
-//! Reads the Lease that decides which operator process leads.
+//! The name of the Lease that decides which operator process leads, and what it says.
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 

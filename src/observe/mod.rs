@@ -1,4 +1,5 @@
-//! The only reader: the watch caches, and live reads where a stale one could do harm, become [`Observed`].
+//! The reader of a reconcile: the watch caches, and live reads where a stale one could do harm, become
+//! [`Observed`](crate::decide::facts::Observed).
 
 mod altered;
 mod answers;

@@ -1,4 +1,4 @@
-//! Reads the cluster for `decide`.
+//! What every answer is read with: the client, the cached data and the settings.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 

@@ -1,4 +1,4 @@
-//! One watch for each kind feeds the index. Objects are reduced to the fields that decisions read before they are cached.
+//! One watch for each kind and watched namespace feeds the index. Objects are reduced to the fields that decisions read before they are cached.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What people read, as data.
+//! What people read about a Release, as data: `explain` for one status, `timeline` for a simulation. Text, JSON and SVG are made from it.
 
 pub mod explain;
 pub mod timeline;

@@ -1,5 +1,5 @@
-//! Others that write in target namespaces: admission that stamps or rewrites, a reloader, an owner that reverts. They react
-//! to every write by a rule.
+//! Which neighbours write in target namespaces: admission that stamps or rewrites, a reloader, an owner that reverts. What they write is
+//! in `interference`.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "only histories have such neighbours"))]
 

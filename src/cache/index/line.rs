@@ -1,4 +1,4 @@
-//! The order of Releases that wait for the same target namespace.
+//! The order of Releases that wait for the same target namespace, and which of two versions is newer.
 
 use std::sync::Arc;
 

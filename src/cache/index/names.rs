@@ -1,4 +1,4 @@
-//! Names in the index, and the comparison of versions.
+//! Names in the index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! What the index answers after objects were put in and removed.
+
 use serde_json::json;
 
 use std::sync::Arc;

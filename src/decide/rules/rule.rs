@@ -1,4 +1,4 @@
-//! What every file of this folder declares, and `mod.rs` lists.
+//! What the file of every control and gate declares, and `mod.rs` lists.
 
 use crate::api::environment::{ControlName, Gate};
 use crate::decide::ask::Ask;

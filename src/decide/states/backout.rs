@@ -1,5 +1,5 @@
-//! Backout: the captured pre-state is restored in reverse order, becomes ready, and every changed field is compared. Windows and
-//! freezes do not hold it.
+//! Backout: the captured pre-state is restored in reverse order, becomes ready, and every changed field is compared. Windows do
+//! not hold it.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

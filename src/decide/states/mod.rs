@@ -1,4 +1,5 @@
-//! The states of a promotion, one file each or two that share a step.
+//! The states of a promotion: a file for each group of states that share a step (`before_entry` has three, `verifying` two, `ended`
+//! four), what all states after entry need (`after_entry`), and a Release that is being deleted (`deletion`).
 
 mod after_entry;
 pub mod awaiting_decision;

@@ -1,4 +1,4 @@
-//! Promotions that succeed, and what keeps one waiting: walk.md's table, write by write.
+//! Promotions that succeed, and what keeps one waiting: the table in docs/state-machine.md, write by write.
 
 use crate::api::release::{Because, ComponentState, Hold, State};
 use crate::api::time;

@@ -1,9 +1,10 @@
 //! Environment owners' CEL expressions: compiled once, evaluated within bounds.
 //!
 //! An expression means the same as in the API server, or it is refused when it is compiled, with a message that says what to write
-//! instead (docs/decisions/0016). A library parses the text, and this module defines what its parts mean: `check` knows the types of
+//! instead (docs/decisions/0016-cel-as-kubernetes.md). A library parses the text, and this module defines what its parts mean: `check` knows the types of
 //! release and environment and the signatures of all functions, and `evaluate` counts each step. An error never counts as true.
-//! There is no client and no clock here, and nothing here knows gates or verifications.
+//! There is no client here, and nothing here knows gates or verifications. The clock is read only to bound an evaluation, which runs in
+//! a thread of its own.
 
 mod check;
 mod error;

@@ -1,3 +1,5 @@
+//! What expressions mean, what is refused, and what an evaluation may cost.
+
 use serde_json::json;
 
 use crate::api::{Environment, Release};

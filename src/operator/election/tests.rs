@@ -1,3 +1,5 @@
+//! Who leads, when the Lease is late, lost or taken over.
+
 use std::sync::{Arc, Mutex};
 
 use kube::client::{Body, ClientBuilder};

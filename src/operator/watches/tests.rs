@@ -1,3 +1,5 @@
+//! What watches deliver, and what is kept of it.
+
 use serde_json::json;
 
 use crate::api::release::Because;

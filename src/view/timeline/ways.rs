@@ -1,4 +1,4 @@
-//! The result of a simulation: lanes, ways, legs and steps.
+//! Makes the timeline of `model` from what `play` recorded.
 
 use std::collections::HashMap;
 use std::sync::Arc;

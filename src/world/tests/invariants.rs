@@ -1,4 +1,4 @@
-//! The invariants of the design, checked against what was written, independently of how it was decided.
+//! The invariants of docs/reliability.md, checked against what was written, independently of how it was decided.
 
 mod entry;
 mod target;

@@ -1,4 +1,4 @@
-//! Approval: whose approval counts, for what and for how long; and I6, that nothing else counts.
+//! Approval: whose approval counts, for what and for how long; and I6 of docs/reliability.md, that nothing else counts.
 
 use crate::decide::rules::tests::*;
 
