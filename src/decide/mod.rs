@@ -37,6 +37,7 @@ mod tests;
 pub mod trust;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::release::{Promotion, STATE_VERSION};
 use crate::api::{RELEASE_FINALIZER, ReleaseStatus};
@@ -141,7 +142,7 @@ impl Outcome {
             ),
             environments: self.promotions,
         };
-        if status != *was {
+        if status != *was && !only_reworded(was, &status) {
             return Step::Transition(Box::new(Transition {
                 status,
                 announcements: self.announcements,
@@ -160,4 +161,25 @@ impl Outcome {
         let until = [review_edge, rag_edge].into_iter().fold(self.until, earliest);
         Step::Wait(Wait { until })
     }
+}
+
+/// Whether `is` says the same as `was` in other words, of a Release that is at rest. After an upgrade that words its messages otherwise, there
+/// would be a write for each Release that has ever finished.
+fn only_reworded(was: &ReleaseStatus, is: &ReleaseStatus) -> bool {
+    let at_rest = is.environments.iter().all(|p| p.state.is_over());
+    let conditions = |status: &ReleaseStatus| -> Vec<Condition> {
+        let conditions = status.conditions.iter().cloned();
+        let worded = |condition| Condition {
+            message: String::new(),
+            ..condition
+        };
+        conditions.map(worded).collect()
+    };
+    let rag = |status: &ReleaseStatus| status.rag.as_ref().map(|rag| (rag.colour, rag.reasons.len()));
+    let worded = ReleaseStatus {
+        conditions: was.conditions.clone(),
+        rag: was.rag.clone(),
+        ..is.clone()
+    };
+    at_rest && worded == *was && conditions(is) == conditions(was) && rag(is) == rag(was)
 }

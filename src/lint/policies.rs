@@ -145,7 +145,7 @@ mod tests {
             policies.judge("releases", &named(&"x".repeat(64))),
             [(
                 "metadata.name".to_owned(),
-                "metadata.name must be at most 63 characters, because it becomes the label signalbox.dev/release. Choose a shorter name."
+                "metadata.name must be at most 63 characters, because it becomes the label signalbox.dev/release; choose a shorter name"
                     .to_owned()
             )]
         );

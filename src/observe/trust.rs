@@ -172,6 +172,26 @@ mod tests {
         assert_eq!(files, TEXTS.iter().map(|(name, _)| (*name).into()).collect());
     }
 
+    /// The operator takes a Release for one whose requester is verified if it is younger than the last change of this policy's spec.
+    #[test]
+    fn an_upgrade_does_not_change_the_policy_that_verifies_requesters() {
+        let was = include_str!("../../tests/fixtures/v0.1.0/signalbox-request.yaml");
+        let (_, is) = TEXTS
+            .iter()
+            .find(|(name, _)| *name == "signalbox-request")
+            .expect("it");
+        let specs = |text: &str| {
+            serde_yaml_ng::Deserializer::from_str(text)
+                .map(|document| Value::deserialize(document).expect("YAML")["spec"].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            specs(is),
+            specs(was),
+            "every Release that waits for an approval would have to be created again"
+        );
+    }
+
     #[test]
     fn no_field_of_a_release_but_hold_is_an_environment_owners_to_change() {
         use kube::CustomResourceExt as _;

@@ -13,7 +13,7 @@ pub mod verifying;
 
 use jiff::Timestamp;
 
-use crate::api::release::{Promotion, State};
+use crate::api::release::{Class, Promotion};
 use crate::decide::accepted::Accepted;
 use crate::decide::ask::{Ask, Moment};
 use crate::decide::facts::{Observed, Place};
@@ -24,10 +24,11 @@ use crate::decide::step::Move;
 /// The target namespace that is read for a promotion, if its state asks anything about it.
 #[must_use]
 pub fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
-    let asks = match p.state {
-        State::Pending | State::Waiting | State::Queued => return before_entry::looks_at(o, p, accepted),
-        State::Succeeded => succeeded::asks(o, p),
-        state => state.acts() || state == State::AwaitingDecision,
+    let asks = match p.state.class() {
+        Class::BeforeEntry => return before_entry::looks_at(o, p, accepted),
+        Class::Deploying | Class::Deployed | Class::AwaitingDecision | Class::BackingOut => true,
+        Class::Succeeded => succeeded::asks(o, p),
+        Class::BackedOut | Class::Failed | Class::NeverEntered => false,
     };
     let entered = p.entered.as_ref().filter(|_| asks)?;
     Some(entered.target_namespace.clone())
@@ -37,11 +38,13 @@ pub fn looks_at(o: &Observed, p: &Promotion, accepted: bool) -> Option<String> {
 /// The beginning of the list does not depend on the answers; what follows an [`Ask::Environment`] depends on that answer.
 #[must_use]
 pub fn asks(o: &Observed, p: &Promotion, place: &Place, moment: Moment, now: Timestamp) -> Vec<Ask> {
-    match p.state {
-        State::Pending | State::Waiting | State::Queued => before_entry::asks(o, p, place, moment),
-        State::AwaitingDecision => awaiting_decision::asks(o, p, now),
-        State::Verifying => verifying::asks(p),
-        _ => after_entry::asks(p),
+    match p.state.class() {
+        Class::BeforeEntry => before_entry::asks(o, p, place, moment),
+        Class::AwaitingDecision => awaiting_decision::asks(o, p, now),
+        Class::Deployed => verifying::asks(p),
+        Class::Deploying | Class::BackingOut | Class::Succeeded => after_entry::asks(p),
+        // `looks_at` names no place for them.
+        Class::BackedOut | Class::Failed | Class::NeverEntered => vec![],
     }
 }
 
@@ -51,15 +54,14 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
 }
 
 pub(crate) fn in_its_state(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timestamp) -> Move {
-    match p.state {
-        State::Pending | State::Waiting | State::Queued => before_entry::step(o, p, accepted, now),
-        State::Deploying => deploying::step(o, p, now),
-        State::Verifying => verifying::verifying(o, p, now),
-        State::Observing => verifying::observing(o, p, now),
-        State::AwaitingDecision => awaiting_decision::step(o, p, now),
-        State::BackingOut => backout::step(o, p, now),
-        State::Succeeded => succeeded::step(o, p, now),
-        State::BackedOut | State::Failed => ended::step(o, p, now),
-        State::Superseded | State::Withdrawn => ended::over(o, p).unwrap_or_else(|| give_back(o, p)),
+    match p.state.class() {
+        Class::BeforeEntry => before_entry::step(o, p, accepted, now),
+        Class::Deploying => deploying::step(o, p, now),
+        Class::Deployed => verifying::step(o, p, now),
+        Class::AwaitingDecision => awaiting_decision::step(o, p, now),
+        Class::BackingOut => backout::step(o, p, now),
+        Class::Succeeded => succeeded::step(o, p, now),
+        Class::BackedOut | Class::Failed => ended::step(o, p, now),
+        Class::NeverEntered => ended::over(o, p).unwrap_or_else(|| give_back(o, p)),
     }
 }

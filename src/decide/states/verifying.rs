@@ -41,14 +41,17 @@ pub(crate) fn verified(o: &Observed, p: Promotion, licence: &Licence<'_>, now: T
 
 /// The questions of every state after entry, and of each item of the verification.
 pub(crate) fn asks(p: &Promotion) -> Vec<Ask> {
-    let items = p.entered.iter().flat_map(|entered| &entered.verification);
-    let items = items.flat_map(|item| {
-        let check = format!("verification/{}", item.name);
-        let job = item.job.as_ref().map(|template| job_ask(&check, template));
-        let expression = item.expression.as_ref();
-        let expression = expression.map(|expression| expression_ask(&check, expression));
-        job.into_iter().chain(expression)
-    });
+    let verifies = p.state == State::Verifying;
+    let entered = p.entered.iter().filter(|_| verifies);
+    let items = entered
+        .flat_map(|entered| &entered.verification)
+        .flat_map(|item| {
+            let check = format!("verification/{}", item.name);
+            let job = item.job.as_ref().map(|template| job_ask(&check, template));
+            let expression = item.expression.as_ref();
+            let expression = expression.map(|expression| expression_ask(&check, expression));
+            job.into_iter().chain(expression)
+        });
     after_entry::asks(p).into_iter().chain(items).collect()
 }
 
@@ -70,11 +73,21 @@ fn undisturbed<'a>(
     Ok((licence, again))
 }
 
-pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (licence, again) = match undisturbed(o, p, now) {
-        Ok(seen) => seen,
-        Err(other) => return other,
-    };
+pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
+    match undisturbed(o, p, now) {
+        Ok((licence, again)) if p.state == State::Verifying => verify(o, p, &licence, again, now),
+        Ok((licence, again)) => observe(o, p, &licence, again, now),
+        Err(other) => other,
+    }
+}
+
+fn verify(
+    o: &Observed,
+    p: &Promotion,
+    licence: &Licence<'_>,
+    again: Option<Timestamp>,
+    now: Timestamp,
+) -> Move {
     let (mut checks, mut actions, mut until, mut trouble) = (Vec::new(), Vec::new(), again, None);
     let mut next = p.clone();
     for item in &licence.entered.verification {
@@ -123,7 +136,7 @@ pub(crate) fn verifying(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
         {
             return waits;
         }
-        return verified(o, done, &licence, now);
+        return verified(o, done, licence, now);
     }
     next.verification = checks;
     if next != *p {
@@ -161,11 +174,13 @@ fn evaluated(place: &Place, key: &str) -> Verdict {
     }
 }
 
-pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
-    let (licence, again) = match undisturbed(o, p, now) {
-        Ok(seen) => seen,
-        Err(other) => return other,
-    };
+fn observe(
+    o: &Observed,
+    p: &Promotion,
+    licence: &Licence<'_>,
+    again: Option<Timestamp>,
+    now: Timestamp,
+) -> Move {
     let start = p
         .verified_at
         .as_ref()
@@ -193,7 +208,7 @@ pub(crate) fn observing(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
             let grace = whole_second_after(since + o.settings.health_grace);
             Move::Rest(earliest(Some(grace), again))
         }
-        None => until_alone(o, p, p, licence.place, now).unwrap_or_else(|| end(o, p, &licence, now)),
+        None => until_alone(o, p, p, licence.place, now).unwrap_or_else(|| end(o, p, licence, now)),
     }
 }
 

@@ -192,14 +192,16 @@ fn hashes_and_names_of_v0_1_0_come_out_the_same() {
     }
 }
 
-/// Another version changes the texts of status once, and nothing else.
+/// Another version writes nothing only because its texts differ, once a Release is finished. One that waits has its texts written once.
 #[test]
 fn what_v0_1_0_has_left_at_rest_stays_at_rest() {
     for (name, _) in ALL {
         let mut walk = Left::read(name).walk();
         let (before, state) = (promotion(&walk).since.clone(), promotion(&walk).state);
         walk.settle();
-        assert_eq!(walk.written(), ["status: -"], "{name}");
+        let once = ["status: -".to_owned()];
+        let written = if state.is_over() { &[][..] } else { &once[..] };
+        assert_eq!(walk.written(), written, "{name}");
         assert_eq!(
             (&promotion(&walk).since, promotion(&walk).state),
             (&before, state),
@@ -220,11 +222,11 @@ fn with_source(name: &str) -> Walk {
 
 #[test]
 fn what_has_entered_with_a_source_under_v0_1_0_goes_on() {
-    for (name, _) in ALL.into_iter().filter(|(_, state)| !state.before_entry()) {
+    for (name, state) in ALL.into_iter().filter(|(_, state)| !state.before_entry()) {
         let mut walk = with_source(name);
         let before = promotion(&walk).clone();
         walk.settle();
-        assert_eq!(walk.written(), ["status: -"], "{name}");
+        assert_eq!(walk.written().is_empty(), state.is_over(), "{name}");
         assert_eq!(promotion(&walk), &before, "{name}");
     }
     let mut walk = with_source("deploying");
