@@ -74,7 +74,7 @@ struct Restoring<'a> {
     now: Timestamp,
 }
 
-/// How far the restore of one target is. The texts of `Ask` are complete sentences, all others are clauses.
+/// How far the restore of one target is. The texts of `Ask` are complete sentences. All others have no full stop at their end, and follow a colon.
 enum Back {
     /// As captured, and ready.
     Done,

@@ -360,7 +360,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     } else {
         State::Waiting
     };
-    // An Accept admits a release to an Unsettled target, and counts until the entry.
+    // An Accept admits a release to an Unsettled target namespace, and counts until the entry.
     let (_, ignored) = decisions::pending(o, p, &[Action::Accept]);
     next.message = blocker(p, held, &way, go).map(cut);
     next.not_counted = decisions::named(&ignored);
