@@ -39,7 +39,7 @@ pub(crate) struct Options {
     /// How long something may be impossible to evaluate before a Decision is required
     #[arg(long, env = "SIGNALBOX_INCONCLUSIVE_AFTER", default_value = "30m")]
     inconclusive_after: GoDuration,
-    /// How long after the last change of its admission policy a Decision, or a Release to be approved, must be created
+    /// How long after the last change of its admission policy or binding a Decision, or a Release to be approved, must be created
     #[arg(long, env = "SIGNALBOX_POLICY_SETTLE", default_value = "60s")]
     policy_settle: GoDuration,
     /// Total size of the pre-states that may be stored for the Releases of one namespace

@@ -74,7 +74,8 @@ struct Restoring<'a> {
     now: Timestamp,
 }
 
-/// How far the restore of one target is. The texts of `Ask` are complete sentences. All others have no full stop at their end, and follow a colon.
+/// How far the restore of one target is. The texts of `Ask` are complete sentences. All others follow a colon and have no full stop at
+/// their end.
 enum Back {
     /// As captured, and ready.
     Done,

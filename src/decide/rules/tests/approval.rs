@@ -431,7 +431,7 @@ fn a_decision_must_be_younger_than_the_policy_by_the_time_it_settles_in() {
     discounted(
         &verified(at(policy + seconds(59))),
         "Approve by anna does not count: it was created before, or less than 60 s after, the last change of the admission \
-         policy that verifies its author. Create it again",
+         policy or binding that verifies its author. Create it again",
     );
 }
 
@@ -449,7 +449,7 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
         requests_since: at("2026-11-23T08:30:00Z"),
     };
     let sentence = "No approval counts: the Release was created before, or less than 60 s after, the last change of the admission policy \
-                    that verifies its requester. Create the Release again.";
+                    or binding that verifies its requester. Create the Release again.";
     assert_eq!(one(&o, "uat", "board").message, sentence);
     o.decisions.clear();
     assert_eq!(
