@@ -75,7 +75,7 @@ reasons! {
     NOT_READ_YET = "NotReadYet", On::Check("any"), Time, false, "wait. If it persists, check TargetsAllowed, on which it depends";
     NAMESPACE_NOT_WATCHED = "NamespaceNotWatched", On::Check("TargetsAllowed"), Fix, false, "have the target namespace added to the chart's value `watch.namespaces`";
     RELEASE_NAMESPACE_NOT_ALLOWED = "ReleaseNamespaceNotAllowed", On::Check("TargetsAllowed"), Fix, true, "add the labels that `releaseNamespaces` requires to the namespace";
-    NOT_ACCEPTED = "NotAccepted", On::Check("TargetsAllowed"), Fix, false, "the target namespace does not accept Releases of that namespace by that Environment, or its annotation cannot be read. Its owner runs the command in the message. See [Consent](#consent)";
+    NOT_ACCEPTED = "NotAccepted", On::Check("TargetsAllowed"), Fix, false, "the target namespace does not accept Releases of that namespace through that Environment, or its annotation cannot be read. Its owner runs the command in the message. See [Consent](#consent)";
     KIND_NOT_ALLOWED = "KindNotAllowed", On::Check("TargetsAllowed"), Fix, true, "ask the environment's owner to add the kind to `allowedKinds`";
     TEMPLATE_TARGETED = "TemplateTargeted", On::Check("TargetsAllowed"), Fix, true, "a component targets the CronJob that is the template of a Job of a gate or verification (of any Environment with that target namespace), or a Job with a reserved name. Remove the component, or ask that Environment's owner for a template of another name";
     DEPLOYER_MISSING = "DeployerMissing", On::Check("TargetsAllowed"), Fix, false, "create the ServiceAccount in the target namespace, with its Role";
@@ -116,7 +116,7 @@ reasons! {
     OTHER_TENANTS = "OtherTenants", On::Check("Environment SharedTargets"), Fix, false, "agree with the owners of the Environments that it names: use other namespaces, the same gates, or one Environment less. See [Consent](#consent)";
     WEAKER_CONTROLS = "WeakerControls", On::Check("Environment SharedTargets"), Fix, false, "agree with the owners of the Environments that it names: use other namespaces, the same gates, or one Environment less. See [Consent](#consent)";
     JOB_PENDING = "JobPending", On::Check("job"), Job, false, "wait: it starts when all other checks are satisfied";
-    JOB_RUNNING = "JobRunning", On::Check("job"), Job, false, "wait. If the message says that a Job does not count, see [Jobs that judge](#jobs-that-judge)";
+    JOB_RUNNING = "JobRunning", On::Check("job"), Job, false, "wait. If the message says that a Job does not count, see [Jobs of gates and verification](#jobs-of-gates-and-verification)";
     JOB_SUCCEEDED = "JobSucceeded", On::Check("job"), Nothing, false, "nothing";
     JOB_FAILED = "JobFailed", On::Check("job"), Fix, false, "check the Job's pods; for a gate, create a Decision Retry";
     JOB_TIMED_OUT = "JobTimedOut", On::Check("job"), Fix, false, "check the Job's pods; for a gate, create a Decision Retry";

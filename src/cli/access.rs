@@ -133,7 +133,7 @@ pub(crate) fn table(answer: &Answer, paint: Paint) -> String {
         let own: Vec<String> = own.into_iter().collect();
         let _ = writeln!(
             text,
-            "Kubernetes' own components have such rights, too, by its default bindings: {}.",
+            "Kubernetes components also have such rights, through default bindings: {}.",
             visible(&own.join(", "))
         );
     }

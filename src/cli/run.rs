@@ -33,13 +33,13 @@ pub(crate) struct Options {
     /// Format of the log on standard error. $SIGNALBOX_LOG sets its levels, as in `info,kube=warn`
     #[arg(long, env = "SIGNALBOX_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// How long a workload may be unhealthy during observation
+    /// How long a workload may be not ready before it counts as unhealthy
     #[arg(long, env = "SIGNALBOX_HEALTH_GRACE", default_value = "2m")]
     health_grace: GoDuration,
     /// How long something may be impossible to evaluate before a Decision is required
     #[arg(long, env = "SIGNALBOX_INCONCLUSIVE_AFTER", default_value = "30m")]
     inconclusive_after: GoDuration,
-    /// How much younger than its admission policy a Decision must be, and a Release that is to be approved
+    /// How long after the last change of its admission policy or binding a Decision, or a Release to be approved, must be created
     #[arg(long, env = "SIGNALBOX_POLICY_SETTLE", default_value = "60s")]
     policy_settle: GoDuration,
     /// Total size of the pre-states that may be stored for the Releases of one namespace
@@ -48,8 +48,7 @@ pub(crate) struct Options {
     /// Name of the ServiceAccount that is impersonated in target namespaces
     #[arg(long, env = "SIGNALBOX_DEPLOYER_NAME", default_value = "signalbox-deployer")]
     deployer_name: String,
-    /// Whether a target namespace admits only the namespaces that its annotation signalbox.dev/accept names. With false, a target namespace
-    /// without that annotation admits all
+    /// Whether a target namespace without the annotation signalbox.dev/accept accepts no Release (true) or every Release (false)
     #[arg(
         long,
         env = "SIGNALBOX_REQUIRE_CONSENT",

@@ -80,15 +80,15 @@ pub fn said(target: &impl std::fmt::Display, verb: &str, trouble: &RequestError)
     match trouble {
         RequestError::Forbidden(why) => (
             reasons::NOT_PERMITTED,
-            format!("{target}: the deployer may not {verb} it: {why}"),
+            format!("the deployer may not {verb} {target}: {why}"),
         ),
         RequestError::Denied(why) | RequestError::Invalid(why) => (
             reasons::PATCH_REFUSED,
-            format!("{target}: the API server refused to {verb} it: {why}"),
+            format!("the API server refused to {verb} {target}: {why}"),
         ),
         other => (
             reasons::UNREADABLE,
-            format!("{target}: the request to {verb} it failed: {other}"),
+            format!("the request to {verb} {target} failed: {other}"),
         ),
     }
 }

@@ -73,7 +73,7 @@ type Problems = Vec<Problem>;
 fn name(o: &Observed, problems: &mut Problems) {
     if o.name().len() > 63 {
         let sentence = format!(
-            "metadata.name {:?} has {} characters; at most 63 are allowed because the name becomes a label.",
+            "metadata.name {:?} has {} characters; at most 63 are allowed because the name becomes a label. Choose a shorter name.",
             o.name(),
             o.name().len()
         );
@@ -105,7 +105,10 @@ fn versions(o: &Observed, problems: &mut Problems) {
         problems.push(Problem::new(
             reasons::INVALID,
             "/spec/version",
-            format!("spec.version {:?} is not a version.", spec.version),
+            format!(
+                "spec.version {:?} is not a version. Use numbers and dots, such as 2026.11.1.",
+                spec.version
+            ),
         ));
         return;
     };
@@ -344,7 +347,7 @@ pub fn too_large(release: &Release) -> Option<Problem> {
         String::new()
     };
     let sentence = format!(
-        "The patches of this Release, overrides included, have {} KiB as JSON, but at most {} KiB are allowed in total ({}{others}). \
+        "The patches of this Release, overrides included, take {} KiB as JSON, but at most {} KiB are allowed in total ({}{others}). \
          Split the Release, or move large data into an image.",
         kibibytes(total),
         kibibytes(patches::MOST_BYTES),

@@ -149,7 +149,7 @@ pub fn judge(
         return Ok(());
     }
     let refused = format!(
-        "Namespace {target} does not accept Releases of namespace {release_namespace} by Environment {environment}"
+        "Namespace {target} does not accept Releases of namespace {release_namespace} through Environment {environment}"
     );
     let entry = format!("{release_namespace}/{environment}");
     let objects = [
@@ -172,7 +172,7 @@ pub fn judge(
         });
     if let Some((why, object, command)) = unreadable.next() {
         return Err(NotAccepted(format!(
-            "{refused}: the annotation {ACCEPT} of {object} cannot be read, so it admits no Release: {why}. Correct it with `{command}`."
+            "{refused}: the annotation {ACCEPT} of {object} cannot be read, so it accepts no Release: {why}. Correct it with `{command}`."
         )));
     }
     // An admin of the namespace may edit the ServiceAccount, but rarely the Namespace.
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(
             judged(None, None, true),
             Err(NotAccepted(
-                "Namespace payments-prod does not accept Releases of namespace payments by Environment production: neither the \
+                "Namespace payments-prod does not accept Releases of namespace payments through Environment production: neither the \
                  Namespace nor its ServiceAccount signalbox-deployer lists payments/production in the annotation \
                  signalbox.dev/accept. To consent, the owner of the namespace runs `kubectl --namespace payments-prod annotate \
                  serviceaccount signalbox-deployer signalbox.dev/accept=payments/production`."
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(
             judged(None, Some(&no), true),
             Err(NotAccepted(
-                "Namespace payments-prod does not accept Releases of namespace payments by Environment production: the annotation \
+                "Namespace payments-prod does not accept Releases of namespace payments through Environment production: the annotation \
                  signalbox.dev/accept of ServiceAccount signalbox-deployer in payments-prod does not list payments/production. To \
                  consent, the owner of the namespace adds it with `kubectl --namespace payments-prod edit serviceaccount \
                  signalbox-deployer`."

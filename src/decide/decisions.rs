@@ -145,7 +145,7 @@ pub(crate) fn why_ignored(
     {
         let (action, by) = (last.spec.action.as_str(), &last.spec.by);
         return Some(format!(
-            "{action} by {by}, created in the same second, was obeyed after it"
+            "{action} by {by} was created in the same second and has already taken effect"
         ));
     }
     // A BackOut during a rollout acts on what has entered, not on the current state; unless this attempt has been decided since,
@@ -154,7 +154,7 @@ pub(crate) fn why_ignored(
     let acts_on_attempt = spec.action == Action::BackOut && undecided && !p.state.needs_decision();
     if acts_on_attempt {
         let entered = p.started_at.as_ref()?.0;
-        return (created < entered).then(|| "it is older than the entry that it would back out".to_owned());
+        return (created < entered).then(|| "it was created before the current attempt entered".to_owned());
     }
     let since = p.since.as_ref()?.0;
     (created < since).then(|| format!("it is older than the current state, {}", p.state.as_str()))
@@ -195,7 +195,10 @@ pub(crate) fn obeyed_before_entry(p: &mut Promotion, obeyed: &[Arc<Decision>]) -
         obeyed_too(p, uid);
         let (reason, what) = match decision.spec.action {
             Action::Reject => (reasons::REJECTED, "This plan cannot enter."),
-            _ => (reasons::ENTRY_ACCEPTED, "The targets are entered as they are."),
+            _ => (
+                reasons::ENTRY_ACCEPTED,
+                "The release enters with the targets as they are.",
+            ),
         };
         let says = format!("{what} {}.", said(decision));
         announcements.extend(announce(&p.name, reason, &says));

@@ -9,6 +9,7 @@ use crate::decide::prestate::Captured;
 use crate::decide::step::Move;
 use crate::decide::telling::{self, Says};
 use crate::domain::readiness::{self, Due};
+use crate::domain::text::capitalized;
 use crate::domain::time::{earliest, whole_second_after};
 
 /// Until when pods of another version may still serve, of any component.
@@ -81,13 +82,6 @@ pub(crate) fn health_lost(
         Some(why) => sentence(&format!("{target} has been unhealthy since {since}: {why}")),
         None => format!("{target} has been unhealthy since {since}."),
     }
-}
-
-/// `clause` with a capital letter.
-fn capitalized(clause: &str) -> String {
-    let mut letters = clause.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters).collect()
 }
 
 /// What a component has to keep, according to what it had when it became Ready.

@@ -137,7 +137,7 @@ pub(crate) fn differs_from_upstream(o: &Observed, p: &Promotion, run: &JobRun) -
     let upstream = upstream_of(o, &p.name);
     let (name, there) = upstream.iter().find_map(|name| Some((name, there(name)?)))?;
     Some(format!(
-        "Template {} is not the one that ran in {name} ({} there, {} here).",
+        "Template {} differs from the one that ran in {name} (digest {} there, {} here).",
         run.template,
         short(there),
         short(here)

@@ -125,7 +125,7 @@ pub(crate) fn own_claim<'a>(o: &Observed, p: &Promotion, place: &'a Place) -> Op
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Pre-state {name} in namespace {home} is missing or belongs to another attempt. Nothing can be restored without it, so nothing is \
-     changed. Correct the targets by hand, then decide Accept or Abandon."
+     changed. Correct the targets by hand, then create a Decision (Accept or Abandon)."
 )]
 pub(crate) struct NoPreState {
     name: String,

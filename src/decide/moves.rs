@@ -8,7 +8,7 @@ use crate::api::release::{
 use crate::api::{self, reasons, time};
 use crate::decide::facts::Observed;
 use crate::decide::step::{Announcement, Move, announce};
-use crate::domain::text::cut;
+use crate::domain::text::{capitalized, cut};
 use crate::domain::time::whole_second_after;
 
 /// `p` in another state, from now on.
@@ -38,11 +38,13 @@ pub(crate) fn fail(o: &Observed, p: &Promotion, reason: &'static str, why: &str,
     }
     let owner = plan
         .and_then(|b| b.owner.as_deref())
-        .unwrap_or("the owner of the release");
+        .unwrap_or("the requester of the release");
     let not_automatic = match plan {
-        None => "There is no backout plan.",
-        Some(b) if !b.data_reversible => "The backout plan says that data cannot be restored.",
-        Some(_) => "The backout plan does not start by itself.",
+        None => "spec.backoutPlan is not set, so there is no automatic backout.",
+        Some(b) if !b.data_reversible => {
+            "backoutPlan.dataReversible is false, so the backout does not start automatically."
+        }
+        Some(_) => "backoutPlan.trigger is OnDecision, so the backout does not start automatically.",
     };
     await_decision(
         p,
@@ -110,7 +112,7 @@ pub(crate) fn inconclusive(
             if now >= over {
                 let lasts = format!(
                     "{} This has lasted for {}. A Decision is required (BackOut, Accept or Abandon).",
-                    sentence(message),
+                    sentence(&capitalized(message)),
                     api::GoDuration::from_secs(now.duration_since(since).as_secs())
                 );
                 return (Some(await_decision(p, reason, &lasts, now)), None);
@@ -123,7 +125,7 @@ pub(crate) fn inconclusive(
             next.inconclusive = Some(Box::new(Inconclusive {
                 since: time(since),
                 reason: reason.to_owned(),
-                message: cut(sentence(message)),
+                message: cut(sentence(&capitalized(message))),
             }));
             (Some(to(next, vec![])), None)
         }

@@ -47,15 +47,15 @@ impl Newer<'_> {
         }
     }
 
-    /// How that is known, and what can be done: a clause that begins with punctuation, or empty.
+    /// How that is known, and what can be done: in parentheses after a blank, or empty.
     #[must_use]
     pub fn known_by(&self, o: &Observed) -> String {
         let Self::Remembered(remembered) = self else {
             return String::new();
         };
         format!(
-            ", as ControllerRevision {1} in namespace {2} records for the deleted Release {0}; delete that ControllerRevision if this no \
-             longer applies",
+            " (recorded for the deleted Release {0} in ControllerRevision {1} in namespace {2}; delete that ControllerRevision if this no \
+             longer applies)",
             remembered.release, remembered.name, o.settings.operator_namespace
         )
     }

@@ -76,7 +76,7 @@ pub(crate) fn abandon(p: &Promotion, decision: &Decision, now: Timestamp) -> Mov
 /// `p` Failed because `by` abandoned it: everything stays as it is. `why` is a complete sentence.
 pub(crate) fn abandoned(p: &Promotion, by: &str, why: &str, now: Timestamp) -> Move {
     let mut next = moved(p, State::Failed, now);
-    let says = format!("Abandoned by {by}; the target is Unsettled. Reason: {why}");
+    let says = format!("Abandoned by {by}; the target namespace is Unsettled. Reason: {why}");
     let announcements = announce(&p.name, reasons::FAILED, &says);
     next.message = Some(cut(says));
     next.finished_at = Some(time(now));

@@ -100,7 +100,7 @@ fn sentence(o: &Observed, p: &Promotion) -> String {
         .unwrap_or_default();
     let since = since(p).map_or_else(String::new, |since| format!(" since {since}"));
     let may = GoDuration::from_secs(may.as_secs());
-    format!("This release has occupied the environment{since}; the limit is {may}.")
+    format!("This release has occupied the environment{since}, longer than the limit of {may}.")
 }
 
 fn ask(o: &Observed, p: &Promotion, mut told: Vec<Announcement>, now: Timestamp) -> Move {

@@ -36,7 +36,7 @@ pub(crate) fn standing(
         Live::Unread => Standing::Unread,
         Live::Absent if created => Standing::Untouched,
         Live::Absent => Standing::Gone(format!(
-            "{target} was deleted. Create it again by hand, then decide Accept or Abandon."
+            "{target} was deleted. Create it again by hand, then create a Decision (Accept or Abandon)."
         )),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
             Standing::Changed(vec![format!(
@@ -47,7 +47,7 @@ pub(crate) fn standing(
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
             if !created && uid != captured.uid.as_deref() {
                 return Standing::Gone(format!(
-                    "{target} was deleted and created again, so it is not the captured object. Check it, then decide Accept or Abandon."
+                    "{target} was deleted and created again, so it is not the captured object. Check it, then create a Decision (Accept or Abandon)."
                 ));
             }
             match paths::stands(&captured.changes, object) {

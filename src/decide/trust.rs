@@ -18,7 +18,8 @@ pub fn distrust(o: &Observed, decision: &Decision) -> Option<String> {
         // no more than that.
         Trust::Verified { .. } if decision.spec.action == Action::Reject => None,
         Trust::Verified { .. } if unverified_author(o, decision) => Some(format!(
-            "it must be at least {} s younger than the admission policy that verifies its author. Create it again",
+            "it was created before, or less than {} s after, the last change of the admission policy or binding that verifies its author. \
+             Create it again",
             o.settings.policy_settle.as_secs()
         )),
         Trust::Verified { .. } => {
@@ -54,7 +55,8 @@ pub fn unverified_requester(o: &Observed) -> Option<String> {
     let release = release.map_or(Timestamp::MIN, |t| t.0);
     (release < settled(o, *requests_since)).then(|| {
         format!(
-            "the Release must be at least {} s younger than the admission policy that verifies its requester. Create the Release again",
+            "the Release was created before, or less than {} s after, the last change of the admission policy or binding that verifies its \
+             requester. Create the Release again",
             o.settings.policy_settle.as_secs()
         )
     })

@@ -381,7 +381,7 @@ impl Calendar {
 fn denied(deny: &Entry, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {
     let until = match walk.until(deny) {
         Some(until) => format!("until {}", deny.local(until)),
-        None => "with no end in sight".to_owned(),
+        None => "with no known end".to_owned(),
     };
     let message = format!(
         "Deny window \"{}\" is active {until}.{}",

@@ -40,7 +40,7 @@ pub enum Illness {
     #[error("it is paused: resume it (kubectl rollout resume)")]
     Paused,
     #[error(
-        "it has 0 replicas because an Argo Rollout runs its pods (workloadRef): release the Rollout instead"
+        "it has 0 replicas because an Argo Rollout runs its pods (workloadRef): do not target this Deployment"
     )]
     RunByArgo,
     /// The message of its condition.
@@ -231,7 +231,7 @@ fn judge_stateful_set(object: &Value, pods: &[Arc<Value>]) -> Readiness {
         let renewed = pods::ready_of_update_revision(object, pods);
         if renewed != wanted {
             let message = format!(
-                "{renewed} of {wanted} pods are ready at the new revision; the others wait for deletion"
+                "{renewed} of {wanted} pods are ready at the new revision; the update strategy is OnDelete: delete the pods of other revisions"
             );
             return progressing("OnDelete", message);
         }

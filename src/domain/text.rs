@@ -6,6 +6,14 @@ pub fn clause(said: &str) -> &str {
     said.trim_end().trim_end_matches('.')
 }
 
+/// `clause` with a capital letter.
+#[must_use]
+pub fn capitalized(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
 /// Cuts a message at 1,024 bytes, on a character's boundary: a longer one would be refused by the schema.
 #[must_use]
 pub fn cut(mut message: String) -> String {

@@ -85,7 +85,8 @@ impl Lint<'_> {
         let hash = plan::hash(release, &spec.environment, Some(&namespace), 1);
         if spec.plan_hash.as_deref() != Some(&hash) {
             let sentence = format!(
-                "The plan hash is not that of the first attempt of the Release in the files, which is {hash}."
+                "The plan hash of the Release in the files (attempt 1) is {hash}, which is not the hash stated here. Use it if the Decision is \
+                 for that plan."
             );
             self.note(manifest, "/spec/planHash", sentence);
         }

@@ -51,7 +51,7 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     let Some(live) = index.workload(&target.kind, namespace, &target.name) else {
         return index.is_gone(&target.kind, namespace).then(|| Altered {
             component: component.name.clone(),
-            says: format!("in {}, {target} was deleted", p.name),
+            says: format!("{target} in {} was deleted", p.name),
             by: None,
         });
     };
@@ -65,7 +65,7 @@ pub(crate) fn altered_component(index: &Index, p: &Promotion, component: &Compon
     Some(Altered {
         component: component.name.clone(),
         says: format!(
-            "in {}, {target} runs {} instead of {to}{}",
+            "{target} in {} runs {} instead of {to}{}",
             p.name,
             runs.as_deref().unwrap_or("no image"),
             standing::last_writer(&object)

@@ -426,11 +426,11 @@ impl<C: Requests> Inspector<'_, C> {
         }
         let autoscaled = |by: &str| {
             let sentence = format!(
-                "Component {} {} spec.replicas, but {by} scales {}. Take replicas out of the {}.",
+                "Component {} {} spec.replicas, but {by} scales {}. Remove spec.replicas from {}.",
                 component.name,
                 if removed { "removes" } else { "states" },
                 component.target,
-                if removed { "list of removals" } else { "patch" }
+                if removed { "`remove`" } else { "`patch`" }
             );
             Err(refusal(reasons::REPLICAS_AUTOSCALED, sentence))
         };
@@ -507,8 +507,8 @@ impl<C: Requests> Inspector<'_, C> {
             RequestError::Denied(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "The API server refused to {verb} {target} in {}. How component {}, or ask the owner of that policy or quota. \
-                     Its answer: {}.",
+                    "An admission policy, a webhook or a quota refused to {verb} {target} in {}. Change component {}, or ask the owner \
+                     of the policy, webhook or quota. The API server answered: {}.",
                     self.namespace,
                     component.name,
                     clause(&why)
@@ -517,7 +517,7 @@ impl<C: Requests> Inspector<'_, C> {
             RequestError::Invalid(why) => refusal(
                 reasons::PATCH_REFUSED,
                 format!(
-                    "The API server refused to {verb} {target} in {}, because it would be invalid. Correct component {}{}. Its answer: {}.",
+                    "The API server rejected {target} in {} as invalid. Correct component {}{}. The API server answered: {}.",
                     self.namespace,
                     component.name,
                     clause(patches::hint(&why)),
@@ -546,7 +546,7 @@ impl<C: Requests> Inspector<'_, C> {
         refusal(
             reasons::NOT_PERMITTED,
             format!(
-                "The API server does not allow the deployer {} to {verb} {target} in {}. Bind its Role there.{why}",
+                "ServiceAccount {} may not {verb} {target} in {}. Add the verb to its Role there and check the RoleBinding.{why}",
                 self.observer.settings().deployer,
                 self.namespace
             ),
@@ -603,7 +603,7 @@ impl<C: Requests> Inspector<'_, C> {
             Err(error) => Some(Refusal {
                 reason: reasons::UNREADABLE,
                 message: format!(
-                    "ServiceAccount {name} in {namespace} could not be read, so it is unknown which Releases that namespace admits: {}.",
+                    "ServiceAccount {name} in {namespace} could not be read, so it is unknown which Releases that namespace accepts: {}.",
                     clause(&error.to_string())
                 ),
                 unknown: true,

@@ -88,7 +88,7 @@ async fn releases_of_another_tenant_get_in_where_and_by_which_environment_the_na
     assert_eq!(
         refused.message,
         format!(
-            "Namespace {target} does not accept Releases of namespace {} by Environment {}: the annotation signalbox.dev/accept of \
+            "Namespace {target} does not accept Releases of namespace {} through Environment {}: the annotation signalbox.dev/accept of \
              ServiceAccount {DEPLOYER} in {target} does not list {entry}. To consent, the owner of the namespace adds it with \
              `kubectl --namespace {target} edit serviceaccount {DEPLOYER}`.",
             guest.namespace(),
@@ -184,7 +184,7 @@ async fn what_says_nothing_or_cannot_be_read_accepts_nobody_and_the_namespaces_w
     assert_eq!(
         refused.message,
         format!(
-            "Namespace {target} does not accept Releases of namespace {own} by Environment {}: neither the Namespace nor its \
+            "Namespace {target} does not accept Releases of namespace {own} through Environment {}: neither the Namespace nor its \
              ServiceAccount {DEPLOYER} lists {entry} in the annotation signalbox.dev/accept. To consent, the owner of the namespace \
              runs `kubectl --namespace {target} annotate serviceaccount {DEPLOYER} signalbox.dev/accept={entry}`.",
             stage.environment("sit"),

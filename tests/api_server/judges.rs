@@ -189,9 +189,9 @@ async fn another_template_than_upstream_is_told_and_holds_nothing() {
     };
     let ((sit, silent), (uat, told)) = (of("sit"), of("uat"));
     assert_ne!(sit, uat);
-    assert!(silent.ends_with(" succeeded"), "{silent}");
+    assert!(silent.ends_with(" succeeded."), "{silent}");
     let expected = format!(
-        " succeeded; template smoke is not the one that ran in {} ({} there, {} here)",
+        " succeeded. Template smoke differs from the one that ran in {} (digest {} there, {} here).",
         stage.environment("sit"),
         &sit[..19],
         &uat[..19]

@@ -291,7 +291,7 @@ async fn or_abandoned() {
     let by = stage.environment("sit");
     assert!(
         said.starts_with(&format!(
-            "Abandoned by maxOccupancy of Environment {by}; the target is Unsettled. "
+            "Abandoned by maxOccupancy of Environment {by}; the target namespace is Unsettled. "
         )),
         "{said}"
     );
@@ -310,7 +310,7 @@ async fn where_the_owner_has_chosen_nothing_it_waits_until_they_decide() {
         .clone()
         .unwrap_or_default();
     assert!(
-        said.ends_with("the limit is 2s. A Decision is required (BackOut, Accept or Abandon)."),
+        said.ends_with("longer than the limit of 2s. A Decision is required (BackOut, Accept or Abandon)."),
         "{said}"
     );
     decides(&stage, &olga, Action::Abandon, &name, "sit").await;

@@ -144,7 +144,7 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
     board_says(
         &stage,
         &name,
-        "rejected this plan. Only a new plan can enter. Reason: Not before the audit",
+        "rejected this plan. Change the plan: only a new plan can enter. Reason: Not before the audit",
     )
     .await;
     some(&stage.api::<Event>(), LONG, |event| {
@@ -180,7 +180,7 @@ async fn deleting_and_creating_a_release_again_does_not_undo_a_reject() {
             .owner_references
             .is_none_or(|owners| owners.is_empty())
     );
-    let (state, _) = board_says(&stage, "payments-again", "Only a new plan can enter").await;
+    let (state, _) = board_says(&stage, "payments-again", "only a new plan can enter").await;
     assert_eq!(state, CheckState::Failed);
     assert_eq!(stage.image("sit").await, IMAGE_BEFORE);
     stage.finish().await;

@@ -74,7 +74,7 @@ async fn without_its_binding_nothing_is_written_and_it_moves_on_when_the_binding
         "{}",
         why.message
     );
-    assert!(why.message.contains("the deployer may not"), "{}", why.message);
+    assert!(why.message.contains("The deployer may not"), "{}", why.message);
     let meanwhile = end::read(&stage, &release, &start).await;
     assert_eq!((&meanwhile.config, meanwhile.config_changes), (&start.config, 0));
 

@@ -137,7 +137,7 @@ fn a_day() -> GoDuration {
 pub enum Then {
     /// The pre-state is restored.
     BackOut,
-    /// The promotion is Failed. Everything stays as it is, and the target is Unsettled.
+    /// The promotion is Failed. Everything stays as it is, and the target namespace is Unsettled.
     Abandon,
 }
 

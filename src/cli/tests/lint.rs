@@ -313,7 +313,7 @@ fn patches_that_are_too_large_in_all_are_found_and_the_largest_component_is_name
     assert_eq!(exit, Ok(0), "{printed}");
     let (exit, printed) = signalbox(&["lint", "-f", "-"], &of(256 * 1024 + 1));
     assert_eq!(exit, Ok(1), "{printed}");
-    let said = "spec.components[0]: The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in \
+    let said = "spec.components[0]: The patches of this Release, overrides included, take 257 KiB as JSON, but at most 256 KiB are allowed in \
                 total (config 257 KiB). Split the Release, or move large data into an image.";
     assert!(printed.contains(said), "{}", &printed[..printed.len().min(2000)]);
 }

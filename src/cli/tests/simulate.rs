@@ -180,7 +180,7 @@ fn a_release_on_hold_is_blocked_by_the_hold() {
     );
     assert_eq!(exit, Ok(2));
     assert!(
-        printed.contains("Held: the board meets first. => blocked by a hold: uat is Waiting"),
+        printed.contains("Held by spec.hold. Remove it to continue. Reason: the board meets first. => blocked by a hold: uat is Waiting"),
         "{printed}"
     );
     assert!(!printed.contains("--until"), "{printed}");
@@ -268,7 +268,7 @@ fn bad_flags_name_what_must_hold() {
         ),
         (
             vec!["--approve", "bord@bob"],
-            "--approve bord@bob: the role must be the role or the name of an approval gate in one of the Environments: board, release-board.",
+            "--approve bord@bob: no approval gate has this role or name. Use one of board, release-board.",
         ),
         (
             vec!["--fail", "uat"],
@@ -280,11 +280,11 @@ fn bad_flags_name_what_must_hold() {
         ),
         (
             vec!["--fail", "uat/leger"],
-            "--fail uat/leger: the component must be one that is rolled out in uat, or a Job of a gate or a verification there: ledger, smoke.",
+            "--fail uat/leger: uat has no such rolled-out component or Job. Use one of ledger, smoke.",
         ),
         (
             vec!["--fail", "uat/config"],
-            "--fail uat/config: the component must be one that is rolled out in uat, or a Job of a gate or a verification there: ledger, smoke.",
+            "--fail uat/config: uat has no such rolled-out component or Job. Use one of ledger, smoke.",
         ),
         (
             vec!["--now", "tomorrow"],

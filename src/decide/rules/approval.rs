@@ -199,7 +199,7 @@ impl Tally {
             let reason = decision.spec.reason.as_deref().map_or("none given", clause);
             let before = given_before(o, decision);
             self.rejected.get_or_insert(format!(
-                "{by} rejected this plan{before}. Only a new plan can enter. Reason: {reason}."
+                "{by} rejected this plan{before}. Change the plan: only a new plan can enter. Reason: {reason}."
             ));
             self.rejects.push(Arc::clone(decision));
         } else {

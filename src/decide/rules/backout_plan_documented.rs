@@ -13,7 +13,7 @@ pub(crate) const RULE: Control = Control {
 
 fn check(s: &Subject<'_>) -> Verdict {
     let Some(plan) = &s.observed.release.spec.backout_plan else {
-        let sentence = "spec.backoutPlan must set summary, strategy, owner and maxDuration.";
+        let sentence = "spec.backoutPlan must set summary and owner.";
         return Verdict::failed(reasons::PLAN_INCOMPLETE, sentence);
     };
     let given = |text: &Option<String>| text.as_deref().is_some_and(|t| !t.trim().is_empty());
@@ -30,7 +30,7 @@ fn check(s: &Subject<'_>) -> Verdict {
     } else {
         Verdict::failed(
             reasons::PLAN_INCOMPLETE,
-            format!("spec.backoutPlan must set {}.", missing.join(", ")),
+            format!("spec.backoutPlan must set {}.", missing.join(" and ")),
         )
     }
 }

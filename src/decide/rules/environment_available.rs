@@ -24,14 +24,16 @@ fn check(s: &Subject<'_>) -> Verdict {
     let namespace = s.target_namespace();
     if s.setting.environment.metadata.deletion_timestamp.is_some() {
         let sentence = format!(
-            "Environment {} is being deleted, so no release can enter it.",
-            s.environment_name()
+            "Environment {} is being deleted, so no release can enter it. Ask {}.",
+            s.environment_name(),
+            s.owner()
         );
         return Verdict::failed(reasons::ENVIRONMENT_DELETED, sentence);
     }
     if namespace.len() > 63 {
         let sentence = format!(
-            "The target namespace {namespace} has {} characters, but a namespace can have at most 63. Ask {}.",
+            "The target namespace {namespace} has {} characters, but a namespace can have at most 63. Ask {} to shorten \
+             spec.namespace of the Environment.",
             namespace.len(),
             s.owner()
         );
@@ -46,19 +48,26 @@ fn check(s: &Subject<'_>) -> Verdict {
             return Verdict::failed(reasons::NAMESPACE_MISSING, sentence);
         }
         NamespaceState::Terminating => {
-            let sentence = format!("The target namespace {namespace} is being deleted.");
+            let sentence = format!(
+                "The target namespace {namespace} is being deleted. Wait until it is gone, then ask {} to create it again.",
+                s.owner()
+            );
             return Verdict::failed(reasons::NAMESPACE_TERMINATING, sentence);
         }
         NamespaceState::Present => {}
     }
-    let healthy = format!("Namespace {namespace} exists and its targets are healthy.");
+    // A retry repairs what is broken, so its targets need not be healthy. Its message does not depend on them either: otherwise each
+    // change of their health would be written.
+    if s.promotion.attempt > 1 {
+        let sentence =
+            format!("Namespace {namespace} exists. On a retry the health of its targets is not checked.");
+        return Verdict::satisfied(sentence);
+    }
     let recovering = recovering(s);
     if s.place.unhealthy.is_empty() && recovering.is_none() {
-        return Verdict::satisfied(healthy);
-    }
-    // A retry repairs what is broken, so its targets need not be healthy.
-    if s.promotion.attempt > 1 {
-        return Verdict::satisfied(healthy);
+        return Verdict::satisfied(format!(
+            "Namespace {namespace} exists and its targets are healthy."
+        ));
     }
     // The release that occupies the namespace is changing the targets right now. This one is queued, and is checked when it is its
     // turn. Until then the message does not change: otherwise a long queue would be written at each step of the first release.

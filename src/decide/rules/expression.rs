@@ -47,10 +47,16 @@ fn check(s: &Subject<'_>) -> Verdict {
         Some(Ok(true)) => Verdict::satisfied(format!("The expression `{text}` is true.")),
         Some(Ok(false)) => Verdict::failed(
             reasons::EXPRESSION_FALSE,
-            format!("The expression `{text}` is false. Ask {}.", s.owner()),
+            format!(
+                "The expression `{text}` is false for this release. Ask {} what it requires.",
+                s.owner()
+            ),
         ),
         Some(Err(why)) => {
-            let sentence = format!("The expression `{text}` has no result: {why}. Ask {}.", s.owner());
+            let sentence = format!(
+                "The expression `{text}` has no result: {why}. Ask {} to correct it.",
+                s.owner()
+            );
             Verdict::unknown(reasons::EXPRESSION_UNKNOWN, sentence)
         }
         None => Verdict::unknown(

@@ -148,7 +148,7 @@ fn judged(
             let deadline = started.map(|s| s + template.timeout.get());
             if deadline.is_some_and(|d| now >= d) {
                 let sentence = format!(
-                    "Job {namespace}/{job} did not finish within {}.",
+                    "Job {namespace}/{job} did not finish within {}. Check its pods.",
                     template.timeout
                 );
                 return Verdict::failed(reasons::JOB_TIMED_OUT, sentence);
@@ -163,7 +163,7 @@ fn judged(
         ),
         JobState::Failed(why) => Verdict::failed(
             reasons::JOB_FAILED,
-            format!("Job {namespace}/{job} failed: {}.", clause(why)),
+            format!("Job {namespace}/{job} failed: {}. Check its pods.", clause(why)),
         ),
         JobState::Trouble(trouble) => {
             let verdict = Verdict::unknown(reasons::JOB_TROUBLE, trouble.message.clone());

@@ -26,13 +26,13 @@ fn check(s: &Subject<'_>) -> Verdict {
     if let Err(not_selected) = may_ask(&s.setting.environment, s.observed) {
         return Verdict::failed(
             reasons::RELEASE_NAMESPACE_NOT_ALLOWED,
-            format!("{not_selected}. Add the labels that it requires."),
+            format!("{not_selected}. Add the labels that it selects to the namespace."),
         );
     }
     let namespace = spec.target_namespace(s.observed.namespace());
     if !s.observed.settings.watches(&namespace) {
         let sentence = format!(
-            "Namespace {namespace} is not watched by the operator, so it would not see the workloads there. Add it to the chart's \
+            "The operator does not watch namespace {namespace}, so it cannot see the workloads there. Add the namespace to the chart's \
              value watch.namespaces."
         );
         return Verdict::failed(reasons::NAMESPACE_NOT_WATCHED, sentence);
@@ -48,7 +48,8 @@ fn check(s: &Subject<'_>) -> Verdict {
             .any(|k| k.api_version == target.api_version && k.kind == target.kind)
         {
             let sentence = format!(
-                "Component {} targets {} {}, which Environment {} does not list in allowedKinds. Ask {}.",
+                "Component {} targets {} {}, which Environment {} does not list in allowedKinds. Ask {} to add it, or remove the \
+                 component.",
                 component.name,
                 target.api_version,
                 target.kind,
@@ -92,7 +93,11 @@ fn check(s: &Subject<'_>) -> Verdict {
     if let Some(sentence) = no_room(s, &namespace, inspection.size as u64) {
         return Verdict::failed(reasons::PRE_STATE_TOO_LARGE, sentence);
     }
-    let mut said = vec![format!("{} targets can be changed.", inspection.components.len())];
+    let changed = match inspection.components.len() {
+        1 => "1 target can be changed.".to_owned(),
+        count => format!("{count} targets can be changed."),
+    };
+    let mut said = vec![changed];
     said.extend(inspection.components.iter().filter_map(|c| c.note.clone()));
     Verdict::satisfied(said.join(" "))
 }
@@ -138,7 +143,7 @@ fn no_room(s: &Subject<'_>, namespace: &str, size: u64) -> Option<String> {
         named.push(format!("{} others", kept.by.len() - MOST_NAMED));
     }
     Some(format!(
-        "The pre-state for a backout takes {}, and of the {} that may be stored for all Releases of namespace {}, {} are in use ({}). Ask \
+        "The pre-state for a backout needs {}. Of the {} for all Releases of namespace {}, {} are in use ({}). Ask \
          a user with the verb forget on releases to delete finished Releases that need no backout, or ask the administrator of \
          Signalbox for a higher preStateLimit in the chart's values.",
         kibibytes(size),
@@ -195,9 +200,7 @@ fn template_targeted(s: &Subject<'_>, namespace: &str) -> Option<String> {
 
 /// The Environment does not accept Releases of that namespace.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "releaseNamespaces of Environment {environment} does not select namespace {namespace}: its labels do not match"
-)]
+#[error("releaseNamespaces of Environment {environment} does not select namespace {namespace}")]
 pub struct NotSelected {
     environment: String,
     namespace: String,

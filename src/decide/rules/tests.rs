@@ -150,7 +150,8 @@ fn targets_allowed_names_the_kind_and_whom_to_ask() {
         &one(&o, "uat", "TargetsAllowed"),
         Failed,
         "KindNotAllowed",
-        "Component ledger targets apps/v1 Deployment, which Environment uat does not list in allowedKinds. Ask Testing (uat@example.com).",
+        "Component ledger targets apps/v1 Deployment, which Environment uat does not list in allowedKinds. Ask Testing (uat@example.com) to add it, or \
+         remove the component.",
     );
 }
 
@@ -293,8 +294,7 @@ fn targets_allowed_asks_whether_this_namespace_may_come_at_all() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "ReleaseNamespaceNotAllowed",
-        "releaseNamespaces of Environment sit does not select namespace payments: its labels do not match. Add the labels that it \
-         requires.",
+        "releaseNamespaces of Environment sit does not select namespace payments. Add the labels that it selects to the namespace.",
     );
     o.namespace_labels = [("team".to_owned(), "a".to_owned())].into();
     assert_eq!(one(&o, "sit", "TargetsAllowed").state, Satisfied);
@@ -312,7 +312,7 @@ fn targets_allowed_refuses_a_namespace_that_the_operator_does_not_see() {
         &one(&o, "sit", "TargetsAllowed"),
         Failed,
         "NamespaceNotWatched",
-        "Namespace payments-sit is not watched by the operator, so it would not see the workloads there. Add it to the chart's value \
+        "The operator does not watch namespace payments-sit, so it cannot see the workloads there. Add the namespace to the chart's value \
          watch.namespaces.",
     );
     watching(&["payments", "payments-sit"], &mut o);
@@ -392,7 +392,7 @@ fn targets_allowed_refuses_what_the_releases_of_a_namespace_cannot_keep_together
         &kept(limit - 300 * 1024 + 1),
         Failed,
         "PreStateTooLarge",
-        "The pre-state for a backout takes 300 KiB, and of the 65536 KiB that may be stored for all Releases of namespace payments, \
+        "The pre-state for a backout needs 300 KiB. Of the 65536 KiB for all Releases of namespace payments, \
          65237 KiB are in use (payments-1 7168 KiB, payments-2 6144 KiB, payments-3 5120 KiB, payments-4 4096 KiB, \
          payments-5 3072 KiB, 2 others). Ask a user with the verb forget on releases to delete finished Releases that need no \
          backout, or ask the administrator of Signalbox for a higher preStateLimit in the chart's values.",
@@ -470,7 +470,7 @@ fn an_environment_is_available_when_its_namespace_is_there_and_its_targets_are_h
         &namespace(NamespaceState::Terminating),
         Failed,
         "NamespaceTerminating",
-        "The target namespace payments-sit is being deleted.",
+        "The target namespace payments-sit is being deleted. Wait until it is gone, then ask the environment's owner to create it again.",
     );
     namespace(NamespaceState::Present);
     o.places.get_mut("sit").expect("sit").unhealthy = vec!["Deployment ledger: no pods".into()];
@@ -574,7 +574,7 @@ fn an_environment_that_is_going_or_whose_namespace_is_too_long_is_not_available(
         &one(&o, "sit", "EnvironmentAvailable"),
         Failed,
         "EnvironmentDeleted",
-        "Environment sit is being deleted, so no release can enter it.",
+        "Environment sit is being deleted, so no release can enter it. Ask the environment's owner.",
     );
     let long = json!({ "stage": "SIT", "namespace": format!("{{namespace}}-{}", "x".repeat(60)) });
     let o = observed().with_environment(environment("sit", long), &[]);
@@ -787,8 +787,8 @@ fn no_downgrade_asks_what_is_remembered_of_releases_that_are_gone() {
         if state == Failed {
             assert_eq!(
                 said.message,
-                "2026.10 has already Succeeded here, as ControllerRevision succeeded-1 in namespace signalbox records for the deleted \
-                 Release payments-2026.10; delete that ControllerRevision if this no longer applies."
+                "2026.10 has already Succeeded here (recorded for the deleted Release payments-2026.10 in ControllerRevision succeeded-1 in \
+                 namespace signalbox; delete that ControllerRevision if this no longer applies)."
             );
         }
         assert_eq!(one(&o, "uat", "NoDowngrade").state, Satisfied);
@@ -819,7 +819,7 @@ fn plans_are_documented_when_every_word_is_given() {
         ),
         Failed,
         "PlanIncomplete",
-        "spec.backoutPlan must set summary, strategy, owner and maxDuration.",
+        "spec.backoutPlan must set summary and owner.",
     );
     says(
         &one(

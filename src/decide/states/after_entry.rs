@@ -33,7 +33,7 @@ pub(crate) fn after_entry<'a>(
         Ok(licence) => licence,
         Err(Unlicensed::NotRead) => return Err(Move::Rest(None)),
         Err(Unlicensed::NotEntered) => {
-            let sentence = "Status says that the release has entered, but not which namespace: another writer has changed status. Decide Accept or Abandon.";
+            let sentence = "Status says that the release has entered, but not which namespace: another writer has changed status. Create a Decision (Accept or Abandon).";
             return Err(await_decision(p, reasons::CONFLICT, sentence, now));
         }
         Err(Unlicensed::NoPreState(none)) => {
@@ -58,7 +58,7 @@ pub(crate) fn after_entry<'a>(
             _ => "no longer exists",
         };
         let sentence = format!(
-            "Target namespace {namespace} {is}, with everything that was released into it. Create both again by hand, then decide Accept or Abandon."
+            "Target namespace {namespace} {is}, with everything that was released into it. Create the namespace and its targets again by hand, then create a Decision (Accept or Abandon)."
         );
         return Err(await_decision(p, reasons::TARGET_GONE, &sentence, now));
     }

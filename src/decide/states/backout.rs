@@ -17,7 +17,7 @@ use crate::decide::telling::{self, Says};
 use crate::decide::{decisions, health, holdings, jobs, occupancy};
 use crate::domain::paths;
 use crate::domain::readiness::{self, Readiness, Stuck, Was};
-use crate::domain::text::{clause, cut};
+use crate::domain::text::{capitalized, clause, cut};
 use crate::domain::time::{earliest, whole_second_after};
 
 /// After this many restores that the API server accepts but that do not last, a Decision is required.
@@ -74,7 +74,8 @@ struct Restoring<'a> {
     now: Timestamp,
 }
 
-/// How far the restore of one target is. The texts of `Ask` are complete sentences, all others are clauses.
+/// How far the restore of one target is. The texts of `Ask` are complete sentences. All others follow a colon and have no full stop at
+/// their end.
 enum Back {
     /// As captured, and ready.
     Done,
@@ -234,7 +235,7 @@ impl Restoring<'_> {
             | Back::Stuck(why)
             | Back::Delete(why, _)
             | Back::Trouble(why, _)
-            | Back::Ask(_, why) => (not_restored, Some(sentence(why))),
+            | Back::Ask(_, why) => (not_restored, Some(sentence(&capitalized(why)))),
         };
         Says {
             component,
@@ -341,7 +342,7 @@ impl Restoring<'_> {
             Live::Absent => Back::Ask(
                 reasons::TARGET_GONE,
                 format!(
-                    "{target} was deleted, so there is nothing to restore. Create it again by hand, then decide Accept or Abandon."
+                    "{target} was deleted, so there is nothing to restore. Create it again by hand, then create a Decision (Accept or Abandon)."
                 ),
             ),
             Live::Present(object) if captured.created() => self.uncreate(captured, object),
@@ -349,7 +350,7 @@ impl Restoring<'_> {
                 let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
                 if uid != captured.uid.as_deref() {
                     let replaced = format!(
-                        "{target} was deleted and created again, so it is not the captured object. Correct it by hand, then decide Accept or Abandon."
+                        "{target} was deleted and created again, so it is not the captured object. Correct it by hand, then create a Decision (Accept or Abandon)."
                     );
                     return Back::Ask(reasons::TARGET_GONE, replaced);
                 }
@@ -374,7 +375,7 @@ impl Restoring<'_> {
             return Back::Ask(
                 reasons::FIELDS_CHANGED,
                 format!(
-                    "{target} did not exist before the entry, and this release did not create it. Check it, then decide Accept or Abandon."
+                    "{target} did not exist before the entry, and this release did not create it. Check it, then create a Decision (Accept or Abandon)."
                 ),
             );
         }
@@ -407,8 +408,8 @@ impl Restoring<'_> {
         let foreign = self.foreign(captured, live, object);
         if !foreign.is_empty() {
             let changed = format!(
-                "{target}: another writer has changed {} since, and a backout would overwrite that. Restore it by hand, then decide \
-                 Accept or Abandon.",
+                "{target}: another writer has changed {} since, and a backout would overwrite that. Restore these fields by hand, then \
+                 create a Decision (Accept or Abandon).",
                 foreign.join(", ")
             );
             return Back::Ask(reasons::FIELDS_CHANGED, changed);
@@ -423,8 +424,8 @@ impl Restoring<'_> {
                 .err()
                 .unwrap_or_default();
             let lost = format!(
-                "{target}: {} cannot be restored, because the element that contains it was removed. Restore it by hand, then \
-                 decide Accept or Abandon.",
+                "{target}: {} cannot be restored, because the element that contains it was removed. Restore these fields by hand, \
+                 then create a Decision (Accept or Abandon).",
                 fields.join(", ")
             );
             return Back::Ask(reasons::FIELDS_CHANGED, lost);
@@ -526,15 +527,17 @@ impl Restoring<'_> {
             .filter(|r| r.began == began && r.count > 0)?;
         let (path, wanted, found) = paths::wanted_and_found(&captured.changes, object, true)?;
         let differs = format!(
-            "{}: {path} does not keep its restored value: restored {} times, each accepted by the API server; wanted {wanted}, found \
-             {found}{}",
+            "{}: {path} does not keep its restored value. It was restored {} and is now {found}, not {wanted}{}",
             captured.target,
-            restores.count,
+            match restores.count {
+                1 => "once".to_owned(),
+                count => format!("{count} times"),
+            },
             written_by(live, &path)
         );
         if restores.count >= MOST_RESTORES {
             let message = format!(
-                "{differs}. Stop that writer or admission policy, then decide BackOut, Accept or Abandon."
+                "{differs}. Stop the writer or admission policy that changes it, then create a Decision (BackOut, Accept or Abandon)."
             );
             return Some(Back::Ask(reasons::FIELDS_CHANGED, message));
         }

@@ -36,7 +36,7 @@ pub(crate) fn step(o: &Observed, p: &Promotion, accepted: &Accepted, now: Timest
             // The previous attempt failed, and its changes are still on the targets.
             let mut next = moved(p, State::Failed, now);
             let says = format!(
-                "Withdrawn before attempt {} entered; the target is Unsettled. Reason: {reason}",
+                "Withdrawn before attempt {} entered; the target namespace is Unsettled. Reason: {reason}",
                 p.attempt
             );
             let announcements = announce(&p.name, reasons::FAILED, &says);
@@ -360,7 +360,7 @@ fn waiting(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: T
     } else {
         State::Waiting
     };
-    // An Accept admits a release to an Unsettled target, and counts until the entry.
+    // An Accept admits a release to an Unsettled target namespace, and counts until the entry.
     let (_, ignored) = decisions::pending(o, p, &[Action::Accept]);
     next.message = blocker(p, held, &way, go).map(cut);
     next.not_counted = decisions::named(&ignored);
@@ -388,7 +388,10 @@ fn blocker(p: &Promotion, held: Option<&Hold>, way: &Way, go: bool) -> Option<St
     match (held, way) {
         (Some(hold), _) => {
             let reason = hold.reason.as_deref().unwrap_or("no reason given");
-            Some(format!("Held: {}", sentence(reason)))
+            Some(format!(
+                "Held by spec.hold. Remove it to continue. Reason: {}",
+                sentence(reason)
+            ))
         }
         (None, Way::Unsettled(sentence)) => Some(sentence.clone()),
         // The release ahead changes often in a long queue. Only the first one is written.

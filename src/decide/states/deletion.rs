@@ -18,18 +18,21 @@ pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     match p.state.class() {
         Class::Deploying | Class::Deployed | Class::AwaitingDecision => {
             if backs_out(o) && p.backout.as_ref().is_some_and(|b| b.state == BackoutState::Armed) {
-                return to_backing_out(p, "Deletion", None, "The Release is being deleted.", now);
+                let why =
+                    "The Release is being deleted, and its annotation signalbox.dev/on-delete is BackOut.";
+                return to_backing_out(p, "Deletion", None, why, now);
             }
             let mut next = moved(p, State::Failed, now);
-            next.message =
-                Some("Abandoned because the Release was deleted; the target is Unsettled.".to_owned());
+            next.message = Some(
+                "Abandoned because the Release was deleted; the target namespace is Unsettled.".to_owned(),
+            );
             next.finished_at = Some(time(now));
             to(
                 next,
                 announce(
                     &p.name,
                     reasons::FAILED,
-                    "Abandoned because the Release was deleted; the target is Unsettled.",
+                    "Abandoned because the Release was deleted; the target namespace is Unsettled.",
                 ),
             )
         }

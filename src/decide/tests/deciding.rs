@@ -294,7 +294,9 @@ fn a_restore_that_does_not_last_waits_longer_each_time_and_after_five_people_dec
     assert_eq!(p.state, State::AwaitingDecision);
     let message = p.message.clone().unwrap_or_default();
     assert!(
-        message.contains("restored 5 times") && message.contains("wanted ") && message.contains("found "),
+        message.contains("It was restored 5 times and is now ")
+            && message.contains(", not ")
+            && message.contains("create a Decision (BackOut, Accept or Abandon)."),
         "{message}"
     );
     // Another BackOut starts the restores again.
@@ -374,7 +376,7 @@ fn a_plan_on_decision_asks_its_owner_and_restores_when_told() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out. The backout plan does not start by itself. \
+            "Failed: Deployment ledger: ProgressDeadlineExceeded: Progressing=False (ProgressDeadlineExceeded): timed out. backoutPlan.trigger is OnDecision, so the backout does not start automatically. \
              A Decision is required (BackOut, Accept or Abandon). Contact: olga@example.com."
         )
     );
@@ -403,11 +405,11 @@ fn without_a_plan_or_with_irreversible_data_people_are_asked() {
     for (over, why) in [
         (
             no_plan,
-            "There is no backout plan. A Decision is required (BackOut, Accept or Abandon). Contact: the owner of the release.",
+            "spec.backoutPlan is not set, so there is no automatic backout. A Decision is required (BackOut, Accept or Abandon). Contact: the requester of the release.",
         ),
         (
             irreversible,
-            "The backout plan says that data cannot be restored. A Decision is required (BackOut, Accept or Abandon). Contact: olga.",
+            "backoutPlan.dataReversible is false, so the backout does not start automatically. A Decision is required (BackOut, Accept or Abandon). Contact: olga.",
         ),
     ] {
         let mut walk = Walk::of(release_of(&over));
@@ -557,7 +559,7 @@ fn a_backout_from_before_the_entry_does_not_act_after_it() {
     assert_eq!(
         walk.promotion("sit").not_counted.as_deref(),
         Some(
-            "BackOut by olga@example.com does not count: it is older than the entry that it would back out."
+            "BackOut by olga@example.com does not count: it was created before the current attempt entered."
         )
     );
 }
@@ -646,7 +648,7 @@ fn a_target_that_was_deleted_is_for_people_to_decide() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "TargetGone: Deployment ledger was deleted. Create it again by hand, then decide Accept or Abandon."
+            "TargetGone: Deployment ledger was deleted. Create it again by hand, then create a Decision (Accept or Abandon)."
         )
     );
 }
@@ -725,7 +727,7 @@ fn every_decision_that_acts_is_announced_with_who_what_and_why() {
         (
             awaiting(),
             "Abandon",
-            "Failed sit: Abandoned by olga@example.com; the target is Unsettled. Reason: the board said so.",
+            "Failed sit: Abandoned by olga@example.com; the target namespace is Unsettled. Reason: the board said so.",
         ),
         (
             abandoned(),

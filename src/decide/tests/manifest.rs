@@ -205,7 +205,7 @@ fn patches_that_are_too_large_in_all_are_refused_and_the_largest_named() {
     refused(
         &large,
         "PatchesTooLarge",
-        "The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in total (ledger \
+        "The patches of this Release, overrides included, take 257 KiB as JSON, but at most 256 KiB are allowed in total (ledger \
          256 KiB, config 1 KiB). Split the Release, or move large data into an image.",
     );
     assert_eq!(judge(&large).problems[0].at, "/spec/components/1");

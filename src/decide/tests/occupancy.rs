@@ -65,7 +65,7 @@ fn review_because(walk: &Walk) -> Vec<String> {
 #[test]
 fn who_occupies_too_long_is_asked_and_then_backed_out_as_the_owner_chose() {
     let mut walk = asked(Some("BackOut"));
-    let sentence = "This release has occupied the environment since 2026-11-23T09:00:00Z; the limit is 1h. \
+    let sentence = "This release has occupied the environment since 2026-11-23T09:00:00Z, longer than the limit of 1h. \
                     A Decision is required (BackOut, Accept or Abandon). \
                     Without a Decision, BackOut follows at 2026-11-23T11:00:00Z.";
     assert_eq!(message(&walk, "uat"), format!("OccupiedTooLong: {sentence}"));
@@ -90,7 +90,7 @@ fn who_occupies_too_long_is_asked_and_then_backed_out_as_the_owner_chose() {
     assert_eq!(
         walk.told[1],
         "BackingOut uat: BackOut by maxOccupancy of Environment uat: This release has occupied the environment since \
-         2026-11-23T09:00:00Z; the limit is 1h. There was no Decision."
+         2026-11-23T09:00:00Z, longer than the limit of 1h. There was no Decision."
     );
     assert_eq!(review_because(&walk), ["OccupiedTooLong", "BackedOut"]);
 }
@@ -103,8 +103,8 @@ fn or_it_is_abandoned_and_the_target_stays_as_it_is() {
     assert_eq!(walk.state("uat"), State::Failed);
     assert_eq!(
         message(&walk, "uat"),
-        "Abandoned by maxOccupancy of Environment uat; the target is Unsettled. Reason: This release has occupied the environment \
-         since 2026-11-23T09:00:00Z; the limit is 1h. There was no Decision."
+        "Abandoned by maxOccupancy of Environment uat; the target namespace is Unsettled. Reason: This release has occupied the environment \
+         since 2026-11-23T09:00:00Z, longer than the limit of 1h. There was no Decision."
     );
     assert_eq!(walk.objects, before);
     assert!(walk.claims["payments-uat"].unsettled);
@@ -366,7 +366,10 @@ fn a_hold_of_one_environment_holds_no_other() {
     walk.settle();
     assert_eq!(walk.state("sit"), State::Succeeded);
     assert_eq!(walk.state("uat"), State::Waiting);
-    assert_eq!(message(&walk, "uat"), "Held: an incident.");
+    assert_eq!(
+        message(&walk, "uat"),
+        "Held by spec.hold. Remove it to continue. Reason: an incident."
+    );
     let ready = &walk.observed.release.status.as_ref().expect("status").conditions[1];
     assert_eq!(ready.reason, "Held");
     walk.edit(|r| r.spec.hold = None);

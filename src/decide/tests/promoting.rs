@@ -134,7 +134,10 @@ fn hold_stops_new_entries_and_nothing_else() {
     let ready = &walk.observed.release.status.as_ref().expect("status").conditions[1];
     assert_eq!(
         (ready.reason.as_str(), ready.message.as_str()),
-        ("Held", "sit: Held: audit.")
+        (
+            "Held",
+            "sit: Held by spec.hold. Remove it to continue. Reason: audit."
+        )
     );
 
     walk.edit(|r| r.spec.hold = None);
@@ -411,7 +414,7 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
         .expect("inconclusive");
     assert_eq!(
         (said.reason.as_str(), said.message.as_str()),
-        ("Unreadable", "no answer.")
+        ("Unreadable", "No answer.")
     );
     std::sync::Arc::make_mut(&mut observed.release).status = Some(first.status);
     assert!(matches!(decide(&observed, walk.now), Step::Wait(w) if w.until == Some(walk.now + minutes(1))));

@@ -404,7 +404,7 @@ fn drift_after_success_is_amber_and_told_once_an_hour_and_writer_until_it_is_put
     };
     let altered = |by: &str, tag: &str| crate::decide::facts::Altered {
         component: "ledger".into(),
-        says: format!("in sit, Deployment ledger runs {tag} (last written by {by})"),
+        says: format!("Deployment ledger in sit runs {tag} (last written by {by})"),
         by: Some(by.into()),
     };
     let colour = |walk: &Walk| {
@@ -486,7 +486,7 @@ fn what_a_job_said_outlives_the_time_in_which_the_release_does_not_stand_upstrea
     });
     let altered = crate::decide::facts::Altered {
         component: "ledger".into(),
-        says: "in sit, Deployment ledger runs x".into(),
+        says: "Deployment ledger in sit runs x".into(),
         by: None,
     };
     walk.observed.altered.insert("sit".into(), altered);
@@ -516,13 +516,16 @@ fn a_decision_that_does_not_count_hides_neither_a_hold_nor_a_check() {
     walk.settle();
     let named = "Retry by dora@example.com does not count: ";
     let p = walk.promotion("sit");
-    assert_eq!(p.message.as_deref(), Some("Held: audit."));
+    assert_eq!(
+        p.message.as_deref(),
+        Some("Held by spec.hold. Remove it to continue. Reason: audit.")
+    );
     assert!(
         p.not_counted.as_ref().is_some_and(|says| says.starts_with(named)),
         "{p:?}"
     );
     let ready = ready_of(&walk);
-    assert!(ready.contains("Held: audit. Retry by dora"), "{ready}");
+    assert!(ready.contains("Reason: audit. Retry by dora"), "{ready}");
 
     // Without a hold what blocks is a check.
     walk.edit(|r| r.spec.hold = None);

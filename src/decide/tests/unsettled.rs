@@ -141,7 +141,7 @@ fn an_unsettled_target_admits_the_next_release_once_somebody_accepts_it() {
     assert_eq!(
         walk.told[..2],
         [
-            "EntryAccepted sit: The targets are entered as they are. Accept by olga@example.com: no reason given.",
+            "EntryAccepted sit: The release enters with the targets as they are. Accept by olga@example.com: no reason given.",
             "Entered sit: Entered namespace payments-sit, attempt 1. Backout is armed."
         ]
     );

@@ -66,17 +66,13 @@ pub enum Unplayable {
         name: String,
         known: String,
     },
-    #[error(
-        "--fail {environment}/{name}: the component must be one that is rolled out in {environment}, or a Job of a gate or a verification there: {known}."
-    )]
+    #[error("--fail {environment}/{name}: {environment} has no such rolled-out component or Job. {known}")]
     FailsNothing {
         environment: String,
         name: String,
         known: String,
     },
-    #[error(
-        "--approve {role}@{people}: the role must be the role or the name of an approval gate in one of the Environments: {known}."
-    )]
+    #[error("--approve {role}@{people}: no approval gate has this role or name. {known}")]
     NobodyAsks {
         role: String,
         people: String,
@@ -132,7 +128,7 @@ pub(crate) fn sensible(cast: &Cast, question: &Question) -> Result<(), Unplayabl
             return Err(Unplayable::FailsNothing {
                 environment: at,
                 name: called,
-                known: names(known.into_iter()),
+                known: choice(known.into_iter()),
             });
         }
     }
@@ -144,11 +140,20 @@ pub(crate) fn sensible(cast: &Cast, question: &Question) -> Result<(), Unplayabl
             return Err(Unplayable::NobodyAsks {
                 role: role.clone(),
                 people: people.join(","),
-                known: names(known.into_iter()),
+                known: choice(known.into_iter()),
             });
         }
     }
     Ok(())
+}
+
+/// Which names can be used, as a sentence.
+fn choice<'a>(known: impl Iterator<Item = &'a str>) -> String {
+    let mut known = known.peekable();
+    if known.peek().is_none() {
+        return "There is none.".to_owned();
+    }
+    format!("Use one of {}.", names(known))
 }
 
 /// Each name once, in order; "none" if there are none.

@@ -41,11 +41,7 @@ pub enum Back {
 impl fmt::Display for Restored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.field {
-            None => write!(
-                f,
-                "{}: is deleted again, because it did not exist before",
-                self.target
-            ),
+            None => write!(f, "{}: deleted, because it did not exist before", self.target),
             Some(field) => write!(f, "{}: {field}", self.target),
         }
     }
@@ -56,7 +52,7 @@ impl fmt::Display for Field {
         let at = &self.at;
         match &self.back {
             Back::To(value) => write!(f, "{at} back to {value}"),
-            Back::Absent => write!(f, "{at} is removed again"),
+            Back::Absent => write!(f, "{at} removed"),
             Back::WhatStandsThere => write!(f, "{at} back to the current value"),
         }
     }

@@ -164,7 +164,7 @@ fn what_a_backout_puts_back_is_said_field_by_field() {
         [
             "/spec/template/spec/containers/ledger/env/LEVEL/value back to \"info\"",
             "/spec/template/spec/containers/ledger/image back to \"ledger:1\"",
-            "/data/NEW is removed again",
+            "/data/NEW removed",
             "/data/A back to \"b\"",
             "/spec/minReadySeconds back to 5",
         ]

@@ -191,7 +191,7 @@ fn what_was_rejected_is_rejected_after_the_release_was_deleted_and_created_again
     world.advance_until(morning() + seconds(120));
     assert_eq!(
         board(&world, NAME).message,
-        "carl rejected this plan. Only a new plan can enter. Reason: none given."
+        "carl rejected this plan. Change the plan: only a new plan can enter. Reason: none given."
     );
     world.delete_release(HOME, NAME).expect("there");
     world.advance_until(morning() + seconds(180));

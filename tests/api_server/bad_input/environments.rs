@@ -79,7 +79,9 @@ async fn an_expression_that_cannot_hold_is_unknown_and_never_go() {
         assert_eq!(check.state, CheckState::Unknown);
         assert!(check.message.starts_with("The expression `"), "{}", check.message);
         assert!(
-            check.message.ends_with(". Ask the environment's owner."),
+            check
+                .message
+                .ends_with(". Ask the environment's owner to correct it."),
             "{}",
             check.message
         );

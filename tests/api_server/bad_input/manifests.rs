@@ -67,7 +67,7 @@ async fn a_manifest_that_makes_no_sense_is_not_accepted_and_says_why() {
         (
             of("large").config("large", "large", json!({ "text": "x".repeat(256 * 1024) })),
             "PatchesTooLarge",
-            "The patches of this Release, overrides included, have 257 KiB as JSON, but at most 256 KiB are allowed in total (large 257 KiB). Split the Release".into(),
+            "The patches of this Release, overrides included, take 257 KiB as JSON, but at most 256 KiB are allowed in total (large 257 KiB). Split the Release".into(),
         ),
         (
             patched(

@@ -81,7 +81,9 @@ async fn an_environment_that_is_edited_and_deleted_while_occupied_changes_nothin
     let refused = check(&stage, &late, "sit", "EnvironmentAvailable", "EnvironmentDeleted").await;
     assert_eq!(
         refused.message,
-        format!("Environment {sit} is being deleted, so no release can enter it.")
+        format!(
+            "Environment {sit} is being deleted, so no release can enter it. Ask the environment's owner."
+        )
     );
     another_goes_on(&stage, "uat").await;
     let after = stage.reaches(&name, "sit", State::BackedOut).await;
@@ -177,7 +179,7 @@ async fn a_target_namespace_that_is_deleted_in_the_middle_is_a_decision_for_peop
         "{message}"
     );
     assert!(
-        message.contains("by hand, then decide Accept or Abandon"),
+        message.contains("by hand, then create a Decision (Accept or Abandon)."),
         "{message}"
     );
     another_goes_on(&stage, "uat").await;

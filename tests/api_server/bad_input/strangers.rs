@@ -101,7 +101,7 @@ async fn a_forged_deploying_changes_nothing_and_takes_no_claim() {
         promotion.message.unwrap(),
         format!(
             "PreStateMissing: Pre-state {own} in namespace {} is missing or belongs to another attempt. Nothing can be restored \
-             without it, so nothing is changed. Correct the targets by hand, then decide Accept or Abandon.",
+             without it, so nothing is changed. Correct the targets by hand, then create a Decision (Accept or Abandon).",
             operator_namespace()
         )
     );

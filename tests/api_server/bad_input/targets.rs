@@ -81,7 +81,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             })),
             "TargetsAllowed",
             "KindNotAllowed",
-            format!("Component agent targets apps/v1 DaemonSet, which Environment {sit} does not list in allowedKinds. Ask platform (#platform)."),
+            format!("Component agent targets apps/v1 DaemonSet, which Environment {sit} does not list in allowedKinds. Ask platform (#platform) to add it, or remove the component."),
         ),
         (
             of("container").component(with(
@@ -107,7 +107,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "PatchRefused",
-            "The API server refused to patch Deployment ledger in".into(),
+            "The API server rejected Deployment ledger in".into(),
         ),
         (
             of("rule").component(with(
@@ -137,7 +137,7 @@ async fn a_target_that_cannot_be_changed_holds_its_release_and_no_other() {
             )),
             "TargetsAllowed",
             "ReplicasAutoscaled",
-            "Component scaled states spec.replicas, but HorizontalPodAutoscaler by-load scales Deployment scaled. Take replicas out of the patch.".into(),
+            "Component scaled states spec.replicas, but HorizontalPodAutoscaler by-load scales Deployment scaled. Remove spec.replicas from `patch`.".into(),
         ),
         (
             of("large").config("large", "large", json!({ "a": "small", "b": "small" })),
@@ -233,7 +233,7 @@ async fn a_namespace_that_is_not_prepared_for_releases_is_named_with_what_it_lac
     let absent = stage.submit(harmless(&stage, "absent", "prod")).await;
     let check_of = check(&stage, &powerless, "uat", "TargetsAllowed", "NotPermitted").await;
     let sentence = format!(
-        "The API server does not allow the deployer signalbox-deployer to get ConfigMap ledger-config in {}. Bind its Role there.",
+        "ServiceAccount signalbox-deployer may not get ConfigMap ledger-config in {}. Add the verb to its Role there and check the RoleBinding.",
         stage.target("uat")
     );
     assert!(check_of.message.contains(&sentence), "{}", check_of.message);
@@ -282,7 +282,7 @@ async fn a_namespace_that_is_not_there_or_that_nobody_may_ask_for_is_named() {
     assert_eq!(
         refused.message,
         format!(
-            "releaseNamespaces of Environment {} does not select namespace {}: its labels do not match",
+            "releaseNamespaces of Environment {} does not select namespace {}. Add the labels that it selects to the namespace.",
             stage.environment("prod"),
             stage.namespace()
         )

@@ -37,7 +37,7 @@ async fn releases_that_are_created_again_put_nothing_older_over_what_runs() {
     let message = said.message.clone().unwrap_or_default();
     assert!(
         message.starts_with("Version 1.1 Succeeded here before this release entered")
-            && message.contains("records for the deleted Release"),
+            && message.contains("(recorded for the deleted Release "),
         "{message}"
     );
     assert_eq!(

@@ -309,7 +309,7 @@ fn a_rejection_is_final_for_that_plan_whoever_approves() {
         &check,
         Failed,
         "Rejected",
-        "carl rejected this plan. Only a new plan can enter. Reason: too late in the year.",
+        "carl rejected this plan. Change the plan: only a new plan can enter. Reason: too late in the year.",
     );
 }
 
@@ -342,7 +342,7 @@ fn a_rejection_outlives_its_release_and_the_policies() {
             Failed,
             "Rejected",
             &format!(
-                "carl rejected this plan{what}. Only a new plan can enter. Reason: too late in the year."
+                "carl rejected this plan{what}. Change the plan: only a new plan can enter. Reason: too late in the year."
             ),
         );
     }
@@ -430,8 +430,8 @@ fn a_decision_must_be_younger_than_the_policy_by_the_time_it_settles_in() {
     assert!(verified(at(policy + seconds(60))).message.starts_with("1 of 2"));
     discounted(
         &verified(at(policy + seconds(59))),
-        "Approve by anna does not count: it must be at least 60 s younger than the admission policy that verifies its \
-         author. Create it again",
+        "Approve by anna does not count: it was created before, or less than 60 s after, the last change of the admission \
+         policy or binding that verifies its author. Create it again",
     );
 }
 
@@ -448,8 +448,8 @@ fn nobody_approves_what_was_requested_by_nobody_knows_whom() {
         decisions_since: at_dawn(),
         requests_since: at("2026-11-23T08:30:00Z"),
     };
-    let sentence = "No approval counts: the Release must be at least 60 s younger than the admission policy that verifies its \
-                    requester. Create the Release again.";
+    let sentence = "No approval counts: the Release was created before, or less than 60 s after, the last change of the admission policy \
+                    or binding that verifies its requester. Create the Release again.";
     assert_eq!(one(&o, "uat", "board").message, sentence);
     o.decisions.clear();
     assert_eq!(

@@ -147,7 +147,7 @@ fn a_soak_that_somebody_disturbed_begins_anew() {
         &disturbed,
         Waiting,
         "SoakInterrupted",
-        "The release no longer runs in sit: in sit, Deployment ledger runs registry/x. Restore it there; the soak then starts again.",
+        "The release no longer runs in sit: Deployment ledger in sit runs registry/x. Restore it there; the soak then starts again.",
     );
     let keep = |o: &mut Observed, check: &Check| {
         let status = Arc::make_mut(&mut o.release).status.as_mut().expect("a status");
@@ -295,13 +295,13 @@ fn an_expression_that_is_no_boolean_is_never_go() {
         &told(Some(Ok(false))),
         Failed,
         "ExpressionFalse",
-        "The expression `release.ok` is false. Ask the environment's owner.",
+        "The expression `release.ok` is false for this release. Ask the environment's owner what it requires.",
     );
     says(
         &told(Some(Err(Unanswered::Panicked("no such key".into()).into()))),
         Unknown,
         "ExpressionUnknown",
-        "The expression `release.ok` has no result: the expression could not be evaluated: the evaluator failed: no such key. Ask the environment's owner.",
+        "The expression `release.ok` has no result: the expression could not be evaluated: the evaluator failed: no such key. Ask the environment's owner to correct it.",
     );
     says(
         &told(None),
@@ -394,7 +394,7 @@ fn a_job_ends_well_or_badly_or_not_in_time() {
         &one_at(&o, "sit", "smoke", morning() + minutes(10)),
         Failed,
         "JobTimedOut",
-        &format!("Job {job_name} did not finish within 10m."),
+        &format!("Job {job_name} did not finish within 10m. Check its pods."),
     );
     job(&mut o, JobState::Succeeded);
     says(
@@ -408,7 +408,7 @@ fn a_job_ends_well_or_badly_or_not_in_time() {
         &one(&o, "sit", "smoke"),
         Failed,
         "JobFailed",
-        &format!("Job {job_name} failed: exit 1."),
+        &format!("Job {job_name} failed: exit 1. Check its pods."),
     );
 }
 
@@ -635,7 +635,7 @@ fn another_template_than_upstream_is_told() {
     );
     let differs = |name: &str| {
         Some(format!(
-            "Template smoke-tests is not the one that ran in {name} (sha256:aaaaaaaaaaaa there, sha256:bbbbbbbbbbbb here)."
+            "Template smoke-tests differs from the one that ran in {name} (digest sha256:aaaaaaaaaaaa there, sha256:bbbbbbbbbbbb here)."
         ))
     };
     let other = || vec![ran("smoke-tests", "sha256:aaaaaaaaaaaaaaaa")];
@@ -789,7 +789,7 @@ fn a_check_keeps_its_since_while_it_says_the_same() {
 fn changed_in_sit() -> crate::decide::facts::Altered {
     crate::decide::facts::Altered {
         component: "ledger".into(),
-        says: "in sit, Deployment ledger runs registry/x".into(),
+        says: "Deployment ledger in sit runs registry/x".into(),
         by: None,
     }
 }
