@@ -131,7 +131,7 @@ reasons! {
     PRE_STATE_MISSING = "PreStateMissing", On::Trouble("a Decision"), Fix, false, "the ControllerRevision was deleted: restore the targets by hand, then create a Decision Accept or Abandon";
     CLAIM_LOST = "ClaimLost", On::Trouble("a Decision"), Fix, false, "the lock (a Lease) was taken over: find out what else changes the namespace";
     OCCUPIED_TOO_LONG = "OccupiedTooLong", On::Trouble("a Decision, and then what `maxOccupancy.then` says"), Fix, false, "the release has taken longer than the Environment's `maxOccupancy`: find out why, then create a Decision BackOut, Accept or Abandon";
-    CONFLICT = "Conflict", On::Trouble("a Decision"), Fix, false, "the plan changed during the entry, or another writer changed status: create a Decision BackOut, Accept or Abandon";
+    CONFLICT = "Conflict", On::Trouble("a Decision"), Fix, false, "the plan changed after the entry, or another writer changed status: create the Decision that the message names";
     // Events, and the condition Ready
     ENTERED = "Entered", On::Event, Nothing, false, "the first target may be changed";
     SUCCEEDED = "Succeeded", On::Event, Nothing, false, "nothing";

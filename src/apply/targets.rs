@@ -87,7 +87,7 @@ impl<C: Requests> Applier<'_, C> {
                     attempt,
                     step = verb,
                     component,
-                    message,
+                    says = message,
                     "Target not changed."
                 );
                 remembered.trouble = Some(Retried::after(remembered.trouble.as_ref(), reason, message, now));

@@ -20,8 +20,13 @@ pub(crate) enum Standing {
     Applied,
     /// Another writer changed our fields; which, as clauses.
     Changed(Vec<String>),
-    /// Deleted, or another object of the same name. A complete sentence.
+    /// Deleted, or another object of the same name. A clause.
     Gone(String),
+}
+
+/// What to do about a target that is [`Standing::Gone`] while its promotion is in progress, with why.
+pub(crate) fn gone(why: &str) -> String {
+    format!("{why}. Correct it by hand, then create a Decision (Accept or Abandon).")
 }
 
 /// How a target as `seen` compares with what was captured.
@@ -35,9 +40,7 @@ pub(crate) fn standing(
     match &seen.object {
         Live::Unread => Standing::Unread,
         Live::Absent if created => Standing::Untouched,
-        Live::Absent => Standing::Gone(format!(
-            "{target} was deleted. Create it again by hand, then create a Decision (Accept or Abandon)."
-        )),
+        Live::Absent => Standing::Gone(format!("{target} was deleted")),
         Live::Present(object) if created && !is_ours(o, environment, object) => {
             Standing::Changed(vec![format!(
                 "{target} (not the object that this release created)"
@@ -47,7 +50,7 @@ pub(crate) fn standing(
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
             if !created && uid != captured.uid.as_deref() {
                 return Standing::Gone(format!(
-                    "{target} was deleted and created again, so it is not the captured object. Check it, then create a Decision (Accept or Abandon)."
+                    "{target} was deleted and created again, so it is not the captured object"
                 ));
             }
             match paths::stands(&captured.changes, object) {

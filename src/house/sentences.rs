@@ -148,3 +148,22 @@ fn a_sentence_that_is_read_back_is_seen() {
         assert_eq!(!found.is_empty(), seen, "{text}: {found:?}");
     }
 }
+
+/// The text of a log line is its field `message`, as JSON: a field of that name would stand in it a second time.
+#[test]
+fn no_log_line_has_two_messages() {
+    let lines = Regex::new(r"(?s)tracing::(?:trace|debug|info|warn|error)!\(.*?\);").expect("a pattern");
+    let field = Regex::new(r"[(,]\s*[%?]?message\s*[,=]").expect("a pattern");
+    let mut seen = 0;
+    for (path, text) in sources() {
+        for line in lines.find_iter(&text) {
+            seen += 1;
+            assert!(
+                !field.is_match(line.as_str()),
+                "{path}: name the field `says`: {}",
+                line.as_str()
+            );
+        }
+    }
+    assert!(seen > 30, "{seen} log lines were found");
+}

@@ -86,7 +86,7 @@ async fn write<K: Resource>(
     tracing::warn!(
         name,
         reason = unreadable.reason,
-        message,
+        says = message,
         "An object cannot be read and is not changed."
     );
     let patch = json!({

@@ -118,7 +118,7 @@ fn ready<'a>(
         }
         Some(p) if p.state == State::BackedOut && is_passed(&p) => (
             p.state.as_str(),
-            format!("{} A newer version has Succeeded there since.", p.summary()),
+            format!("A newer version has Succeeded there since. {}", p.summary()),
         ),
         Some(p) => (p.state.as_str(), p.summary()),
         None if finished => (reasons::SUCCEEDED, format!("Succeeded in {}.", names(promotions))),

@@ -165,7 +165,10 @@ fn conditions(
             format!("The Environment is being deleted. Promotions still in progress: {occupants_total}."),
         )
     } else {
-        (reasons::AVAILABLE, "Releases may enter.".to_owned())
+        (
+            reasons::AVAILABLE,
+            "The Environment accepts promotions.".to_owned(),
+        )
     };
     let mut conditions = vec![
         condition(

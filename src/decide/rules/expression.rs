@@ -48,13 +48,13 @@ fn check(s: &Subject<'_>) -> Verdict {
         Some(Ok(false)) => Verdict::failed(
             reasons::EXPRESSION_FALSE,
             format!(
-                "The expression `{text}` is false for this release. Ask {} what it requires.",
+                "The expression is false for this release. Ask {} what it requires: `{text}`.",
                 s.owner()
             ),
         ),
         Some(Err(why)) => {
             let sentence = format!(
-                "The expression `{text}` has no result: {why}. Ask {} to correct it.",
+                "The expression has no result: {why}. Ask {} to correct it: `{text}`.",
                 s.owner()
             );
             Verdict::unknown(reasons::EXPRESSION_UNKNOWN, sentence)

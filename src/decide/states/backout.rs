@@ -26,7 +26,12 @@ const MOST_RESTORES: u32 = 5;
 pub(crate) fn step(o: &Observed, p: &Promotion, now: Timestamp) -> Move {
     let licence = match Licence::of(o, p) {
         Ok(licence) => licence,
-        Err(Unlicensed::NotEntered | Unlicensed::NotRead) => return Move::Rest(None),
+        Err(Unlicensed::NotRead) => return Move::Rest(None),
+        // Nothing could be read of it ever after, nor would its Release be let go.
+        Err(Unlicensed::NotEntered) => {
+            let why = "Status says that a backout is in progress, but not which namespace was entered: another writer has changed status.";
+            return failed(p, reasons::CONFLICT, why, now);
+        }
         Err(Unlicensed::NoPreState(none)) => {
             return failed(p, reasons::PRE_STATE_MISSING, &none.to_string(), now);
         }
@@ -663,7 +668,9 @@ fn cause(p: &Promotion) -> String {
 /// The backout failed: Red and Stalled. The claim is retained, so that no other release builds on that state.
 fn failed(p: &Promotion, reason: &'static str, why: &str, now: Timestamp) -> Move {
     let mut next = moved(p, State::Failed, now);
-    next.message = Some(cut(format!("{reason}: Backout failed. {why}{}", cause(p))));
+    let reason = Some(reason).filter(|reason| *reason != reasons::FAILED);
+    let reason = reason.map_or_else(String::new, |reason| format!("{reason}: "));
+    next.message = Some(cut(format!("{reason}Backout failed. {why}{}", cause(p))));
     next.finished_at = Some(time(now));
     if let Some(backout) = &mut next.backout {
         backout.state = BackoutState::Failed;

@@ -18,7 +18,7 @@ use crate::decide::facts::{
     self, Ahead, Claim, Inspected, Inspection, NamespaceState, Observed, Place, Setting,
 };
 use crate::decide::holdings::{self, give_back};
-use crate::decide::moves::{await_decision, moved, to};
+use crate::decide::moves::{moved, to};
 use crate::decide::prestate::{self, Captured, PreState};
 use crate::decide::rules::subject::Subject;
 use crate::decide::rules::{self, Verdicts, targets_allowed};
@@ -476,9 +476,11 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
             name,
             pre_state: Box::new(captured),
         }]),
+        // Another plan, or another namespace than the one that the plan was hashed with, would be a promotion without approval.
         Some(kept)
-            if (&kept.content.namespace, &kept.content.plan_hash)
-                == (&captured.namespace, &captured.plan_hash)
+            if o.plan_hash(&p.name, Some(&captured.namespace), p.attempt) == p.plan_hash
+                && (&kept.content.namespace, &kept.content.plan_hash)
+                    == (&captured.namespace, &captured.plan_hash)
                 && kept.content.components.len() == captured.components.len()
                 && kept
                     .content
@@ -487,7 +489,7 @@ fn enter(o: &Observed, p: &Promotion, setting: &Setting, place: &Place, now: Tim
                     .zip(&captured.components)
                     .all(|(k, c)| k.same_content(c)) =>
         {
-            entry(o, p, setting, inspection, &kept.content, name, now)
+            entry(o, p, setting, inspection, name, now)
         }
         Some(kept) => Move::Do(vec![Effect::DeletePreState {
             name: kept.name.clone(),
@@ -565,21 +567,11 @@ fn entry(
     p: &Promotion,
     setting: &Setting,
     inspection: &Inspection,
-    pre_state: &PreState,
     pre_state_name: String,
     now: Timestamp,
 ) -> Move {
     let environment = &setting.environment;
     let namespace = environment.spec.target_namespace(o.namespace());
-    // The plan was hashed with this namespace. Anything else would be a promotion without approval.
-    if o.plan_hash(&p.name, Some(&namespace), p.attempt) != p.plan_hash || pre_state.namespace != namespace {
-        return await_decision(
-            p,
-            reasons::CONFLICT,
-            "The plan changed during the entry. A Decision is required (BackOut, Accept or Abandon).",
-            now,
-        );
-    }
     let mut next = moved(p, State::Deploying, now);
     jobs::forget_others(&mut next);
     next.entered = Some(Entered {

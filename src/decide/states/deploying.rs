@@ -11,7 +11,7 @@ use crate::decide::licence::{How, Licence};
 use crate::decide::moves::{await_decision, fail, inconclusive, moved, to};
 use crate::decide::owned::{is_ours, labels};
 use crate::decide::prestate::Captured;
-use crate::decide::standing::{Standing, is_stale, last_written, put_back_by, standing};
+use crate::decide::standing::{Standing, gone, is_stale, last_written, put_back_by, standing};
 use crate::decide::states::after_entry::{after_entry, backout_asked};
 use crate::decide::states::verifying;
 use crate::decide::step::{Effect, Move};
@@ -259,7 +259,12 @@ impl Deploy<'_> {
                 Some(t) => Need::Trouble(t.reason, t.message.clone(), t.again_at),
                 None => Need::Wait(None),
             },
-            Standing::Gone(why) => Need::Move(await_decision(self.p, reasons::TARGET_GONE, &why, self.now)),
+            Standing::Gone(why) => Need::Move(await_decision(
+                self.p,
+                reasons::TARGET_GONE,
+                &gone(&why),
+                self.now,
+            )),
             Standing::Changed(fields) => self.changed(live, &fields),
             Standing::Untouched if captured.changes.is_empty() && !captured.created() => Need::Nothing,
             Standing::Untouched if is_latched || live.patched => {

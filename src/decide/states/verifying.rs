@@ -15,7 +15,7 @@ use crate::decide::licence::Licence;
 use crate::decide::moves::{await_decision, fail, inconclusive, moved, succeed, to};
 use crate::decide::rules::subject::{Verdict, persisted};
 use crate::decide::rules::{expression_ask, job_ask, job_verdict};
-use crate::decide::standing::{Standing, put_back_by, standing};
+use crate::decide::standing::{Standing, gone, put_back_by, standing};
 use crate::decide::states::after_entry::{self, after_entry, backout_asked};
 use crate::decide::step::Move;
 use crate::decide::{jobs, telling};
@@ -228,7 +228,7 @@ fn still_stands(o: &Observed, p: &Promotion, licence: &Licence<'_>, now: Timesta
             Standing::Applied => continue,
             Standing::Untouched if captured.changes.is_empty() && !captured.created() => continue,
             Standing::Unread => return Some(Move::Rest(live.trouble.as_ref().map(|t| t.again_at))),
-            Standing::Gone(why) => return Some(await_decision(p, reasons::TARGET_GONE, &why, now)),
+            Standing::Gone(why) => return Some(await_decision(p, reasons::TARGET_GONE, &gone(&why), now)),
             Standing::Untouched => {
                 let by = put_back_by(captured, live);
                 format!("{target} was reverted to its previous state{by}")
@@ -285,7 +285,7 @@ fn drift_or_loss(
             return Err(fail(o, &p, reasons::HEALTH_LOST, &why, now));
         }
         let gone = match standing(o, &p.name, captured, live) {
-            Standing::Gone(why) => Some(why),
+            Standing::Gone(why) => Some(gone(&why)),
             Standing::Untouched if captured.created() => Some(format!(
                 "{}, which this release created, was deleted. A Decision is required (BackOut, Accept or Abandon).",
                 captured.target

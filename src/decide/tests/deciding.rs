@@ -648,7 +648,7 @@ fn a_target_that_was_deleted_is_for_people_to_decide() {
     assert_eq!(
         walk.promotion("sit").message.as_deref(),
         Some(
-            "TargetGone: Deployment ledger was deleted. Create it again by hand, then create a Decision (Accept or Abandon)."
+            "TargetGone: Deployment ledger was deleted. Correct it by hand, then create a Decision (Accept or Abandon)."
         )
     );
 }

@@ -77,11 +77,15 @@ async fn an_expression_that_cannot_hold_is_unknown_and_never_go() {
     for (release, short) in [(&syntax, "uat"), (&field, "prod")] {
         let check = check(&stage, release, short, "policy", "ExpressionUnknown").await;
         assert_eq!(check.state, CheckState::Unknown);
-        assert!(check.message.starts_with("The expression `"), "{}", check.message);
+        assert!(
+            check.message.starts_with("The expression has no result: "),
+            "{}",
+            check.message
+        );
         assert!(
             check
                 .message
-                .ends_with(". Ask the environment's owner to correct it."),
+                .contains(". Ask the environment's owner to correct it: `"),
             "{}",
             check.message
         );

@@ -117,7 +117,7 @@ async fn a_stateful_set_that_waits_for_its_broken_pod_says_so_and_comes_back_onc
     wait_until(&stage.api::<signalbox::api::Release>(), &name, LONG, |release| {
         let message = release.promotion(&environment).and_then(|p| p.message.clone());
         message.is_some_and(|m| {
-            m.starts_with("StatefulSet db waits for its pods db-1 (CrashLoopBackOff): delete them")
+            m.contains("StatefulSet db waits for its pods db-1 (CrashLoopBackOff): delete them")
                 && m.contains("ReadyTooLate")
         })
     })

@@ -135,9 +135,9 @@ async fn a_change_that_nothing_could_put_back_is_refused_before_entry() {
     let said = &check(promotion, "TargetsAllowed").unwrap().message;
     assert_eq!(
         said,
-        "component config: ConfigMap ledger-config: /immutable becomes true, which a backout cannot restore: an immutable \
+        "Component config: ConfigMap ledger-config: /immutable becomes true, which a backout cannot restore: an immutable \
          ConfigMap can neither be changed nor made mutable again; create a ConfigMap with a new name that is immutable from \
-         the start, and refer to it"
+         the start, and refer to it."
     );
     let map = stage
         .in_target::<ConfigMap>("sit")

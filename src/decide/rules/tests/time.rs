@@ -295,13 +295,13 @@ fn an_expression_that_is_no_boolean_is_never_go() {
         &told(Some(Ok(false))),
         Failed,
         "ExpressionFalse",
-        "The expression `release.ok` is false for this release. Ask the environment's owner what it requires.",
+        "The expression is false for this release. Ask the environment's owner what it requires: `release.ok`.",
     );
     says(
         &told(Some(Err(Unanswered::Panicked("no such key".into()).into()))),
         Unknown,
         "ExpressionUnknown",
-        "The expression `release.ok` has no result: the expression could not be evaluated: the evaluator failed: no such key. Ask the environment's owner to correct it.",
+        "The expression has no result: the expression could not be evaluated: the evaluator failed: no such key. Ask the environment's owner to correct it: `release.ok`.",
     );
     says(
         &told(None),
