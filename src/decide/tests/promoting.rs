@@ -425,7 +425,7 @@ fn something_that_cannot_be_read_holds_and_after_half_an_hour_people_decide() {
     assert_eq!(
         second.status.environments[0].message.as_deref(),
         Some(
-            "Unreadable: no answer. This has lasted for 30m. A Decision is required (BackOut, Accept or Abandon)."
+            "Unreadable: No answer. This has lasted for 30m. A Decision is required (BackOut, Accept or Abandon)."
         )
     );
 }
