@@ -1,7 +1,15 @@
 //! The pure core: the observed facts go in, one [`Step`] comes out. No client, no clock, no randomness.
 //!
 //! Read top to bottom: [`decide`] defines the order, [`states`] how one promotion moves through its states, [`rules`] which checks must
-//! be satisfied before it enters.
+//! be satisfied before it enters, [`derive`] the rest of status. The files beside them, by what they are about:
+//!
+//! - what goes in and comes out: `facts`, `ask` (what has to be read), `step` (the three forms), `moves` (from one state to the next)
+//! - the Release: `accepted` (is its spec valid), `plan` (what an approval is bound to), `order`, `newer` (versions)
+//! - Decisions: `decisions` (which count), `trust` (who is verified), `obeying` (what they do), `occupancy` (when none comes)
+//! - targets: `licence` (who may change them), `holdings` (claim and pre-state), `prestate`, `owned`, `standing` (as captured, as applied, or
+//!   changed by others), `drift`, `health`, `telling` (what a component says)
+//! - Jobs and expressions: `jobs`, `job_start`, `expressions`
+//! - target namespaces: `consent`, `shared_targets`
 
 pub mod accepted;
 pub mod ask;
