@@ -20,17 +20,9 @@ impl<C: Requests> Applier<'_, C> {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Progress, RequestError> {
-        let TargetChange {
-            environment,
-            namespace,
-            attempt,
-            component,
-            change,
-            ..
-        } = &wanted;
-        let (environment, namespace, attempt, component) =
-            (&**environment, &**namespace, *attempt, &**component);
-        let deployer = self.deployer(namespace, o, environment, attempt);
+        let (environment, component) = (wanted.environment.as_str(), wanted.component.as_str());
+        let (attempt, change) = (wanted.attempt, &wanted.change);
+        let deployer = self.deployer(&wanted.namespace, o, environment, attempt);
         let remembered = memory
             .targets
             .entry(target_key(environment, attempt, component))

@@ -1,4 +1,6 @@
 //! Releases that fail: the pre-state is restored exactly, automatically or by a Decision of a user with the right to decide.
+//!
+//! It is long because it has one story for each way in which a release fails, and for each way back.
 
 use std::time::Duration;
 

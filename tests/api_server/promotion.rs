@@ -1,4 +1,6 @@
 //! Successful releases: in order, at the planned time, one at a time, and with few writes.
+//!
+//! It is long because it has one story for each thing that a promotion waits for.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

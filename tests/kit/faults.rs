@@ -1,6 +1,8 @@
 //! A layer between an operator's client, with its retries, and the API server. It counts the writes and follows a script: at one
 //! request it kills the operator, so that no further request or answer passes. It refuses, loses, delays or repeats other requests,
 //! and delays, duplicates or expires watches.
+//!
+//! It is long because requests, answers and watch events are disturbed by one script, in one place.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -170,47 +170,18 @@ fn conditions(
             "The Environment accepts promotions.".to_owned(),
         )
     };
+    let write = |kind: &str, holds: bool, reason: &str, message: String| {
+        condition(&was.conditions, kind, holds, reason, message, generation, now)
+    };
+    let valid = problems.is_empty();
     let mut conditions = vec![
-        condition(
-            &was.conditions,
-            "Ready",
-            problems.is_empty(),
-            reason,
-            message.clone(),
-            generation,
-            now,
-        ),
-        condition(
-            &was.conditions,
-            "Stalled",
-            !problems.is_empty(),
-            reason,
-            message,
-            generation,
-            now,
-        ),
-        condition(
-            &was.conditions,
-            "Available",
-            !going,
-            available_reason,
-            available_message,
-            generation,
-            now,
-        ),
+        write("Ready", valid, reason, message.clone()),
+        write("Stalled", !valid, reason, message),
+        write("Available", !going, available_reason, available_message),
     ];
     // Only where namespaces are shared: most Environments share none.
-    conditions.extend(shared.condition().map(|(reason, message)| {
-        condition(
-            &was.conditions,
-            "SharedTargets",
-            true,
-            reason,
-            message,
-            generation,
-            now,
-        )
-    }));
+    let shared = shared.condition();
+    conditions.extend(shared.map(|(reason, message)| write("SharedTargets", true, reason, message)));
     conditions
 }
 

@@ -1,4 +1,6 @@
 //! Every control and gate: each state and reason, and the message for the person who reads it.
+//!
+//! It is long because it consists of tables: a row for each state and reason of eight controls and four gates.
 
 use std::sync::Arc;
 

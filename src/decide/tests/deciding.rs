@@ -1,4 +1,6 @@
 //! Promotions that fail, and the Decisions about them.
+//!
+//! It is long because each Decision is tried in each state that it can meet.
 
 use crate::api::Decision;
 use crate::api::release::{BackoutState, ComponentState, Hold, State};

@@ -1,4 +1,6 @@
 //! What time resolves: soak, windows, the results of expressions, and Jobs, which come last.
+//!
+//! It is long because each of the four has an edge in time, and a test for each side of it.
 
 use crate::api::Release;
 use crate::api::release::JobRun;
