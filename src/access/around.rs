@@ -17,6 +17,7 @@ pub enum Scope {
     Cluster,
     /// On objects of every namespace.
     EveryNamespace,
+    /// On objects of this namespace.
     Namespace(String),
 }
 
@@ -24,9 +25,12 @@ pub enum Scope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Around {
+    /// What the subject could do to bypass the rules.
     pub way: Way,
+    /// Where: one namespace, every namespace, or the whole cluster. In JSON the fields `scope` and `namespace`.
     #[serde(flatten)]
     pub scope: Scope,
+    /// The subject: a user, a group or a ServiceAccount.
     pub who: Who,
     /// The granted rights, as in `patch cronjobs.batch`.
     pub rights: Vec<String>,

@@ -11,24 +11,36 @@ use crate::api::Environment;
 /// The objects in a cluster, as far as the caller may read them.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Every ClusterRole; empty if they could not be read, and then `unread` lists them.
     pub cluster_roles: Vec<ClusterRole>,
+    /// Every ClusterRoleBinding; empty if they could not be read.
     pub cluster_role_bindings: Vec<ClusterRoleBinding>,
+    /// The Roles of all namespaces that could be read.
     pub roles: Vec<Role>,
+    /// The RoleBindings of all namespaces that could be read.
     pub role_bindings: Vec<RoleBinding>,
+    /// Every Environment; empty if they could not be read.
     pub environments: Vec<Environment>,
     /// Labels, by the name of the namespace.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// The lists that could not be read. Empty if everything was read.
     pub unread: Vec<Unread>,
 }
 
 /// The lists that the answer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Listed {
+    /// All ClusterRoles.
     ClusterRoles,
+    /// All ClusterRoleBindings.
     ClusterRoleBindings,
+    /// The Roles of one namespace, or of all.
     Roles,
+    /// The RoleBindings of one namespace, or of all.
     RoleBindings,
+    /// All Environments.
     Environments,
+    /// All Namespaces, for their labels.
     Namespaces,
 }
 
@@ -54,6 +66,7 @@ impl Serialize for Listed {
 /// A list that was refused: its objects are missing in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unread {
+    /// The kind of the objects in the list.
     pub what: Listed,
     /// Only in that namespace; absent: everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]

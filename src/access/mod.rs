@@ -35,9 +35,11 @@ pub struct Answer {
     pub complete: bool,
     /// By ClusterRoleBindings, in every namespace.
     pub everywhere: Vec<Row>,
+    /// The namespaces of Releases, by name: the one in the question, or each in which a right is bound.
     pub namespaces: Vec<Home>,
     /// Who could bypass the rules.
     pub around: Vec<Around>,
+    /// The lists that could not be read. Empty if `complete`.
     pub unread: Vec<Unread>,
     /// Problems in bindings.
     pub notes: Vec<String>,
@@ -50,6 +52,7 @@ pub struct Answer {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Home {
+    /// Name of the Namespace.
     pub name: String,
     /// By RoleBindings, or different from everywhere because of one.
     pub rows: Vec<Row>,

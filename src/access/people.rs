@@ -11,7 +11,9 @@ use crate::api::GROUP;
 /// An approval that an Environment requires and that no one may give.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unfilled {
+    /// Name of the Environment.
     pub environment: String,
+    /// The role in which its gate requires approvals, `spec.gates[].approval.role`.
     pub role: String,
 }
 
@@ -129,12 +131,15 @@ static ACTS: [Act; 13] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
+    /// The act, such as `request` or `approve`, in the words of the command's output.
     pub act: &'static str,
+    /// The Environment in which it is allowed. Absent for acts on Releases and Decisions as such, such as `request`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// The role of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// The user, group or ServiceAccount that holds the verb.
     pub who: Who,
     /// Whether the subject may do it; it holds the verb in any case.
     pub may: bool,

@@ -26,8 +26,11 @@ const ACCOUNT: &str = "system:serviceaccount:";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind")]
 pub enum Who {
+    /// A user, by the name that the API server authenticates.
     User { name: String },
+    /// A group. RBAC does not list its members.
     Group { name: String },
+    /// A ServiceAccount, by its namespace and name.
     ServiceAccount { namespace: String, name: String },
 }
 
@@ -169,8 +172,11 @@ fn readable(name: &str) -> Cow<'_, str> {
 /// A right: a verb on a resource, with its subresource as in `environments/release-board`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
+    /// A verb of RBAC, or one of Signalbox such as `approve`; `*` is every verb.
     pub verb: Cow<'static, str>,
+    /// The API group; empty for the core group, `*` for every group.
     pub group: Cow<'static, str>,
+    /// The plural, with `/` and the subresource if there is one; `*` is every resource.
     pub resource: Cow<'static, str>,
 }
 
@@ -203,7 +209,9 @@ impl fmt::Display for Right {
 /// The objects that a right is granted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
+    /// Objects of any name, and requests without a name.
     All,
+    /// Only objects with these names, as in `resourceNames` of an RBAC rule.
     Only(BTreeSet<String>),
 }
 
@@ -291,6 +299,7 @@ fn rights(rules: Option<&[PolicyRule]>, asked: &BTreeSet<Right>) -> Rights {
 pub struct Binding {
     /// Of a RoleBinding.
     pub namespace: Option<String>,
+    /// Name of the ClusterRoleBinding or RoleBinding.
     pub name: String,
     /// Kind and name.
     pub role: (String, String),
@@ -324,6 +333,7 @@ type Grants = BTreeMap<Who, Vec<Grant>>;
 /// A right as a subject holds it.
 #[derive(Clone, Debug)]
 pub struct Held {
+    /// The objects for which any of the bindings grants it.
     pub names: Names,
     /// Indices of bindings.
     pub by: BTreeSet<usize>,
@@ -344,6 +354,7 @@ pub enum Place<'a> {
 
 /// All bindings that grant a needed right.
 pub struct Index {
+    /// In the order in which they were read, ClusterRoleBindings first. [`Held::by`] has indices of this list.
     pub bindings: Vec<Binding>,
     cluster: Grants,
     namespaces: BTreeMap<String, Grants>,

@@ -9,18 +9,31 @@ use crate::api::GROUP;
 /// A way to bypass the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
+    /// Any verb on any resource.
     Everything,
+    /// Change or delete the admission policies, or rewrite requests with a webhook.
     EditAdmission,
+    /// Act as another user.
     Impersonate,
+    /// Act as a ServiceAccount that the answer lists: by a token, or in a pod of its namespace.
     ActAsServiceAccount,
+    /// Grant rights by roles and bindings.
     ChangeAccess,
+    /// Change the requirements of an Environment.
     WriteEnvironments,
+    /// Change Namespaces: their labels, by which Environments select them, and the annotation of consent.
     LabelNamespaces,
+    /// Give consent for a target namespace by the annotation on its deployer.
     Consent,
+    /// Write the status of Releases or Environments. The policy signalbox-status forbids it while it exists.
     WriteStatus,
+    /// Write or delete the operator's locks (Leases) and pre-states.
     WriteOperatorState,
+    /// Change the CustomResourceDefinitions, or serve their kinds from another API server.
     ChangeDefinitions,
+    /// Write the Jobs of checks, or the CronJobs that are their templates.
     WriteJobs,
+    /// Change workloads in a target namespace without a Release.
     WriteTargets,
 }
 

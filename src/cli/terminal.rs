@@ -6,10 +6,13 @@ use jiff::Timestamp;
 
 /// The input, the output and the clock of a command.
 pub struct Terminal<'a> {
+    /// Standard input; a test gives its own text.
     pub input: &'a mut dyn Read,
+    /// Standard output. The caller flushes it.
     pub output: &'a mut dyn Write,
     /// Whether the output is coloured, for a person.
     pub colour: bool,
+    /// When the command starts (UTC).
     pub now: Timestamp,
 }
 

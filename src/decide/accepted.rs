@@ -22,6 +22,7 @@ pub struct Accepted {
 /// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// A reason from [`reasons`], for the condition Accepted.
     pub reason: &'static str,
     /// A JSON pointer into the Release: the field to change, or the nearest to it.
     pub at: String,
@@ -40,6 +41,7 @@ impl Problem {
 }
 
 impl Accepted {
+    /// Whether the spec has no error.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.problems.is_empty()

@@ -117,9 +117,13 @@ fn is_subdomain(name: &str) -> bool {
 /// What is to enter, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Entering<'a> {
+    /// The namespace of the Release.
     pub release_namespace: &'a str,
+    /// Name of the Environment through which it enters.
     pub environment: &'a str,
+    /// Name of the target namespace.
     pub target: &'a str,
+    /// Name of the ServiceAccount in the target namespace that the operator impersonates.
     pub deployer: &'a str,
 }
 

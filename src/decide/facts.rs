@@ -17,7 +17,9 @@ use crate::domain::readiness::Was;
 /// One Release and all facts that matter to it.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// The Release as the watch shows it. Before entry, a live read must show the same resourceVersion.
     pub release: Arc<Release>,
+    /// The settings of the operator, from its flags.
     pub settings: Arc<Settings>,
     /// Every Environment, by name.
     pub environments: Arc<BTreeMap<String, Setting>>,
@@ -60,21 +62,28 @@ pub type Planned = (String, Option<String>, i64);
 /// An Environment with its windows already parsed.
 #[derive(Clone, Debug)]
 pub struct Setting {
+    /// The Environment as the watch shows it, or as a live read found it changed.
     pub environment: Arc<Environment>,
+    /// Its windows and `defaultWindow`, parsed.
     pub calendar: Arc<Calendar>,
 }
 
 /// The operator's own settings that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The namespace of the operator's claims and pre-states. Flag `--namespace`.
     pub operator_namespace: String,
     /// The namespaces in which Releases and workloads are watched; empty: all.
     pub watch_namespaces: Vec<String>,
+    /// Name of the ServiceAccount that is impersonated in each target namespace. Flag `--deployer-name`.
     pub deployer: String,
     /// Whether a target namespace without consent admits no Release.
     pub require_consent: bool,
+    /// How long a workload may be not ready before it counts as unhealthy. Flag `--health-grace`.
     pub health_grace: SignedDuration,
+    /// How long something may be impossible to evaluate before a Decision is required. Flag `--inconclusive-after`.
     pub inconclusive_after: SignedDuration,
+    /// How long after the last change of its admission policy an object must be created to count. Flag `--policy-settle`.
     pub policy_settle: SignedDuration,
     /// Bytes that the pre-states of the Releases of one namespace may take in all.
     pub pre_state_limit: u64,
@@ -105,12 +114,17 @@ pub enum Trust {
 /// A pre-state that exists, without its content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPreState {
+    /// Name of the ControllerRevision in the operator's namespace.
     pub name: String,
+    /// uid of the ControllerRevision, as a precondition of its deletion.
     pub uid: String,
     /// Of the Release; empty if v0.1.0 stored it.
     pub namespace: String,
+    /// Name of the Release, from a label. The Release may no longer exist.
     pub release: String,
+    /// uid of the Release, from a label.
     pub release_uid: String,
+    /// Name of the Environment, from a label.
     pub environment: String,
     /// Of its content; zero if v0.1.0 stored it.
     pub bytes: u64,
@@ -119,6 +133,7 @@ pub struct StoredPreState {
 /// The stored pre-states of all Releases of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptInAll {
+    /// The sum of all of them, as they are stored. Those of v0.1.0 count as zero.
     pub bytes: u64,
     /// Names of Releases and their bytes, the largest first.
     pub by: Vec<(String, u64)>,
@@ -129,12 +144,17 @@ pub struct KeptInAll {
 pub struct Remembered {
     /// The object that records it.
     pub name: String,
+    /// uid of that ControllerRevision; empty before it is created.
     pub uid: String,
     /// The namespace of the Release; product and line are the Release's too.
     pub namespace: String,
+    /// `spec.product` of the Release.
     pub product: String,
+    /// `spec.line` of the Release.
     pub line: String,
+    /// Name of the Environment in which it Succeeded.
     pub environment: String,
+    /// `spec.version` of the Release.
     pub version: String,
     /// The Release's name.
     pub release: String,
@@ -143,6 +163,7 @@ pub struct Remembered {
 /// What does not run as it was released.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Altered {
+    /// Name of the component in the Release.
     pub component: String,
     /// A clause.
     pub says: String,
@@ -155,6 +176,7 @@ pub struct Altered {
 pub struct Ahead {
     /// `namespace/name`.
     pub release: String,
+    /// `spec.version` of that Release.
     pub version: String,
     /// If it was not reconciled yet: when it was created.
     pub unseen_since: Option<Timestamp>,
@@ -165,7 +187,9 @@ pub struct Ahead {
 pub struct RunningJob {
     /// The gate, or `verification/` and the item.
     pub check: String,
+    /// Name of the Job, in the target namespace.
     pub name: String,
+    /// uid of the Job that runs, as the watch shows it.
     pub uid: String,
     /// It was started for another plan than the current one.
     pub other_plan: bool,
@@ -174,17 +198,22 @@ pub struct RunningJob {
 /// The holder of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
+    /// uid of the Release.
     pub release_uid: String,
+    /// Name of the Environment.
     pub environment: String,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
 }
 
 impl Holder {
+    /// `uid/environment/attempt`, as it is written to `spec.holderIdentity` of the Lease.
     #[must_use]
     pub fn identity(&self) -> String {
         format!("{}/{}/{}", self.release_uid, self.environment, self.attempt)
     }
 
+    /// Reads what [`Self::identity`] has written; `None` unless it has three parts and the last one is a number.
     #[must_use]
     pub fn parse(identity: &str) -> Option<Self> {
         let mut parts = identity.split('/');
@@ -200,8 +229,11 @@ impl Holder {
 /// The Lease that locks a target namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
+    /// Name of the Lease in the operator's namespace: `claim-` and a hash of the target namespace.
     pub name: String,
+    /// uid of the Lease, as a precondition of its deletion.
     pub uid: String,
+    /// The observed version, as a precondition of every change and of the deletion.
     pub resource_version: String,
     /// The target namespace that it locks.
     pub namespace: String,
@@ -209,6 +241,7 @@ pub struct Claim {
     pub holder: Option<Holder>,
     /// `namespace/name` of the holding Release, for messages.
     pub release: String,
+    /// The Lease has the annotation [`UNSETTLED`](crate::api::UNSETTLED): a Decision is required before another release enters.
     pub unsettled: bool,
     /// A live read has proved that the holding Release does not exist.
     pub holder_absent: bool,
@@ -217,7 +250,9 @@ pub struct Claim {
 /// A target namespace, and what this Release would do or has done there.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
+    /// Whether the target namespace exists, from the watch.
     pub namespace: NamespaceState,
+    /// The Lease that locks the target namespace. Absent if there is none.
     pub claim: Option<Claim>,
     /// `namespace/name` of another Release that is in progress here although its claim was deleted.
     pub unclaimed: Option<String>,
@@ -257,11 +292,15 @@ pub struct Place {
     pub live: bool,
 }
 
+/// Whether a namespace exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NamespaceState {
+    /// The watch shows no namespace of that name.
     #[default]
     Missing,
+    /// It is being deleted.
     Terminating,
+    /// It exists and is not being deleted.
     Present,
 }
 
@@ -271,16 +310,22 @@ pub enum NamespaceState {
 pub struct Rival {
     /// Planned start, or creation.
     pub from: Timestamp,
+    /// When the Release was created; the latest possible instant if that is unknown.
     pub created: Timestamp,
+    /// uid of the Release. It decides between equal times.
     pub uid: String,
+    /// `namespace/name` of the Release.
     pub release: String,
 }
 
 /// The pre-state object and its content.
 #[derive(Clone, Debug)]
 pub struct LivePreState {
+    /// Name of the ControllerRevision in the operator's namespace.
     pub name: String,
+    /// uid of the ControllerRevision, as a precondition of its deletion.
     pub uid: String,
+    /// Its `data`, expanded. One that cannot be read counts as missing.
     pub content: Arc<PreState>,
 }
 
@@ -289,6 +334,7 @@ pub struct LivePreState {
 pub struct Inspection {
     /// Why nothing could be read at all, a sentence: no deployer, no permissions.
     pub refusal: Option<Refusal>,
+    /// One for each component of the Release, in its order. Empty if `refusal` is present.
     pub components: Vec<Inspected>,
     /// Bytes that the pre-state would take.
     pub size: usize,
@@ -296,9 +342,12 @@ pub struct Inspection {
     pub again_at: Option<Timestamp>,
 }
 
+/// Why an inspection admits no entry: of the whole namespace, or of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
+    /// A reason from [`crate::api::reasons`].
     pub reason: &'static str,
+    /// A complete message.
     pub message: String,
     /// It could not be determined, rather than refused.
     pub unknown: bool,
@@ -307,12 +356,17 @@ pub struct Refusal {
 /// One component as a dry run shows it.
 #[derive(Clone, Debug)]
 pub struct Inspected {
+    /// Name of the component in the Release.
     pub name: String,
+    /// Why this component cannot be changed. Absent if the dry run succeeded.
     pub refusal: Option<Refusal>,
     /// What could not be determined and refuses nothing, a sentence.
     pub note: Option<String>,
+    /// uid of the target. Absent if it does not exist, or was refused.
     pub uid: Option<String>,
+    /// Version of the target that the dry run was computed from. Absent like `uid`.
     pub resource_version: Option<String>,
+    /// The fields that the dry run changes. Empty also in a cached inspection, which keeps no content.
     pub changes: Vec<FieldChange>,
     /// Its health.
     pub was: Was,
@@ -325,13 +379,16 @@ pub struct Inspected {
     pub ours: Option<Value>,
     /// `(container, image)` before and after.
     pub images_before: Vec<(String, String)>,
+    /// As the dry run shows them, in the order of the containers. Empty if it was refused.
     pub images_after: Vec<(String, String)>,
 }
 
 /// A target after entry.
 #[derive(Clone, Debug)]
 pub struct LiveComponent {
+    /// Name of the component in the Release.
     pub name: String,
+    /// The target, from the watch or a live read.
     pub object: Live,
     /// Pods of the target, if its readiness or health needs them.
     pub pods: Vec<Arc<Value>>,
@@ -360,23 +417,29 @@ pub struct LiveComponent {
 pub struct Restores {
     /// In the backout that started then.
     pub began: Option<Timestamp>,
+    /// How many of them, from 1.
     pub count: u32,
+    /// When the API server accepted the last one, by the operator's clock.
     pub last: Timestamp,
 }
 
 /// When a component was Ready, and with how many pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BecameReady {
+    /// When a reconcile first saw it ready, by the operator's clock.
     pub at: Timestamp,
     /// Absent for kinds without pods.
     pub pods: Option<i64>,
 }
 
+/// A target as far as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Live {
     /// Not read, or could not be.
     Unread,
+    /// A live read found that it does not exist.
     Absent,
+    /// The object as JSON, from the watch or a live read.
     Present(Arc<Value>),
 }
 
@@ -412,29 +475,38 @@ impl LiveComponent {
     }
 }
 
+/// A failed read or change, and when it is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
+    /// A reason from [`crate::api::reasons`].
     pub reason: &'static str,
+    /// A complete message.
     pub message: String,
+    /// The next try is not before this instant. Each failure in a row doubles the time, from 5 s to 5 min.
     pub again_at: Timestamp,
 }
 
 /// A Job that the operator created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnJob {
+    /// Name of the Job, in the target namespace.
     pub name: String,
+    /// uid of the Job that exists.
     pub uid: String,
     /// Of the template that it was created from; absent if that is no longer known.
     pub template_digest: Option<String>,
 }
 
+/// The Job of a check, from its status and from whether the operator created it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobState {
+    /// No Job of that name exists.
     Absent,
-    Running {
-        started: Option<Timestamp>,
-    },
+    /// It has neither the condition Complete nor Failed. `started` is its creation, absent if that cannot be read.
+    Running { started: Option<Timestamp> },
+    /// It has the condition Complete.
     Succeeded,
+    /// It has the condition Failed: the reason and message of that condition, a clause.
     Failed(String),
     /// It could not be created, or its creator cannot be determined.
     Trouble(Trouble),
@@ -482,21 +554,25 @@ impl Observed {
         format!("{}/{}", self.namespace(), self.name())
     }
 
+    /// The namespace of the Release; empty if it has none.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.release.metadata.namespace.as_deref().unwrap_or_default()
     }
 
+    /// The name of the Release; empty if it has none.
     #[must_use]
     pub fn name(&self) -> &str {
         self.release.metadata.name.as_deref().unwrap_or_default()
     }
 
+    /// The uid of the Release; empty if it has none, as in a manifest.
     #[must_use]
     pub fn uid(&self) -> &str {
         self.release.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// The Environment of that name; `None` if the watch shows none.
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments.get(name).map(|s| &*s.environment)
@@ -510,6 +586,7 @@ impl Observed {
         known.unwrap_or_else(|| plan::hash(&self.release, environment, namespace, attempt))
     }
 
+    /// This Release as the holder of a claim, in that environment and attempt.
     #[must_use]
     pub fn holder(&self, environment: &str, attempt: i64) -> Holder {
         Holder {

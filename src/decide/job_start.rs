@@ -20,14 +20,19 @@ pub(crate) const OF_ONE_JOB: [&str; 4] = [
 /// A Job to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
+    /// Name of the Environment.
     pub environment: String,
+    /// The target namespace, in which the Job and its CronJob are.
     pub namespace: String,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
     /// The gate, or `verification/` and the item.
     pub check: String,
+    /// Name of the Job.
     pub name: String,
     /// The CronJob.
     pub template: String,
+    /// The limit for `activeDeadlineSeconds` of the Job. A shorter one in the template stays.
     pub timeout_seconds: i64,
 }
 

@@ -17,9 +17,8 @@ pub enum How {
         name: String,
         patch: Value,
     },
-    Create {
-        object: Value,
-    },
+    /// Create a target that does not exist, with this object.
+    Create { object: Value },
     /// JSON Patch whose first operation is the resourceVersion as precondition.
     Restore {
         api_version: String,
@@ -27,6 +26,7 @@ pub enum How {
         name: String,
         operations: Value,
     },
+    /// Delete this object, with its uid as precondition: a target that the release created, or a stuck pod of it.
     Delete {
         api_version: String,
         kind: String,
@@ -46,10 +46,15 @@ pub enum How {
 /// One change of one target, forward or back. Only a [`Licence`] makes one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetChange {
+    /// Name of the Environment.
     pub environment: String,
+    /// The target namespace, as it was at entry.
     pub namespace: String,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
+    /// Name of the component in the Release.
     pub component: String,
+    /// What is sent to the API server.
     pub change: How,
     licensed: Licensed,
 }

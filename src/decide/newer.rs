@@ -21,6 +21,7 @@ pub fn newer_succeeded<'a>(o: &'a Observed, environment: &str) -> Option<&'a Arc
 
 /// What has Succeeded in `environment` and is newer than this Release.
 pub enum Newer<'a> {
+    /// Of a Release that exists.
     Release(&'a Release),
     /// Its Release was deleted.
     Remembered(&'a Remembered),
@@ -39,6 +40,7 @@ pub fn newer_stands<'a>(o: &'a Observed, environment: &str) -> Option<Newer<'a>>
 }
 
 impl Newer<'_> {
+    /// `spec.version` of that Release.
     #[must_use]
     pub fn version(&self) -> &str {
         match self {

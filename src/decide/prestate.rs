@@ -20,15 +20,21 @@ const MOST_EXPANDED: usize = 64 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreState {
+    /// Version of this format, 1. The compressed form around it has version 2.
     pub version: i64,
     /// `namespace/name` of the Release.
     pub release: String,
+    /// uid of the Release.
     pub release_uid: String,
+    /// Name of the Environment.
     pub environment: String,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
     /// The target namespace.
     pub namespace: String,
+    /// Hash of the plan for which it was captured, as in [`crate::decide::plan::hash`].
     pub plan_hash: String,
+    /// One for each component of the Release, in its order.
     pub components: Vec<Captured>,
 }
 
@@ -36,13 +42,17 @@ pub struct PreState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Captured {
+    /// Name of the component in the Release.
     pub name: String,
+    /// The object that the component changes.
     pub target: Target,
     /// Absent: the target did not exist. Restoring deletes what was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// Version of the target when it was captured. Absent if the target did not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+    /// Stamp of the configuration that the pods are restarted for. Absent without `restartOn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_for: Option<String>,
     /// Our own entry in `managedFields` as it was, if an earlier release had left one.
@@ -73,6 +83,7 @@ pub enum Unreadable {
 }
 
 impl PreState {
+    /// The component of that name; `None` if the pre-state has none.
     #[must_use]
     pub fn component(&self, name: &str) -> Option<&Captured> {
         self.components.iter().find(|c| c.name == name)
@@ -113,6 +124,7 @@ impl PreState {
 }
 
 impl Captured {
+    /// Whether the release creates the target, because it did not exist.
     #[must_use]
     pub fn created(&self) -> bool {
         self.uid.is_none()

@@ -20,11 +20,13 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The Environments that share a target namespace with `environment` and require less, or admit other Releases there.
 #[derive(Debug, Default, PartialEq)]
 pub struct Shared {
+    /// One for each such Environment, by name.
     pub with: Vec<SharedTargets>,
     /// One of them deploys Releases of other namespaces there.
     pub other_tenants: bool,
 }
 
+/// Compares `environment` with each of `all`, which may contain it.
 #[must_use]
 pub fn judge(environment: &Environment, all: &BTreeMap<String, Setting>) -> Shared {
     let own = environment.metadata.name.as_deref().unwrap_or_default();

@@ -24,27 +24,36 @@ pub enum Step {
 /// A status to persist, and what to announce once it is.
 #[derive(Debug, PartialEq)]
 pub struct Transition {
+    /// The whole new status. It replaces the observed one.
     pub status: ReleaseStatus,
+    /// The Events to create once the status is written. A failure to create one is only logged.
     pub announcements: Vec<Announcement>,
 }
 
 /// An Event on the Release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
+    /// Whether its type is Warning; otherwise it is Normal.
     pub warning: bool,
+    /// Name of the Environment, for the `action` of the Event.
     pub environment: String,
+    /// A reason from [`reasons`].
     pub reason: &'static str,
+    /// A complete message that begins with the environment; at most 1,024 bytes.
     pub note: String,
 }
 
+/// When to decide again, if nothing changes before.
 #[derive(Debug, PartialEq)]
 pub struct Wait {
+    /// Absent: only a change is a reason to decide again.
     pub until: Option<Timestamp>,
 }
 
 /// One idempotent effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Add the finalizer to the Release.
     AddFinalizer,
     /// Remove the finalizer of the Release.
     RemoveFinalizer,
@@ -60,25 +69,18 @@ pub enum Effect {
         claim: Claim,
         holder: Holder,
     },
-    MarkUnsettled {
-        environment: String,
-        claim: Claim,
-    },
+    /// Set the annotation on our Lease that a Decision is required before another release enters.
+    MarkUnsettled { environment: String, claim: Claim },
     /// Delete the Lease by uid and resourceVersion.
-    ReleaseClaim {
-        environment: String,
-        claim: Claim,
-    },
+    ReleaseClaim { environment: String, claim: Claim },
     /// Create-only.
     Capture {
         environment: String,
         name: String,
         pre_state: Box<PreState>,
     },
-    DeletePreState {
-        name: String,
-        uid: String,
-    },
+    /// Delete the ControllerRevision of that name, with its uid as precondition.
+    DeletePreState { name: String, uid: String },
     /// Create-only: what Succeeded is recorded beyond its Release.
     Remember(Box<facts::Remembered>),
     /// Change one target, forward or back, as the deployer.
@@ -94,15 +96,9 @@ pub enum Effect {
         uid: String,
     },
     /// Make the Release the owner of this Decision.
-    Adopt {
-        decision: String,
-        uid: String,
-    },
+    Adopt { decision: String, uid: String },
     /// Remove the Release from the owners of this Decision.
-    Disown {
-        decision: String,
-        uid: String,
-    },
+    Disown { decision: String, uid: String },
 }
 
 impl Effect {

@@ -29,7 +29,9 @@ const DEFAULT_WINDOW: &str = "defaultWindow";
 /// A window that cannot be used, or may not mean what its author expects, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// Name of the window.
     pub window: String,
+    /// A complete message that names the window.
     pub sentence: String,
 }
 
@@ -55,10 +57,13 @@ pub enum Opening {
 /// What an Environment's status shows, independent of any release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
+    /// Whether a release may enter now, by windows alone.
     pub open: bool,
     /// The window that binds, or `defaultWindow`.
     pub because: String,
+    /// When it opens next; if it is open now, after it has closed. Absent if not within 400 days.
     pub next_open: Option<Timestamp>,
+    /// When it closes next; if it is closed now, after it has opened. Absent if not within 400 days.
     pub next_close: Option<Timestamp>,
 }
 

@@ -52,9 +52,13 @@ pub fn overlay(base: Option<&Value>, over: Option<&Value>) -> Option<Value> {
 pub struct Stated<'a> {
     /// With the environment's override merged over it.
     pub patch: Option<&'a Value>,
+    /// `(container, image)`: the image to set on each container.
     pub images: &'a [(String, String)],
+    /// Paths of fields and list elements to remove: JSON pointers in which `[name=web]` names an element.
     pub remove: &'a [String],
+    /// Paths of maps in `patch` that replace the live map instead of being merged into it.
     pub replace: &'a [String],
+    /// The value of the annotation [`RESTARTED_FOR`] on the pod template. Absent: it is not stated.
     pub restarted_for: Option<&'a str>,
 }
 

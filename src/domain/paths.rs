@@ -133,6 +133,7 @@ pub fn strange(changes: &[FieldChange], live: &Value) -> Vec<Strange> {
 /// A field that another writer changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strange {
+    /// A JSON pointer in which an element of a list is named by its key, as in `containers[name=web]`.
     pub path: String,
     /// It is a list that counts as one value, or is part of an element that no longer exists: the changes of another writer cannot be
     /// separated from the previous content.

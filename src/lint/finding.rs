@@ -15,20 +15,26 @@ pub enum Severity {
 /// A finding about a manifest, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Whether it is an error.
     pub severity: Severity,
+    /// The path as it was given, or of a file in a folder that was given; or `standard input`.
     pub file: String,
     /// Absent for a file that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
+    /// Kind that the object states; empty if it states none, or if the file could not be read.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
+    /// Namespace that the object states; empty if it states none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
+    /// Name that the object states; empty if it states none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// As the API server writes it, such as `spec.gates[0].name`; empty for the object as a whole.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
+    /// The problem, in the words of the API server where it reports the same.
     pub message: String,
 }
 
@@ -72,7 +78,9 @@ impl Finding {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Files that cannot be read first, then by object and line in the order of the files.
     pub findings: Vec<Finding>,
+    /// How many files there were, with standard input and those that could not be read.
     pub files: usize,
     /// Objects of our own kinds.
     pub checked: usize,

@@ -39,9 +39,13 @@ pub fn lint(manifests: &Manifests, known: &[String], now: Timestamp) -> Report {
 /// Objects of our kinds that fit their schema.
 #[derive(Debug, Default)]
 pub struct Forms {
+    /// The Environments, in the order of the files.
     pub environments: Vec<Environment>,
+    /// The Releases, in the order of the files.
     pub releases: Vec<Release>,
+    /// The Decisions, in the order of the files.
     pub decisions: Vec<Decision>,
+    /// The ReleaseReviews, in the order of the files.
     pub reviews: Vec<ReleaseReview>,
 }
 

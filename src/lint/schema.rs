@@ -53,6 +53,7 @@ struct Definition {
 pub(crate) struct Refusal {
     /// A JSON pointer into the object.
     pub at: String,
+    /// In the words of the API server where it reports the same, without the field.
     pub sentence: String,
     /// Rules about a parent of this value cannot be evaluated.
     blocks: bool,
@@ -60,7 +61,9 @@ pub(crate) struct Refusal {
 
 /// An object as the API server would store it, and what the API server would refuse in it.
 pub(crate) struct Judged {
+    /// With defaults, and without unknown fields and status.
     pub object: Value,
+    /// Empty if the API server would accept the object.
     pub refusals: Vec<Refusal>,
 }
 

@@ -32,6 +32,7 @@ pub struct Manifests {
 /// One object, and its place.
 #[derive(Clone, Debug)]
 pub struct Manifest {
+    /// The object as JSON, as it is written.
     pub value: Value,
     place: Arc<Place>,
     /// The pointer of the object within its document: it may be an item of a list.
@@ -48,9 +49,11 @@ struct Place {
 /// A file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
+    /// The path as it was given, or of a file in a folder that was given; or `standard input`.
     pub file: String,
     /// The line of the problem; files that do not exist have no lines.
     pub line: Option<usize>,
+    /// Why it cannot be read: a message without the file.
     pub why: String,
 }
 

@@ -26,6 +26,7 @@ const LEAST_WITH_EXPONENT: f64 = 1e21;
 /// One document: its value, and the lines of its fields.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parsed {
+    /// The document as JSON, with aliases expanded.
     pub value: Value,
     /// By JSON pointer. The content of an alias has the line of the alias, and no lines of its own.
     pub lines: HashMap<String, usize>,
@@ -36,7 +37,9 @@ pub(crate) struct Parsed {
 /// Why a text cannot be read, and the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
+    /// The line of the problem, from 1.
     pub line: usize,
+    /// What is wrong in that line: a message.
     pub why: String,
 }
 

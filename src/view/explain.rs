@@ -19,10 +19,15 @@ use crate::api::{Release, Time};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation<'a> {
+    /// Namespace of the Release; empty if it has none.
     pub namespace: &'a str,
+    /// Name of the Release; empty if it has none.
     pub name: &'a str,
+    /// `spec.product` of the Release.
     pub product: &'a str,
+    /// `spec.version` of the Release.
     pub version: &'a str,
+    /// `spec.requestedBy` of the Release, the user who requests it.
     pub requested_by: &'a str,
     /// The hold in its spec, for all or some environments.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +41,7 @@ pub struct Explanation<'a> {
     /// The last environment in order that Succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub furthest: Option<&'a str>,
+    /// `status.review` of the Release. Absent before the operator has written it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<&'a ReviewStatus>,
     /// In promotion order.
@@ -46,11 +52,14 @@ pub struct Explanation<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InEnvironment<'a> {
+    /// Name of the Environment.
     pub environment: &'a str,
+    /// The state of the promotion.
     pub state: State,
     /// When it entered this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
     /// One sentence that begins with the environment.
     pub summary: String,
@@ -61,6 +70,7 @@ pub struct InEnvironment<'a> {
     /// Absent once it waits for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
+    /// `message` of the promotion. Absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
     /// Decisions that do not count, and why.
@@ -69,8 +79,10 @@ pub struct InEnvironment<'a> {
     /// `message` and `not_counted` in one.
     #[serde(skip)]
     pub says: Option<String>,
+    /// When the attempt entered (UTC). Absent before entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered_at: Option<Timestamp>,
+    /// When the promotion finished (UTC). Absent before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// The earliest time at which it can enter if only time is missing.
@@ -79,9 +91,11 @@ pub struct InEnvironment<'a> {
     /// What was copied from the Environment at entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered: Option<&'a Entered>,
+    /// The components as status records them. Empty before entry.
     pub components: &'a [ComponentStatus],
     /// The checks of the verification, once it runs.
     pub verification: &'a [Check],
+    /// The backout as status records it. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backout: Option<&'a Backout>,
 }
@@ -110,6 +124,7 @@ pub enum Block {
 /// A check that is not satisfied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Held {
+    /// The check as status records it. In JSON its fields are those of this object.
     #[serde(flatten)]
     pub check: Check,
     /// Who or what clears it. Absent if the reason is not one of Signalbox.

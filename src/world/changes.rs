@@ -118,8 +118,11 @@ pub enum Deed {
 pub struct Touch {
     /// `namespace/release/environment/attempt`; absent if the writer was not the deployer.
     pub promotion: Option<String>,
+    /// Namespace, kind and name of the target.
     pub spot: Spot,
+    /// The object before the change. Absent if it did not exist.
     pub before: Option<Arc<Value>>,
+    /// The object after the change. Absent if it was deleted.
     pub after: Option<Arc<Value>>,
     /// What the request asked for, before the API server and admission added to it.
     pub requested: Option<Arc<Value>>,

@@ -11,7 +11,9 @@ use crate::domain::paths::{self, keyed};
 /// A writer.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer<'a> {
+    /// `manager` of its entry in `managedFields`.
     pub manager: &'a str,
+    /// `subresource` of that entry, such as `status`; empty for the object itself.
     pub subresource: &'a str,
 }
 
@@ -44,7 +46,9 @@ pub(crate) fn put_element(list: &mut Value, element: Value) {
 pub(crate) struct Differs {
     /// As [`keyed`] writes it.
     pub path: String,
+    /// The earlier value. Absent if the field or element did not exist.
     pub before: Option<Value>,
+    /// The later value. Absent if the field or element no longer exists.
     pub after: Option<Value>,
 }
 

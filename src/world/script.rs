@@ -44,6 +44,7 @@ pub enum JobBehaviour {
 pub struct Where {
     /// Absent: every Release.
     pub release: Option<String>,
+    /// Name of the Environment.
     pub environment: String,
     /// The component's, gate's or verification's name.
     pub name: String,
@@ -81,6 +82,7 @@ pub struct Script {
     pub rollouts: Vec<(Where, Behaviour)>,
     /// Workloads that a backout restores.
     pub backouts: Vec<(Where, Behaviour)>,
+    /// Jobs of gates and verification.
     pub jobs: Vec<(Where, JobBehaviour)>,
     /// How long a success takes.
     pub takes: SignedDuration,

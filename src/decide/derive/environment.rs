@@ -20,9 +20,11 @@ const MOST_SHARED: usize = 20;
 
 /// What an Environment is derived from.
 pub struct Seen<'a> {
+    /// The Environment itself, with its windows.
     pub setting: &'a Setting,
     /// Every Environment, by name.
     pub environments: &'a BTreeMap<String, Setting>,
+    /// Releases that have a promotion for this Environment in their status.
     pub releases: &'a [Arc<Release>],
     /// Claims whose holder entered, or wants to enter, this Environment.
     pub claims: &'a [Claim],
@@ -35,9 +37,13 @@ pub struct Seen<'a> {
 /// What to do about an Environment.
 #[derive(Debug, PartialEq)]
 pub enum EnvironmentStep {
+    /// Add the finalizer, so that the Environment is not deleted while promotions are in progress in it.
     AddFinalizer,
+    /// Remove the finalizer: the Environment is being deleted and no promotion is in progress in it.
     RemoveFinalizer,
+    /// Write this status, which differs from the present one.
     Write(Box<EnvironmentStatus>),
+    /// Nothing to do before this instant, the next edge of its windows; absent: until something changes.
     Wait(Option<Timestamp>),
 }
 

@@ -105,7 +105,9 @@ fn of_no_known_type(_: &Subject<'_>) -> Verdict {
 /// All checks of one entry.
 #[derive(Debug, Default)]
 pub struct Verdicts {
+    /// The checks as they are recorded in status: controls first, then gates, those of probes last.
     pub checks: Vec<Check>,
+    /// What must be done for checks to proceed, such as starting a Job.
     pub actions: Vec<Effect>,
     /// Decisions that take effect, the oldest of each check first.
     pub obeyed: Vec<Arc<Decision>>,

@@ -15,11 +15,15 @@ use crate::domain::time::whole_second_after;
 /// What a check judges.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// All facts about the Release.
     pub observed: &'a Observed,
+    /// The Environment that the promotion is for.
     pub setting: &'a Setting,
     /// As persisted; its attempt and planHash are current.
     pub promotion: &'a Promotion,
+    /// The facts about the target namespace.
     pub place: &'a Place,
+    /// The instant for which the check is evaluated.
     pub now: Timestamp,
     /// The gate's settings, for gates.
     pub gate: Option<&'a Gate>,
@@ -32,7 +36,9 @@ pub struct Subject<'a> {
 /// The verdict of a check.
 #[derive(Debug)]
 pub struct Verdict {
+    /// Whether the check is satisfied.
     pub state: CheckState,
+    /// A reason from [`reasons`].
     pub reason: &'static str,
     /// A complete message: a capital letter (or a name, or code) first, a full stop last.
     pub message: String,

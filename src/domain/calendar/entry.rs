@@ -9,8 +9,11 @@ use crate::domain::calendar::window::{Span, When, WindowKind};
 /// A window and its rule.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    /// Name of the window in the Environment.
     pub name: String,
+    /// Whether it allows or denies entries.
     pub kind: WindowKind,
+    /// When it is active.
     pub rule: Rule,
 }
 

@@ -8,8 +8,11 @@ pub(crate) const HORIZON_DAYS: i64 = 400;
 /// A window as an Environment lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
+    /// Name of the window in the Environment.
     pub name: String,
+    /// Whether it allows or denies entries.
     pub kind: WindowKind,
+    /// When it is active, as it is written; it may be invalid.
     pub when: When,
 }
 

@@ -43,10 +43,15 @@ pub(crate) enum Access {
 /// A loop. It has one more variable, or two: the index or key, and the value.
 #[derive(Debug)]
 pub(crate) struct Fold {
+    /// What the loop does with its elements.
     pub kind: Kind,
+    /// The list or map whose elements it visits.
     pub range: Node,
+    /// Whether it has two variables. With one, it is the element of a list or the key of a map.
     pub pairs: bool,
+    /// Elements for which this is false are skipped. Absent: none.
     pub filter: Option<Node>,
+    /// What is evaluated for each element: a condition, or the element of the result.
     pub item: Node,
 }
 

@@ -40,6 +40,7 @@ pub(crate) enum Type {
 pub(crate) struct Object {
     /// Its path, such as `release.spec.change`.
     pub name: String,
+    /// Every field and its type, by name.
     pub fields: BTreeMap<String, Type>,
 }
 

@@ -25,6 +25,7 @@ const REMOVABLE: [&str; 5] = [
 pub struct Finding {
     /// A JSON pointer into what was judged: the patch, or the list of removals.
     pub at: String,
+    /// A clause, without a full stop: others compose it.
     pub sentence: String,
 }
 

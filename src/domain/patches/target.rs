@@ -10,8 +10,11 @@ use crate::domain::paths::get;
 /// Which object a component changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
+    /// API group and version, such as `apps/v1`.
     pub api_version: &'a str,
+    /// The kind, such as `Deployment`.
     pub kind: &'a str,
+    /// Name of the object in the target namespace.
     pub name: &'a str,
 }
 

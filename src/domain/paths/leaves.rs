@@ -16,7 +16,9 @@ use crate::domain::paths::pointer::{below, tokens};
 pub(crate) struct Leaf<'a> {
     /// In the format of [`keyed`].
     pub path: String,
+    /// The captured value. Absent if the field did not exist.
     pub before: Option<&'a Value>,
+    /// The value that the dry run showed, or its hash.
     pub after: After<'a>,
     /// For a removed element: the keys of its list in their previous order, so that it is restored to its place.
     pub order: Option<Rc<[String]>>,
@@ -33,6 +35,7 @@ pub(crate) enum After<'a> {
 /// A change in pieces.
 #[derive(Default)]
 pub(crate) struct Leaves<'a> {
+    /// In the order of the changes and of the fields in them.
     pub all: Vec<Leaf<'a>>,
     /// Maps and lists that did not exist before: removed again once they are empty. The outermost first.
     pub brought: Vec<String>,

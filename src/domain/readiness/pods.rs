@@ -67,6 +67,7 @@ pub struct Due {
     pub since: Option<Timestamp>,
     /// A container that was restarted has recovered once it has run for this long.
     pub grace: SignedDuration,
+    /// The instant at which the workload is evaluated.
     pub now: Timestamp,
 }
 
@@ -327,6 +328,7 @@ fn ailment(pod: &Value) -> &str {
 /// Pods of another template that are terminating, and may still serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lingering {
+    /// How many there are, at least 1.
     pub count: i64,
     /// When the first of them was deleted.
     pub since: Timestamp,
@@ -387,10 +389,13 @@ pub fn lingering(object: &Value, pods: &[Arc<Value>], now: Timestamp) -> Option<
 /// (kubernetes#67250).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
+    /// Name of the pod.
     pub name: String,
+    /// uid of the pod.
     pub uid: String,
     /// The reason, in one word.
     pub why: String,
+    /// The last transition of its condition Ready. Absent if the pod has none yet.
     pub unready_since: Option<Timestamp>,
 }
 

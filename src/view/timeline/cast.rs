@@ -12,9 +12,13 @@ use crate::world::{Behaviour, Error, JobBehaviour, Script, Where, rolls_out};
 /// The objects that exist when the simulation starts.
 #[derive(Default)]
 pub struct Cast {
+    /// Every Environment.
     pub environments: Vec<Environment>,
+    /// Every Release. Without one there is no simulation.
     pub releases: Vec<Release>,
+    /// Decisions that exist already. `--approve` adds others later.
     pub decisions: Vec<Decision>,
+    /// Every ReleaseReview.
     pub reviews: Vec<ReleaseReview>,
     /// Labels by name.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
@@ -29,55 +33,70 @@ pub struct Cast {
 /// The question: the times, failures and approvals of the flags.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// When the simulation starts, `--now`.
     pub now: Timestamp,
+    /// When it ends at the latest, `--until`; later than `now`.
     pub until: Timestamp,
+    /// What fails, each from one `--fail`.
     pub fails: Vec<Fail>,
+    /// Who approves, each from one `--approve`.
     pub approvals: Vec<Approvals>,
 }
 
 /// `environment/name`: a component that never becomes ready, or a Job that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fail {
+    /// Name of the Environment.
     pub environment: String,
+    /// Name of the component, gate or item of verification.
     pub name: String,
 }
 
 /// `role@people`: these people approve as soon as a promotion waits for the role, or for the gate of this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approvals {
+    /// The role of an approval gate, or the name of such a gate.
     pub role: String,
+    /// Names of users, at least one.
     pub people: Vec<String>,
 }
 
 /// Why there is no simulation.
 #[derive(Debug, thiserror::Error)]
 pub enum Unplayable {
+    /// An object could not be added to the simulated world.
     #[error("{0}")]
     World(#[from] Error),
+    /// The manifests have no Release.
     #[error("No Release found in the files. Name manifests that have one with -f.")]
     NoRelease,
+    /// A Release lists Environments that neither the files nor the cluster have.
     #[error(
         "Release {release} lists Environments that were not found: {missing}. Add them with -f, or read the cluster with --cluster."
     )]
     UnknownEnvironment { release: String, missing: String },
+    /// A `--fail` names an environment that does not exist.
     #[error("--fail {environment}/{name}: the environment must be one of {known}.")]
     FailsNowhere {
         environment: String,
         name: String,
         known: String,
     },
+    /// A `--fail` names neither a component that is rolled out nor a Job of that environment.
     #[error("--fail {environment}/{name}: {environment} has no such rolled-out component or Job. {known}")]
     FailsNothing {
         environment: String,
         name: String,
         known: String,
     },
+    /// An `--approve` names a role that no approval gate requires, and no gate of that name exists.
     #[error("--approve {role}@{people}: no approval gate has this role or name. {known}")]
     NobodyAsks {
         role: String,
         people: String,
         known: String,
     },
+    /// At this instant the simulated operator changes something in every reconcile.
     #[error("The simulated operator does not come to rest at {0}. This is a bug in Signalbox.")]
     Restless(Timestamp),
 }

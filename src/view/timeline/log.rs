@@ -12,11 +12,15 @@ use crate::world::Deed;
 /// A change of a promotion.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
+    /// When the status was written, in simulated time.
     pub at: Timestamp,
     /// `namespace/name`.
     pub release: String,
+    /// Name of the Environment.
     pub environment: String,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
+    /// The state of the promotion after the change.
     pub state: State,
     /// What holds it.
     pub blocks: Vec<Block>,

@@ -14,13 +14,16 @@ use crate::view::timeline::restores::Restored;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
+    /// When the simulation starts (UTC).
     pub from: Timestamp,
     /// The last instant at which anything happened.
     pub to: Timestamp,
     /// Objects that were not in the files and were assumed to exist as the Releases need them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
+    /// The lanes of the chart, one for each Environment to which a Release promotes; in the order of first use.
     pub environments: Vec<Lane>,
+    /// The Release that enters an environment first is the first.
     pub releases: Vec<Way>,
 }
 
@@ -39,7 +42,9 @@ impl Timeline {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lane {
+    /// Name of the Environment.
     pub name: String,
+    /// `spec.stage` of the Environment.
     pub stage: Stage,
     /// When no release may enter.
     pub closed: Vec<Span>,
@@ -48,7 +53,9 @@ pub struct Lane {
 /// `[from, to)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Span {
+    /// Its first instant (UTC).
     pub from: Timestamp,
+    /// The instant after its last one (UTC).
     pub to: Timestamp,
 }
 
@@ -71,11 +78,17 @@ pub enum Outcome {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Way {
+    /// Namespace of the Release.
     pub namespace: String,
+    /// Name of the Release.
     pub name: String,
+    /// `spec.product` of the Release.
     pub product: String,
+    /// `spec.version` of the Release.
     pub version: String,
+    /// `spec.requestedBy` of the Release, the user who requests it.
     pub requested_by: String,
+    /// How it ends, or where it is when the simulation ends.
     pub outcome: Outcome,
     /// When it had Succeeded in all its environments.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +102,7 @@ pub struct Way {
     /// A newer Release has already Succeeded, so this one never enters an environment.
     #[serde(skip)]
     pub(crate) too_old: bool,
+    /// One for each environment in its status, in promotion order.
     pub promotions: Vec<Leg>,
 }
 
@@ -96,16 +110,22 @@ pub struct Way {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Leg {
+    /// Name of the Environment.
     pub environment: String,
+    /// `spec.stage` of the Environment.
     pub stage: Stage,
+    /// The state at the end of the simulation.
     pub state: State,
+    /// When its last attempt entered (UTC). Absent if it has not entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered_at: Option<Timestamp>,
+    /// When it finished (UTC). Absent if it has not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// If it has not been entered: when it could enter if people approved immediately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,
+    /// Its states in order of time, without those that took no time.
     pub steps: Vec<Step>,
     /// The checks that hold it until a user acts.
     #[serde(skip)]
@@ -129,17 +149,22 @@ impl Leg {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
+    /// When it begins (UTC).
     pub from: Timestamp,
     /// Absent for the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
+    /// Number of the attempt, from 1.
     pub attempt: i64,
+    /// The state of the promotion in this step.
     pub state: State,
     /// A sentence each in JSON.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "sentences")]
     pub blocks: Vec<Block>,
+    /// What it waits for. Absent if it waits for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
+    /// What else its status says at the beginning of the step. Absent if it says nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -24,6 +24,7 @@ pub struct Restored {
 pub struct Field {
     /// A JSON pointer, items of lists by their names.
     pub at: String,
+    /// The value that it gets.
     pub back: Back,
 }
 

@@ -15,11 +15,15 @@ pub(crate) type Run = fn(&[Value], &mut Work) -> Answer;
 
 /// One signature of a function.
 pub(crate) struct Overload {
+    /// The signature as the table writes it, such as `list<A>.indexOf(A): int`.
     pub text: &'static str,
     /// Called as `a.f(b)`; `a` is the first argument.
     pub method: bool,
+    /// Types of the arguments. For a method, the first is the type of its receiver.
     pub arguments: Vec<Type>,
+    /// The type of its value.
     pub result: Type,
+    /// Computes the value.
     pub run: Run,
 }
 
