@@ -38,12 +38,14 @@ pub struct Problem {
 /// The answer at an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
+    /// A release may enter now, and what it needs fits before the next closing.
     Open {
         /// The window that allows it, or `defaultWindow`.
         because: String,
         /// The first instant at which the needed time no longer fits; `None` if there is none within 400 days.
         until: Option<Timestamp>,
     },
+    /// It may not enter now.
     Closed {
         /// One of the reasons of the check WindowOpen.
         reason: &'static str,

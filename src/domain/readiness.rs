@@ -24,8 +24,11 @@ pub use was::Was;
 /// What a live object reports about our change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
+    /// The change is applied, and the workload is ready as its kind defines it.
     Ready,
+    /// It is not ready yet, or what was read is missing or older than our change.
     Progressing { reason: &'static str, message: String },
+    /// Its status reports a failure: of its rollout, of the Job, or a volume that is lost.
     Failed { reason: &'static str, message: String },
 }
 

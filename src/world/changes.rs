@@ -92,10 +92,12 @@ impl Change {
 /// A write, with the previous object.
 #[derive(Clone, Debug)]
 pub enum Deed {
+    /// The status of a Release was written.
     Status {
         before: Arc<Release>,
         after: Arc<Release>,
     },
+    /// The status of an Environment was written; this is the new object.
     EnvironmentStatus(Arc<Environment>),
     /// A Release's or Environment's finalizers, or a Decision's owner.
     Metadata(String),
@@ -104,10 +106,9 @@ pub enum Deed {
         before: Option<Box<Claim>>,
         after: Option<Box<Claim>>,
     },
-    PreState {
-        name: String,
-        created: bool,
-    },
+    /// A ControllerRevision of that name was created or deleted.
+    PreState { name: String, created: bool },
+    /// A target was created, changed or deleted.
     Target(Touch),
     /// A request of the deployer that changed nothing: promotion and target.
     Idle(String, Spot),

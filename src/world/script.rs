@@ -34,8 +34,11 @@ pub enum Behaviour {
 /// How a Job finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobBehaviour {
+    /// It gets the condition Complete after this time.
     Succeeds { after: SignedDuration },
+    /// It gets the condition Failed after this time.
     Fails { after: SignedDuration },
+    /// It never finishes.
     Hangs,
 }
 

@@ -19,7 +19,9 @@ pub struct Window {
 /// Whether a window admits releases or denies them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
+    /// Releases may enter while it is active, unless a Deny window is active too.
     Allow,
+    /// Releases may not enter while it is active, whatever other windows allow.
     Deny,
 }
 
@@ -40,7 +42,9 @@ pub enum When {
 /// What holds when no Allow window is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultWindow {
+    /// Releases may enter unless a Deny window is active.
     Open,
+    /// Releases may not enter.
     Closed,
 }
 

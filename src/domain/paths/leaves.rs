@@ -35,7 +35,7 @@ pub(crate) enum After<'a> {
 /// A change in pieces.
 #[derive(Default)]
 pub(crate) struct Leaves<'a> {
-    /// In the order of the changes and of the fields in them.
+    /// In the order of the changes.
     pub all: Vec<Leaf<'a>>,
     /// Maps and lists that did not exist before: removed again once they are empty. The outermost first.
     pub brought: Vec<String>,
