@@ -91,7 +91,7 @@ pub struct InEnvironment<'a> {
     /// What was copied from the Environment at entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered: Option<&'a Entered>,
-    /// The components as status records them. Empty before entry.
+    /// The components as status records them. Empty before the first entry.
     pub components: &'a [ComponentStatus],
     /// The checks of the verification, once it runs.
     pub verification: &'a [Check],
