@@ -136,14 +136,14 @@ pub struct Row {
     /// The Environment in which it is allowed. Absent for acts on Releases and Decisions as such, such as `request`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The role of an approval.
+    /// The role of an approval. Absent for all other acts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The user, group or ServiceAccount that holds the verb.
     pub who: Who,
     /// Whether the subject may do it; it holds the verb in any case.
     pub may: bool,
-    /// Why it may not.
+    /// Why it may not, a clause. Absent if it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// Only objects with these names; empty: with any name.

@@ -297,7 +297,7 @@ fn rights(rules: Option<&[PolicyRule]>, asked: &BTreeSet<Right>) -> Rights {
 /// A ClusterRoleBinding or RoleBinding that grants a right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
-    /// Of a RoleBinding.
+    /// Of a RoleBinding. Absent for a ClusterRoleBinding.
     pub namespace: Option<String>,
     /// Name of the ClusterRoleBinding or RoleBinding.
     pub name: String,

@@ -208,15 +208,15 @@ pub struct CachedTarget {
     pub unsure: bool,
     /// The owners of fields, and the fields for which they were read.
     pub writers: Option<(Vec<String>, Option<Arc<Value>>)>,
-    /// How often the backout in progress has restored it.
+    /// How often the backout in progress has restored it. Absent if it has not.
     pub restores: Option<Restores>,
     /// Tries to restore our entry in `managedFields`.
     pub gave_back: u32,
     /// Since when, where it is unhealthy.
     pub unhealthy_since: Option<Timestamp>,
-    /// When it became Ready as released, while its promotion is Deploying.
+    /// When it became Ready as released, while its promotion is Deploying. Absent until then.
     pub became_ready: Option<BecameReady>,
-    /// What went wrong with the last read or change.
+    /// What went wrong with the last read or change. Absent if nothing did.
     pub trouble: Option<Retried>,
     /// That trouble is the answer to a change, so a successful read does not clear it.
     pub refused: bool,

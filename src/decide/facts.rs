@@ -254,7 +254,7 @@ pub struct Place {
     pub namespace: NamespaceState,
     /// The Lease that locks the target namespace. Absent if there is none.
     pub claim: Option<Claim>,
-    /// `namespace/name` of another Release that is in progress here although its claim was deleted.
+    /// `namespace/name` of another Release that is in progress here although its claim was deleted. Absent if there is none.
     pub unclaimed: Option<String>,
     /// The newer Release of this line that enters first.
     pub ahead: Option<Ahead>,
@@ -268,13 +268,13 @@ pub struct Place {
     pub inspection: Option<Arc<Inspection>>,
     /// The watch shows a pre-state of this attempt.
     pub has_pre_state: bool,
-    /// The pre-state of this attempt, read live.
+    /// The pre-state of this attempt, read live. Absent if it does not exist or is not needed.
     pub pre_state: Option<LivePreState>,
     /// What is already stored for the namespace of the Release, if one more might exceed the limit. A Release whose pre-state is stored continues.
     pub kept_in_all: Option<KeptInAll>,
     /// It was read before and has been deleted since: it can still be stored again.
     pub pre_state_gone: bool,
-    /// The pre-state of the previous attempt, whose values a Retry takes over.
+    /// The pre-state of the previous attempt, whose values a Retry takes over. Absent in the first attempt.
     pub predecessor: Option<Arc<PreState>>,
     /// Targets, in component order; read once the promotion has entered.
     pub components: Vec<LiveComponent>,
@@ -332,7 +332,7 @@ pub struct LivePreState {
 /// What the deployer may do, and the result of a dry run of each component.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Why nothing could be read at all, a sentence: no deployer, no permissions.
+    /// Why nothing could be read at all, a sentence: no deployer, no permissions. Absent if it was read.
     pub refusal: Option<Refusal>,
     /// One for each component of the Release, in its order. Empty if `refusal` is present.
     pub components: Vec<Inspected>,
@@ -360,7 +360,7 @@ pub struct Inspected {
     pub name: String,
     /// Why this component cannot be changed. Absent if the dry run succeeded.
     pub refusal: Option<Refusal>,
-    /// What could not be determined and refuses nothing, a sentence.
+    /// What could not be determined and refuses nothing, a sentence. Absent if there is nothing.
     pub note: Option<String>,
     /// uid of the target. Absent if it does not exist, or was refused.
     pub uid: Option<String>,
@@ -370,12 +370,12 @@ pub struct Inspected {
     pub changes: Vec<FieldChange>,
     /// Its health.
     pub was: Was,
-    /// Stamp of the configuration that the pods are restarted for.
+    /// Stamp of the configuration that the pods are restarted for. Absent without `restartOn`, and if refused.
     pub restarted_for: Option<String>,
     /// The target as it will be: the fields that this release states from the dry run's result, all others as they are. Only in live
     /// reads.
     pub result: Option<Arc<Value>>,
-    /// Our own entry in `managedFields`, with its fields.
+    /// Our own entry in `managedFields`, with its fields. Absent if there is none, and in a cached inspection.
     pub ours: Option<Value>,
     /// `(container, image)` before and after.
     pub images_before: Vec<(String, String)>,
@@ -392,7 +392,7 @@ pub struct LiveComponent {
     pub object: Live,
     /// Pods of the target, if its readiness or health needs them.
     pub pods: Vec<Arc<Value>>,
-    /// The generation that our own patch returned, in this process.
+    /// The generation that our own patch returned, in this process. Absent if it sent none.
     pub floor: Option<i64>,
     /// This process has patched it in this attempt.
     pub patched: bool,
@@ -400,15 +400,15 @@ pub struct LiveComponent {
     pub unsure: bool,
     /// `managedFields` with all fields, read if another writer has changed ours.
     pub managed_fields: Option<Arc<Value>>,
-    /// Restores that the API server has accepted, in this process.
+    /// Restores that the API server has accepted, in this process. Absent if there were none.
     pub restores: Option<Restores>,
     /// Our entry in `managedFields` was restored, or cannot be, in this process.
     pub given_back: bool,
     /// This process has seen it ready as released, while the promotion is Deploying.
     pub became_ready: Option<BecameReady>,
-    /// Unhealthy since, in this process.
+    /// Unhealthy since, in this process. Absent while it is healthy.
     pub unhealthy_since: Option<Timestamp>,
-    /// Why it could not be read or changed, and when to try again.
+    /// Why it could not be read or changed, and when to try again. Absent if nothing failed.
     pub trouble: Option<Trouble>,
 }
 

@@ -50,7 +50,7 @@ pub fn overlay(base: Option<&Value>, over: Option<&Value>) -> Option<Value> {
 /// What a component states about a target that exists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stated<'a> {
-    /// With the environment's override merged over it.
+    /// With the environment's override merged over it. Absent if the component states neither.
     pub patch: Option<&'a Value>,
     /// `(container, image)`: the image to set on each container.
     pub images: &'a [(String, String)],

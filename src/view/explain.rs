@@ -29,16 +29,16 @@ pub struct Explanation<'a> {
     pub version: &'a str,
     /// `spec.requestedBy` of the Release, the user who requests it.
     pub requested_by: &'a str,
-    /// The hold in its spec, for all or some environments.
+    /// The hold in its spec, for all or some environments. Absent if it is not held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<&'a Hold>,
-    /// Why the operator does not accept it.
+    /// Why the operator does not accept it. Absent if it does, or has not judged it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'a str>,
-    /// The colour, and the reasons for it.
+    /// The colour, and the reasons for it. Absent before the operator has written it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rag: Option<&'a Rag>,
-    /// The last environment in order that Succeeded.
+    /// The last environment in order that Succeeded. Absent if none has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub furthest: Option<&'a str>,
     /// `status.review` of the Release. Absent before the operator has written it.
@@ -56,7 +56,7 @@ pub struct InEnvironment<'a> {
     pub environment: &'a str,
     /// The state of the promotion.
     pub state: State,
-    /// When it entered this state.
+    /// When it entered this state (UTC). Absent if its status does not record it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Number of the attempt, from 1.
@@ -73,10 +73,10 @@ pub struct InEnvironment<'a> {
     /// `message` of the promotion. Absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
-    /// Decisions that do not count, and why.
+    /// Decisions that do not count, and why. Absent if all count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_counted: Option<&'a str>,
-    /// `message` and `not_counted` in one.
+    /// `message` and `not_counted` in one. Absent if both are.
     #[serde(skip)]
     pub says: Option<String>,
     /// When the attempt entered (UTC). Absent before entry.
@@ -88,7 +88,7 @@ pub struct InEnvironment<'a> {
     /// The earliest time at which it can enter if only time is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,
-    /// What was copied from the Environment at entry.
+    /// What was copied from the Environment at entry. Absent before entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered: Option<&'a Entered>,
     /// The components as status records them. Empty before the first entry.

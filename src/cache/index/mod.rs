@@ -56,7 +56,7 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// It is being deleted.
     pub terminating: bool,
-    /// Which Releases its annotation admits.
+    /// Which Releases its annotation admits. Absent without the annotation.
     pub accepts: Option<Accepts>,
 }
 

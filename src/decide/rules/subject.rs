@@ -25,7 +25,7 @@ pub struct Subject<'a> {
     pub place: &'a Place,
     /// The instant for which the check is evaluated.
     pub now: Timestamp,
-    /// The gate's settings, for gates.
+    /// The gate's settings. Absent for controls.
     pub gate: Option<&'a Gate>,
     /// This check as persisted, if it was evaluated for the current plan.
     pub prior: Option<&'a Check>,
@@ -42,15 +42,15 @@ pub struct Verdict {
     pub reason: &'static str,
     /// A complete message: a capital letter (or a name, or code) first, a full stop last.
     pub message: String,
-    /// When time alone changes it.
+    /// When time alone changes it. Absent if it does not.
     pub until: Option<Timestamp>,
-    /// What must be done for the check to proceed.
+    /// What must be done for the check to proceed. Absent if nothing.
     pub action: Option<Effect>,
     /// Decisions behind the verdict: a Reject that counts, an Accept that admits the release.
     pub obeys: Vec<Arc<Decision>>,
-    /// Since when an interrupted soak counts again.
+    /// Since when an interrupted soak counts again. Absent for other checks.
     pub anew_since: Option<Timestamp>,
-    /// What must be recorded of its Job.
+    /// What must be recorded of its Job. Absent if nothing.
     pub run: Option<JobRun>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub blocks: Vec<Block>,
     /// Absent once it waits for nothing.
     pub waits_for: Option<WaitsFor>,
-    /// What else its status says.
+    /// What else its status says. Absent if it says nothing else.
     pub message: Option<String>,
 }
 

@@ -90,7 +90,7 @@ pub struct Way {
     pub requested_by: String,
     /// How it ends, or where it is when the simulation ends.
     pub outcome: Outcome,
-    /// When it had Succeeded in all its environments.
+    /// When it had Succeeded in all its environments (UTC). Absent unless the outcome is Reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// What holds it, if it is not in progress.
