@@ -53,9 +53,20 @@ enum Format {
     Svg,
 }
 
+/// The years in which a simulation can run: calendars look back and ahead from its time.
+const YEARS: std::ops::RangeInclusive<i16> = 1970..=9990;
+
 fn instant(text: &str) -> Result<Timestamp, String> {
     let sentence = "must be a time such as 2026-11-24T18:00:00Z";
     let at = text.parse::<Timestamp>().map_err(|_| sentence.to_owned())?;
+    let year = at.to_zoned(jiff::tz::TimeZone::UTC).year();
+    if !YEARS.contains(&year) {
+        return Err(format!(
+            "must be between the years {} and {}",
+            YEARS.start(),
+            YEARS.end()
+        ));
+    }
     // Kubernetes stores whole seconds.
     Timestamp::from_second(at.as_second()).map_err(|_| sentence.to_owned())
 }

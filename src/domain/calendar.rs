@@ -127,7 +127,14 @@ impl Calendar {
         let mut entries = Vec::with_capacity(windows.len());
         for Window { name, kind, when } in windows {
             let rule = parse(when).unwrap_or_else(|why| {
-                let sentence = format!("Window \"{name}\" counts as closed: {why}.");
+                let sentence = match kind {
+                    WindowKind::Allow => format!("Window \"{name}\" counts as closed: {why}."),
+                    WindowKind::Deny => {
+                        format!(
+                            "Deny window \"{name}\" is invalid, so the Environment counts as closed: {why}."
+                        )
+                    }
+                };
                 problems.push(Problem {
                     window: name.clone(),
                     sentence,

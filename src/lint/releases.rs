@@ -282,6 +282,20 @@ impl Lint<'_> {
             self.note(manifest, &at, sentence);
         }
         let listed = |name: &String| release.spec.environments.contains(name);
+        let held = release
+            .spec
+            .hold
+            .iter()
+            .flat_map(|hold| &hold.environments)
+            .enumerate();
+        for (index, name) in held.filter(|(_, name)| !listed(name)) {
+            let at = format!("/spec/hold/environments/{index}");
+            self.note(
+                manifest,
+                &at,
+                format!("{name:?} is not listed in spec.environments."),
+            );
+        }
         let schedule = release.spec.schedule.iter().enumerate();
         for (index, planned) in schedule.filter(|(_, planned)| !listed(&planned.environment)) {
             let at = format!("/spec/schedule/{index}/environment");

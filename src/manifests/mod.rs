@@ -155,7 +155,7 @@ impl Manifests {
                         manifests.take(&file.display().to_string(), std::fs::read(&file));
                     }
                 }
-                Err(error) => manifests.refuse(path, format!("Cannot be read: {error}")),
+                Err(error) => manifests.refuse(path, format!("Cannot be read: {error}.")),
             }
         }
         manifests
@@ -171,7 +171,7 @@ impl Manifests {
 
     fn take(&mut self, file: &str, bytes: std::io::Result<Vec<u8>>) {
         self.files += 1;
-        let text = bytes.map_err(|error| (None, format!("Cannot be read: {error}")));
+        let text = bytes.map_err(|error| (None, format!("Cannot be read: {error}.")));
         let text = text.and_then(|bytes| {
             String::from_utf8(bytes).map_err(|error| {
                 let upto = error.utf8_error().valid_up_to();

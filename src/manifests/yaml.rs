@@ -60,7 +60,7 @@ fn not_yaml(text: &str, error: &ScanError) -> Unreadable {
     let why = if stated.contains("{{") {
         "Not YAML but a template. Render it first.".to_owned()
     } else {
-        format!("Not YAML: {}", error.kind())
+        format!("Not YAML: {}.", error.kind())
     };
     Unreadable { line, why }
 }

@@ -87,7 +87,7 @@ async fn a_the_operator_runs_as_the_chart_says() {
     let namespace = operator_namespace();
     assert_eq!(leader(|_| true).await, name, "the leader has the name of its pod");
     let (read, log) = kubectl(&["logs", "-n", &namespace, &name]);
-    assert!(read && log.contains("\"leading\""), "{log}");
+    assert!(read && log.contains("This process leads."), "{log}");
     assert!(
         log.contains(&format!("system:serviceaccount:{namespace}:signalbox")),
         "its own token: {log}"

@@ -1,10 +1,15 @@
 //! Behaviour of real pods that simulated ones (tests/control-plane/stages.yaml) do not have, or have differently, without Signalbox.
 //! Rules depend on it, so these tests detect a kubelet with another behaviour.
 
+use std::collections::BTreeSet;
+use std::pin::pin;
+
+use futures::TryStreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -229,14 +234,15 @@ async fn only_the_image_id_has_the_digest_of_what_runs() {
         "{conditions:?}"
     );
     let events: Api<Event> = Api::namespaced(admin().await, "differs-image");
-    let reasons: Vec<_> = events
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .into_iter()
-        .filter_map(|event| event.reason)
-        .collect();
-    for reason in ["Scheduled", "Pulled", "Created", "Started"] {
-        assert!(reasons.iter().any(|r| r == reason), "{reason}: {reasons:?}");
-    }
+    // The kubelet sends Events behind what it reports in status.
+    let mut missing = BTreeSet::from(["Scheduled", "Pulled", "Created", "Started"]);
+    let mut seen = pin!(watcher(events, watcher::Config::default()).applied_objects());
+    let all = async {
+        while !missing.is_empty() {
+            let event = seen.try_next().await.unwrap().expect("a watch does not end");
+            missing.retain(|reason| event.reason.as_deref() != Some(*reason));
+        }
+    };
+    let in_time = tokio::time::timeout(LONG, all).await;
+    assert!(in_time.is_ok(), "{missing:?}");
 }

@@ -118,10 +118,34 @@ fn a_mistyped_kind_version_or_field_is_not_passed_over() {
     }
 }
 
+#[test]
+fn a_hold_of_an_environment_that_is_not_listed_is_noted() {
+    let release = std::fs::read_to_string("examples/payments/release-1.yaml").unwrap();
+    let held = format!("{release}  hold: {{ environments: [productoin] }}\n");
+    let (exit, printed) = signalbox(&["lint", "-f", "-"], &held);
+    assert_eq!(exit, Ok(0), "{printed}");
+    let note = "spec.hold.environments[0]: \"productoin\" is not listed in spec.environments.";
+    assert!(printed.contains(note), "{printed}");
+}
+
+#[test]
+fn a_deny_window_that_is_invalid_closes_the_environment() {
+    let (exit, said) =
+        of_window("kind: Deny, schedule: \"0 18 * * TUES\", duration: 4h, timeZone: Europe/London");
+    assert_eq!(exit, Ok(1));
+    let closes = "Deny window \"w\" is invalid, so the Environment counts as closed: the schedule";
+    assert!(said.contains(closes), "{said}");
+}
+
 /// What `lint` reports about an Environment with this window, without its place.
 fn of_window(window: &str) -> (Result<u8, String>, String) {
+    let kind = if window.contains("kind: ") {
+        ""
+    } else {
+        "kind: Allow, "
+    };
     let environment = format!(
-        "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {{name: production}}\nspec:\n  stage: Production\n  namespace: \"{{namespace}}-prod\"\n  windows:\n  - {{name: w, kind: Allow, {window}}}\n"
+        "apiVersion: signalbox.dev/v1alpha1\nkind: Environment\nmetadata: {{name: production}}\nspec:\n  stage: Production\n  namespace: \"{{namespace}}-prod\"\n  windows:\n  - {{name: w, {kind}{window}}}\n"
     );
     let (exit, printed) = signalbox(&["lint", "-f", "-"], &environment);
     let first = printed.lines().next().unwrap_or_default();

@@ -291,6 +291,14 @@ fn bad_flags_name_what_must_hold() {
             "must be a time such as 2026-11-24T18:00:00Z",
         ),
         (
+            vec!["--now", "9999-12-30T12:00:00Z"],
+            "must be between the years 1970 and 9990",
+        ),
+        (
+            vec!["--now=-009999-01-02T02:00:00Z"],
+            "must be between the years 1970 and 9990",
+        ),
+        (
             vec!["--now", "2026-11-24T18:00:00Z", "--until", "2026-11-24T18:00:00Z"],
             "--until 2026-11-24T18:00:00Z must be after --now",
         ),

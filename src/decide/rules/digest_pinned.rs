@@ -34,7 +34,14 @@ fn check(s: &Subject<'_>) -> Verdict {
                 .map(move |(container, image)| (&c.name, container, image))
         })
         .filter(|(_, _, image)| !patches::pinned(image))
-        .map(|(component, container, image)| format!("{component}/{container} would run {image}"))
+        .map(|(component, container, image)| {
+            let image = if image.is_empty() {
+                "an empty image"
+            } else {
+                image.as_str()
+            };
+            format!("{component}/{container} would run {image}")
+        })
         .collect();
     if loose.is_empty() {
         Verdict::satisfied("Every image is pinned by digest.")
