@@ -171,10 +171,11 @@ impl Outcome {
     }
 }
 
-/// Whether `is` says the same as `was` in other words, of a Release that is at rest. After an upgrade that words its messages otherwise, there
-/// would be a write for each Release that has ever finished.
+/// Whether `is` says the same as `was` in other words, of a Release that is valid and at rest. After an upgrade with other texts, there would
+/// be a write for each Release that has ever finished. What is wrong with one that is not valid may change without anything else.
 fn only_reworded(was: &ReleaseStatus, is: &ReleaseStatus) -> bool {
-    let at_rest = is.environments.iter().all(|p| p.state.is_over());
+    let accepted = |c: &Condition| c.type_ == "Accepted" && c.status == "True";
+    let at_rest = is.environments.iter().all(|p| p.state.is_over()) && is.conditions.iter().any(accepted);
     let conditions = |status: &ReleaseStatus| -> Vec<Condition> {
         let conditions = status.conditions.iter().cloned();
         let worded = |condition| Condition {

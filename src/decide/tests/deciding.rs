@@ -820,3 +820,23 @@ fn a_retry_after_a_failed_job_does_not_get_round_a_reject() {
         assert_eq!(walk.promotion("sit").attempt, attempt);
     }
 }
+
+/// Only another writer can leave a status like that.
+#[test]
+fn a_backout_without_a_place_fails_and_its_release_can_be_deleted() {
+    let mut walk = awaiting();
+    let status = walk.release().status.as_mut().expect("a status");
+    let sit = status
+        .environments
+        .iter_mut()
+        .find(|p| p.name == "sit")
+        .expect("sit");
+    (sit.state, sit.entered) = (State::BackingOut, None);
+    walk.settle();
+    assert_eq!(walk.state("sit"), State::Failed);
+    let said = walk.promotion("sit").message.as_deref();
+    assert!(
+        said.is_some_and(|said| said.starts_with("Conflict: Backout failed. ")),
+        "{said:?}"
+    );
+}

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::release::{Promotion, STATE_VERSION, State};
-use crate::api::{Decision, Environment, Release, ReleaseReview};
+use crate::api::{Decision, Environment, Release, ReleaseReview, ReleaseStatus};
 use crate::decide::facts::Setting;
 use crate::decide::fixtures::{rolled_out, seconds};
-use crate::decide::plan;
 use crate::decide::prestate::PreState;
 use crate::decide::tests::walk::Walk;
+use crate::decide::{only_reworded, plan};
 use crate::domain::windows::calendar_of;
 use crate::stored::claims;
 
@@ -354,4 +354,31 @@ fn what_people_were_asked_about_for_weeks_is_not_ended_without_them() {
     walk.settle();
     walk.later(SignedDuration::from_hours(480)).settle();
     assert_eq!(promotion(&walk).state, State::AwaitingDecision);
+}
+
+#[test]
+fn only_a_valid_release_at_rest_keeps_the_words_that_it_has() {
+    let mut walk = Left::read("succeeded").walk();
+    let was = walk.release().status.clone().expect("a status");
+    let reworded = |edit: &dyn Fn(&mut ReleaseStatus)| {
+        let (mut was, mut is) = (was.clone(), was.clone());
+        edit(&mut was);
+        edit(&mut is);
+        for condition in &mut is.conditions {
+            condition.message.push('!');
+        }
+        only_reworded(&was, &is)
+    };
+    assert!(reworded(&|_| ()));
+    assert!(
+        !reworded(&|status| status.conditions[0].status = "False".to_owned()),
+        "not accepted"
+    );
+    assert!(
+        !reworded(&|status| status.environments[0].state = State::Waiting),
+        "not at rest"
+    );
+    let mut is = was.clone();
+    is.conditions[1].reason = "BackedOut".to_owned();
+    assert!(!only_reworded(&was, &is), "another reason");
 }
