@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use signalbox::cli::{self, Called};
 
 /// Small values are allocated and freed all the time here; the C library's allocator took a third of the CPU time.
 #[global_allocator]
@@ -11,9 +11,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// One thread: the operator mostly waits for the API server, and waking other threads costs more than their work.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = match signalbox::cli::Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(usage) => {
+    let arguments = match cli::called(std::env::args_os().collect()) {
+        Called::Run(arguments) => arguments,
+        Called::Complete(candidates) => {
+            print!("{candidates}");
+            return ExitCode::SUCCESS;
+        }
+        Called::Wrong(usage) => {
             // Requested help goes to standard output. A mistyped argument is bad input and exits with 1; 2 has another meaning here.
             let _ = usage.print();
             return if usage.use_stderr() {
@@ -23,7 +27,7 @@ async fn main() -> ExitCode {
             };
         }
     };
-    match signalbox::cli::run(arguments).await {
+    match cli::run(*arguments).await {
         Ok(exit) => ExitCode::from(exit),
         Err(sentence) => {
             eprintln!("error: {sentence}");

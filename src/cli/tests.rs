@@ -23,7 +23,11 @@ fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
     let mut terminal = Terminal {
         input: &mut input.as_bytes(),
         output: &mut printed,
+        errors: &mut std::io::sink(),
         colour: false,
+        asks: false,
+        redraws: false,
+        width: None,
         now: morning(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -41,7 +41,11 @@ async fn access(stage: &Stage, kubeconfig: &std::path::Path) -> (u8, Value) {
     let mut terminal = Terminal {
         input: &mut std::io::empty(),
         output: &mut printed,
+        errors: &mut std::io::sink(),
         colour: false,
+        asks: false,
+        redraws: false,
+        width: None,
         now: Timestamp::now(),
     };
     let exit = run_on(&mut terminal, Arguments::try_parse_from(words).unwrap()).await;

@@ -464,6 +464,20 @@ pub enum ReviewState {
     Closed,
 }
 
+impl ReviewState {
+    /// Its name in status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRequired => "NotRequired",
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::Closed => "Closed",
+        }
+    }
+}
+
 /// State of the post-implementation review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

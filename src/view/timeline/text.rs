@@ -225,17 +225,24 @@ fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// Text of users as a terminal may show it: without characters that move the cursor, change colours or begin a line.
+/// Text of users as a terminal may show it: without characters that move the cursor, change colours, begin a line or turn the direction of
+/// the text around.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(moves) {
         return Cow::Borrowed(text);
     }
     let shown = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
+        c if moves(c) => c.escape_default().to_string(),
         c => c.to_string(),
     });
     Cow::Owned(shown.collect())
+}
+
+/// Control characters, separators of lines, and the marks that change the direction of the text.
+fn moves(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `sentence`, indented and wrapped. A word that is longer than a line continues in the next.

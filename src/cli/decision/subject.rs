@@ -1,0 +1,450 @@
+//! What a Decision is about: read once, shown, and compared again before it is signed.
+
+use std::fmt::Write as _;
+
+use kube::{Api, ResourceExt};
+
+use crate::api::decision::{DecisionSpec, ENVIRONMENT_AVAILABLE};
+use crate::api::environment::{Environment, Gate};
+use crate::api::reasons;
+use crate::api::release::Promotion;
+use crate::api::{Action, Decision, Release};
+use crate::cli::output::{Paint, wrapped};
+use crate::cli::session::{Right, Session, get};
+use crate::cli::terminal::{NARROWEST, Terminal};
+use crate::decide::trust::may_be_one_person;
+use crate::view::explain::{Block, in_environment};
+use crate::view::remedy;
+use crate::view::timeline::visible;
+
+/// A Release in one environment, and who asks.
+pub(super) struct Subject {
+    /// As it was read.
+    pub release: Release,
+    /// The user name that the API server has authenticated.
+    pub user: String,
+    environment_name: String,
+    environment: Option<Environment>,
+    decisions: Vec<Decision>,
+}
+
+impl Subject {
+    /// Reads the Release, its Decisions and the Environment.
+    ///
+    /// # Errors
+    /// A sentence: the Release does not exist or does not list the environment, or cannot be read.
+    pub async fn read(session: &Session, release: &str, environment: &str) -> Result<Self, String> {
+        let api: Api<Release> = Api::namespaced(session.client.clone(), &session.namespace);
+        let place = format!(" in namespace {}", session.namespace);
+        let (release, user) = tokio::join!(get(session, &api, release, &place), session.user());
+        let (release, user) = (release?, user?);
+        let (decisions, read) = tokio::join!(
+            super::decisions(session, &release),
+            super::environment(session, environment)
+        );
+        Ok(Self {
+            release,
+            user,
+            environment_name: environment.to_owned(),
+            environment: read,
+            decisions: decisions?,
+        })
+    }
+
+    /// `Release namespace/name`.
+    pub fn named(&self) -> String {
+        let namespace = self.release.namespace().unwrap_or_default();
+        format!("Release {namespace}/{}", self.release.name_any())
+    }
+
+    /// The promotion into the environment.
+    ///
+    /// # Errors
+    /// A sentence: the Release does not list the environment, or the operator has not seen it yet.
+    pub fn promotion(&self) -> Result<&Promotion, String> {
+        let name = &self.environment_name;
+        if let Some(p) = self.release.promotion(name) {
+            return Ok(p);
+        }
+        let listed = &self.release.spec.environments;
+        if listed.contains(name) {
+            return Err(format!(
+                "The status of {} does not show {name} yet: the operator has not reconciled it. Is it running?",
+                self.named()
+            ));
+        }
+        Err(format!(
+            "{} does not list {name}. It lists {}.",
+            self.named(),
+            listed.join(", ")
+        ))
+    }
+
+    /// What the user is about to sign.
+    ///
+    /// # Errors
+    /// A sentence: something that has to be shown cannot be read.
+    pub async fn shown(
+        &self,
+        session: &Session,
+        spec: &DecisionSpec,
+        terminal: &Terminal<'_>,
+    ) -> Result<String, String> {
+        let p = self.promotion()?;
+        let paint = terminal.paint();
+        let width = terminal.width.unwrap_or(100).max(NARROWEST);
+        let mut text = String::new();
+        let mut line = |sentence: &str| wrapped(&mut text, 0, width, sentence);
+        let release = &self.release.spec;
+        line(&format!(
+            "{}: {} {}, requested by {}",
+            self.named(),
+            release.product,
+            release.version,
+            release.requested_by
+        ));
+        let change = [
+            release.change.reference.as_deref(),
+            release.change.reason.as_deref(),
+        ];
+        let change: Vec<&str> = change.into_iter().flatten().collect();
+        if !change.is_empty() {
+            line(&format!("Change: {}", change.join(": ")));
+        }
+        line(&format!(
+            "{}: {}, attempt {}",
+            p.name,
+            p.state.as_str(),
+            p.attempt
+        ));
+        if let Some(hash) = &spec.plan_hash {
+            line(&format!("Plan: {hash}"));
+        }
+        self.changes(session, p, paint, width, &mut text).await;
+        self.plans(width, &mut text);
+        self.checks(p, paint, width, &mut text);
+        self.signatures(p, width, &mut text);
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// What would change, against what runs.
+    async fn changes(&self, session: &Session, p: &Promotion, paint: Paint, width: usize, text: &mut String) {
+        heading(text, paint, "What changes");
+        for component in &self.release.spec.components {
+            let target = format!("{}: {}", component.name, component.target);
+            wrapped(text, 2, width, &target);
+            let before = p.components.iter().find(|c| c.name == component.name);
+            for image in &component.images {
+                let from = before.and_then(|c| c.from.as_deref());
+                let from = from.map_or_else(String::new, |from| format!(" (before: {from})"));
+                wrapped(
+                    text,
+                    4,
+                    width,
+                    &format!("{} → {}{from}", image.container, image.image),
+                );
+            }
+            if component.patch.is_some()
+                || component.override_for(&p.name).is_some()
+                || !component.remove.is_empty()
+            {
+                wrapped(text, 4, width, "Fields are set or removed.");
+            }
+        }
+        let _ = session;
+    }
+
+    fn plans(&self, width: usize, text: &mut String) {
+        let spec = &self.release.spec;
+        let deploy = spec
+            .deployment_plan
+            .as_deref()
+            .and_then(|plan| plan.summary.as_deref());
+        let back = spec.backout_plan.as_deref();
+        text.push('\n');
+        wrapped(
+            text,
+            0,
+            width,
+            &format!("Deployment plan: {}", deploy.unwrap_or("none")),
+        );
+        let said = match back {
+            None => "none. If it fails, it waits for a Decision.".to_owned(),
+            Some(plan) => {
+                let summary = plan.summary.as_deref().unwrap_or("no summary");
+                let data = if plan.data_reversible {
+                    ""
+                } else {
+                    " Its data cannot be restored, so it never starts by itself."
+                };
+                format!("{summary}{data}")
+            }
+        };
+        wrapped(text, 0, width, &format!("Backout plan: {said}"));
+    }
+
+    fn checks(&self, p: &Promotion, paint: Paint, width: usize, text: &mut String) {
+        let here = in_environment(&self.release, p);
+        if here.blocks.is_empty() {
+            return;
+        }
+        heading(text, paint, "Not satisfied");
+        for block in &here.blocks {
+            wrapped(text, 2, width, &block.to_string());
+        }
+    }
+
+    fn signatures(&self, p: &Promotion, width: usize, text: &mut String) {
+        let signed = self.decisions.iter().filter(|d| {
+            let spec = &d.spec;
+            spec.environment == p.name
+                && (spec.plan_hash.as_deref() == Some(&p.plan_hash) || spec.attempt == Some(p.attempt))
+        });
+        let mut lines = signed
+            .map(|d| {
+                let spec = &d.spec;
+                let role = spec
+                    .role
+                    .as_deref()
+                    .map_or_else(String::new, |role| format!(" as {role}"));
+                let reason = spec
+                    .reason
+                    .as_deref()
+                    .map_or_else(String::new, |reason| format!(": {reason}"));
+                format!("{} by {}{role}{reason}", spec.action.as_str(), spec.by)
+            })
+            .peekable();
+        text.push('\n');
+        if lines.peek().is_none() {
+            text.push_str("Nobody has signed this plan yet.\n");
+        }
+        for line in lines {
+            wrapped(text, 0, width, &line);
+        }
+    }
+
+    /// Whether the Release is still what was shown.
+    ///
+    /// # Errors
+    /// A sentence: it was changed or deleted meanwhile.
+    pub async fn unchanged(&self, session: &Session) -> Result<(), String> {
+        let api: Api<Release> = Api::namespaced(session.client.clone(), &session.namespace);
+        let place = format!(" in namespace {} any more", session.namespace);
+        let now = get(session, &api, &self.release.name_any(), &place).await?;
+        let (before, name) = (self.promotion()?, &self.environment_name);
+        let same = now.metadata.uid == self.release.metadata.uid
+            && now.promotion(name).is_some_and(|p| {
+                (&p.plan_hash, p.attempt, p.state) == (&before.plan_hash, before.attempt, before.state)
+            })
+            && now.metadata.generation == self.release.metadata.generation;
+        if same {
+            return Ok(());
+        }
+        Err(format!(
+            "{} changed while you read it, so nothing was created. Read it again, and decide again.",
+            self.named()
+        ))
+    }
+}
+
+fn heading(text: &mut String, paint: Paint, title: &str) {
+    let _ = writeln!(text, "\n{}", paint.bold(title));
+}
+
+/// The gate that the user answers, and the role in which they do.
+///
+/// # Errors
+/// A sentence: which gates there are, or why the answer would not count.
+pub(super) async fn gate(
+    session: &Session,
+    subject: &Subject,
+    p: &Promotion,
+    action: Action,
+    gate: Option<&str>,
+    role: Option<&str>,
+) -> Result<(String, String), String> {
+    if !p.state.before_entry() {
+        return Err(format!(
+            "{} has entered {} already ({}): {} has no effect there any more.",
+            subject.named(),
+            p.name,
+            p.state.as_str(),
+            action.as_str()
+        ));
+    }
+    let requester = &subject.release.spec.requested_by;
+    if action == Action::Approve && may_be_one_person(&subject.user, requester) {
+        return Err(format!(
+            "You are {}, and {requester} requested {}: the requester's approval never counts.",
+            subject.user,
+            subject.named()
+        ));
+    }
+    let Some(environment) = &subject.environment else {
+        return match (gate, role) {
+            (Some(gate), Some(role)) => Ok((gate.to_owned(), role.to_owned())),
+            _ => Err(format!(
+                "You may not read the Environment {}: name --gate and --role.",
+                p.name
+            )),
+        };
+    };
+    let gates: Vec<&Gate> = environment
+        .spec
+        .gates
+        .iter()
+        .filter(|g| g.approval.is_some())
+        .collect();
+    let chosen = match gate {
+        Some(name) => gates
+            .iter()
+            .find(|g| g.name == name)
+            .copied()
+            .ok_or_else(|| format!("{} has no approval gate {name:?}. {}", p.name, choice(&gates)))?,
+        None => only(session, subject, p, &gates).await?,
+    };
+    let wanted = chosen
+        .approval
+        .as_ref()
+        .map(|a| a.role.as_str())
+        .unwrap_or_default();
+    if let Some(role) = role
+        && role != wanted
+    {
+        return Err(format!(
+            "The gate {} of {} asks for the role {wanted}, not {role}.",
+            chosen.name, p.name
+        ));
+    }
+    let signed = subject.decisions.iter().any(|d| {
+        d.spec.action == action
+            && d.spec.by == subject.user
+            && d.spec.subject.as_deref() == Some(&chosen.name)
+            && d.spec.plan_hash.as_deref() == Some(&p.plan_hash)
+    });
+    if signed && action == Action::Reject {
+        return Err(format!("You have rejected this plan at {} already.", chosen.name));
+    }
+    Ok((chosen.name.clone(), wanted.to_owned()))
+}
+
+fn choice(gates: &[&Gate]) -> String {
+    if gates.is_empty() {
+        return "It has none.".to_owned();
+    }
+    let names: Vec<String> = gates
+        .iter()
+        .map(|g| {
+            format!(
+                "{} (role {})",
+                g.name,
+                g.approval.as_ref().map_or("", |a| a.role.as_str())
+            )
+        })
+        .collect();
+    format!("It has {}.", names.join(", "))
+}
+
+/// The one gate that waits and in whose role the user may answer.
+async fn only<'a>(
+    session: &Session,
+    subject: &Subject,
+    p: &Promotion,
+    gates: &[&'a Gate],
+) -> Result<&'a Gate, String> {
+    let missing = |g: &&&Gate| {
+        p.checks
+            .iter()
+            .any(|c| c.name == g.name && c.reason == reasons::APPROVALS_MISSING)
+    };
+    let waiting: Vec<&Gate> = gates.iter().filter(missing).copied().collect();
+    // All of them, if none waits: the last approval may have expired, or a Reject stands against them.
+    let candidates = if waiting.is_empty() {
+        gates.to_vec()
+    } else {
+        waiting
+    };
+    if candidates.is_empty() {
+        return Err(format!(
+            "{} has no approval gate: there is nothing to approve or reject.",
+            p.name
+        ));
+    }
+    let mut lawful = Vec::new();
+    for gate in &candidates {
+        let right = Right {
+            verb: remedy::verb(Action::Approve).to_owned(),
+            resource: "environments".to_owned(),
+            subresource: gate
+                .approval
+                .as_ref()
+                .map_or_else(String::new, |a| a.role.clone()),
+            namespace: subject.release.namespace().unwrap_or_default(),
+            name: p.name.clone(),
+        };
+        if session.may(&right).await? {
+            lawful.push(*gate);
+        }
+    }
+    match lawful.as_slice() {
+        [one] => Ok(*one),
+        [] if candidates.len() == 1 => Ok(candidates[0]),
+        [] => Err(format!(
+            "You have no right to approve at any gate of {}. {}",
+            p.name,
+            choice(&candidates)
+        )),
+        several => Err(format!("Name the gate with --gate. {}", choice(several))),
+    }
+}
+
+/// The subject of an action on a promotion: that of an Accept before the entry.
+///
+/// # Errors
+/// A sentence: the action is not valid in this state.
+pub(super) fn acts_on(
+    subject: &Subject,
+    p: &Promotion,
+    action: Action,
+) -> Result<Option<&'static str>, String> {
+    let here = in_environment(&subject.release, p);
+    let reason = |wanted: &str| {
+        here.blocks
+            .iter()
+            .any(|block| matches!(block, Block::Check(held) if held.check.reason == wanted))
+    };
+    if p.state.before_entry() {
+        return match action {
+            Action::Accept if reason(reasons::TARGET_UNHEALTHY) => Ok(Some(ENVIRONMENT_AVAILABLE)),
+            Action::Accept if reason(reasons::UNSETTLED) => Ok(None),
+            Action::Retry if reason(reasons::JOB_FAILED) || reason(reasons::JOB_TIMED_OUT) => Ok(None),
+            _ => Err(not_valid(subject, p, action)),
+        };
+    }
+    if remedy::decisions(p).contains(&action) {
+        Ok(None)
+    } else {
+        Err(not_valid(subject, p, action))
+    }
+}
+
+fn not_valid(subject: &Subject, p: &Promotion, action: Action) -> String {
+    let lawful: Vec<&str> = remedy::decisions(p)
+        .iter()
+        .map(|action| remedy::word(*action))
+        .collect();
+    let instead = if lawful.is_empty() {
+        "Nothing has to be decided there.".to_owned()
+    } else {
+        format!("Possible are {}.", lawful.join(", "))
+    };
+    visible(&format!(
+        "{} is not valid for {} in {}, which is {}. {instead}",
+        action.as_str(),
+        subject.named(),
+        p.name,
+        p.state.as_str()
+    ))
+    .into_owned()
+}

@@ -1,0 +1,37 @@
+//! `-o`: the formats in which a command prints, for people and for programs.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// The formats of commands that print a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people
+    #[default]
+    Table,
+    /// A table with more columns
+    Wide,
+    /// JSON for programs
+    Json,
+    /// YAML for programs
+    Yaml,
+    /// The names of the objects, one a line, as kubectl takes them
+    Name,
+}
+
+/// `value` as indented JSON, with a line end.
+///
+/// # Errors
+/// A sentence: it cannot be written as JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| format!("Cannot print JSON: {e}"))?;
+    Ok(format!("{text}\n"))
+}
+
+/// `value` as YAML.
+///
+/// # Errors
+/// A sentence: it cannot be written as YAML.
+pub(crate) fn yaml<T: Serialize>(value: &T) -> Result<String, String> {
+    serde_yaml_ng::to_string(value).map_err(|e| format!("Cannot print YAML: {e}"))
+}

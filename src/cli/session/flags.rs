@@ -1,0 +1,112 @@
+//! The flags that choose a cluster, a user and a namespace, with kubectl's names and meanings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::Client;
+
+use super::Session;
+use super::kubeconfig;
+
+/// Which cluster, and as which user.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection, as in kubectl")]
+pub(crate) struct Connection {
+    /// Path of a kubeconfig (default: the files of $KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount)
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The cluster of the kubeconfig to use, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The user of the kubeconfig to use, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Act as another user, whom you need the right to impersonate
+    #[arg(long = "as", value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// A group to act as, together with --as; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    pub groups: Vec<String>,
+    /// How long one request may take, such as 10s; 0 is without a limit
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = timeout)]
+    pub request_timeout: Timeout,
+}
+
+/// How long a request may take. `None` is without a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timeout(pub Option<Duration>);
+
+fn timeout(text: &str) -> Result<Timeout, String> {
+    let wrong = || "must be 0, or a duration such as 10s or 2m".to_owned();
+    // kubectl reads a number without a unit as seconds.
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Timeout((seconds > 0).then(|| Duration::from_secs(seconds))));
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from(duration).map_err(|_| wrong())?;
+    Ok(Timeout((!duration.is_zero()).then_some(duration)))
+}
+
+impl Connection {
+    /// Connects: reads the kubeconfig, and prepares a client. No request is sent yet.
+    ///
+    /// # Errors
+    /// A sentence: which file, which context, and what to do.
+    pub async fn open(&self, namespace: Option<&str>) -> Result<Session, String> {
+        // The provider is installed once per process. An earlier call installed the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = kubeconfig::config(self).await?;
+        let Timeout(limit) = self.request_timeout;
+        config.connect_timeout = Some(limit.unwrap_or(Duration::from_secs(10)));
+        config.read_timeout = limit;
+        // A person waits for the answer: the error of the first try is better than a late one.
+        config.default_retry = false;
+        config.headers.push((
+            http::header::USER_AGENT,
+            http::HeaderValue::from_static(concat!("kubectl-signalbox/", env!("CARGO_PKG_VERSION"))),
+        ));
+        let server = config.cluster_url.to_string();
+        let server = server.trim_end_matches('/').to_owned();
+        let default = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(|e| {
+            format!(
+                "Cannot prepare the connection to {server}: {}.",
+                super::failure::causes(&e)
+            )
+        })?;
+        Ok(Session {
+            client,
+            namespace: namespace.map_or(default, str::to_owned),
+            server,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_as_kubectl_reads_it() {
+        for (text, wanted) in [
+            ("0", None),
+            ("0s", None),
+            ("5", Some(5)),
+            ("10s", Some(10)),
+            ("2m", Some(120)),
+            ("1m30s", Some(90)),
+        ] {
+            assert_eq!(
+                timeout(text),
+                Ok(Timeout(wanted.map(Duration::from_secs))),
+                "{text}"
+            );
+        }
+        for text in ["", "soon", "-1s", "-5"] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Lists, page by page. One object that cannot be read does not hide the others.
+
+use std::fmt::Debug;
+
+use kube::api::ListParams;
+use kube::core::Request;
+use kube::{Api, Client, Resource};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{Session, failed};
+
+/// The page size that kubectl uses.
+const PAGE: u32 = 500;
+
+/// Which objects are listed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query<'a> {
+    /// The namespace; `None` for all of them, and for cluster-scoped kinds.
+    pub namespace: Option<&'a str>,
+    /// A label selector. Empty selects all.
+    pub labels: &'a str,
+    /// A field selector. Empty selects all.
+    pub fields: String,
+}
+
+/// What was listed.
+#[derive(Debug)]
+pub(crate) struct Listed<K> {
+    /// In the order of the API server: by namespace and name.
+    pub items: Vec<K>,
+    /// Objects of another version of the definition.
+    pub unreadable: Vec<Unreadable>,
+    /// From which a watch continues. Empty if the API server did not say.
+    pub resource_version: String,
+}
+
+/// An object that this version cannot read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// Its kind, namespace and name.
+    pub object: String,
+    /// What is wrong with it.
+    pub because: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} is not shown: version {} of this command cannot read it: {}. Use the version of the operator.",
+            self.object,
+            env!("CARGO_PKG_VERSION"),
+            self.because
+        )
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMetadata,
+    #[serde(default)]
+    items: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    more: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Named {
+    #[serde(default)]
+    metadata: NamedMetadata,
+}
+
+#[derive(Deserialize, Default)]
+struct NamedMetadata {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+/// All objects of a kind that the query selects.
+///
+/// # Errors
+/// A sentence: no right, no definition, or no answer.
+pub(crate) async fn list<K>(session: &Session, query: &Query<'_>) -> Result<Listed<K>, String>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Debug,
+{
+    let mut listed = Listed {
+        items: Vec::new(),
+        unreadable: Vec::new(),
+        resource_version: String::new(),
+    };
+    let mut more = String::new();
+    loop {
+        let mut parameters = ListParams::default().limit(PAGE);
+        if !query.labels.is_empty() {
+            parameters = parameters.labels(query.labels);
+        }
+        if !query.fields.is_empty() {
+            parameters = parameters.fields(&query.fields);
+        }
+        if !more.is_empty() {
+            parameters = parameters.continue_token(&more);
+        }
+        let page = page::<K>(&session.client, query.namespace, &parameters).await;
+        let page = match page {
+            Ok(page) => page,
+            // The pages of a long list expire after some minutes: it is read again from the start.
+            Err(kube::Error::Api(status)) if status.code == 410 && !more.is_empty() => {
+                listed.items.clear();
+                listed.unreadable.clear();
+                more.clear();
+                continue;
+            }
+            Err(error) => {
+                let what = format!("Cannot list {}", K::plural(&()));
+                return Err(failed(&session.server, &what, &error));
+            }
+        };
+        for raw in page.items {
+            match serde_json::from_str::<K>(raw.get()) {
+                Ok(item) => listed.items.push(item),
+                Err(error) => listed.unreadable.push(unreadable::<K>(&raw, &error)),
+            }
+        }
+        listed.resource_version = page.metadata.resource_version;
+        more = page.metadata.more;
+        if more.is_empty() {
+            return Ok(listed);
+        }
+    }
+}
+
+async fn page<K>(client: &Client, namespace: Option<&str>, parameters: &ListParams) -> kube::Result<Page>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let url = K::url_path(&(), namespace);
+    let request = Request::new(url)
+        .list(parameters)
+        .map_err(kube::Error::BuildRequest)?;
+    client.request::<Page>(request).await
+}
+
+fn unreadable<K: Resource<DynamicType = ()>>(raw: &RawValue, error: &serde_json::Error) -> Unreadable {
+    let named: Named = serde_json::from_str(raw.get()).unwrap_or_default();
+    let NamedMetadata { name, namespace } = named.metadata;
+    let slash = if namespace.is_empty() { "" } else { "/" };
+    Unreadable {
+        object: format!("{} {namespace}{slash}{name}", K::kind(&())),
+        because: error.to_string(),
+    }
+}
+
+/// One object.
+///
+/// # Errors
+/// A sentence: it does not exist, or cannot be read.
+pub(crate) async fn get<K>(session: &Session, api: &Api<K>, name: &str, place: &str) -> Result<K, String>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let what = format!("Cannot read {} {name:?}{place}", K::kind(&()));
+    match api.get(name).await {
+        Ok(object) => Ok(object),
+        Err(kube::Error::Api(status))
+            if status.code == 404 && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) =>
+        {
+            Err(format!("{} {name:?} does not exist{place}.", K::kind(&())))
+        }
+        Err(error) => Err(failed(&session.server, &what, &error)),
+    }
+}

@@ -1,0 +1,94 @@
+//! A session with the API server: who the user is, which cluster, which namespace. Every command that reads or writes a cluster has one.
+
+mod failure;
+mod flags;
+mod kubeconfig;
+mod listing;
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use crate::api::GROUP;
+
+pub(crate) use failure::failed;
+pub(crate) use flags::Connection;
+pub(crate) use listing::{Listed, Query, get, list};
+
+/// The field manager of what people write with this command line.
+pub(crate) const FIELD_MANAGER: &str = "kubectl-signalbox";
+
+/// A connection to one cluster as one user.
+pub(crate) struct Session {
+    /// Sends requests as the user.
+    pub client: Client,
+    /// The namespace of the flag, of the context, or `default`.
+    pub namespace: String,
+    /// How messages name the API server: its address.
+    pub server: String,
+}
+
+/// A right that a command asks about before it acts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Right {
+    /// The verb, such as `approve`.
+    pub verb: String,
+    /// The resource of the API group `signalbox.dev`, such as `environments`.
+    pub resource: String,
+    /// The subresource: for `approve`, the role. Empty if there is none.
+    pub subresource: String,
+    /// The namespace in which the right applies.
+    pub namespace: String,
+    /// The name of the object. Empty for any.
+    pub name: String,
+}
+
+impl Session {
+    /// The user name that the API server has authenticated.
+    ///
+    /// # Errors
+    /// The API server does not say who the user is.
+    pub async fn user(&self) -> Result<String, String> {
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let review = reviews
+            .create(&PostParams::default(), &SelfSubjectReview::default())
+            .await
+            .map_err(|e| failed(&self.server, "Cannot ask the API server who you are", &e))?;
+        let user = review.status.and_then(|status| status.user_info);
+        user.and_then(|user| user.username).ok_or_else(|| {
+            "The API server did not say who you are: SelfSubjectReview has no userInfo.username.".to_owned()
+        })
+    }
+
+    /// Whether the user has `right`, as the API server's authorizers answer.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn may(&self, right: &Right) -> Result<bool, String> {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(ResourceAttributes {
+                    group: Some(GROUP.to_owned()),
+                    verb: text(&right.verb),
+                    resource: text(&right.resource),
+                    subresource: text(&right.subresource),
+                    namespace: text(&right.namespace),
+                    name: text(&right.name),
+                    ..ResourceAttributes::default()
+                }),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let answer = reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(|e| failed(&self.server, "Cannot ask the API server for your rights", &e))?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+}

@@ -1,0 +1,158 @@
+//! `status --watch`: the table is drawn again whenever something changes.
+
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
+
+use super::{Options, mine, show};
+use crate::api::Release;
+use crate::cli::format::Format;
+use crate::cli::session::{Listed, Session, failed, list};
+use crate::cli::terminal::{Exit, Terminal};
+
+/// Moves the cursor to the top and clears what is below.
+const HOME: &str = "\x1b[H\x1b[J";
+/// Another screen without a cursor, so that the terminal is as before afterwards.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+/// Draws until Ctrl-C.
+///
+/// # Errors
+/// A sentence: the cluster cannot be read.
+pub(super) async fn run(
+    session: &Session,
+    options: &Options,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, String> {
+    if !matches!(options.output, Format::Table | Format::Wide) {
+        return Err(
+            "--watch needs the format table or wide. `wait -o json` follows a Release for programs."
+                .to_owned(),
+        );
+    }
+    if terminal.redraws {
+        terminal.print(ENTER)?;
+    }
+    let drawn = tokio::select! {
+        drawn = draw(session, options, terminal) => drawn,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    if terminal.redraws {
+        terminal.print(LEAVE)?;
+    }
+    terminal.output.flush().or_else(crate::cli::output::ended)?;
+    drawn.map(|()| 0)
+}
+
+async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>) -> Result<(), String> {
+    let mut last = String::new();
+    loop {
+        // A watch ends now and then. The list is then read again.
+        let listed: Listed<Release> = list(session, &options.query(session)).await?;
+        let mut releases = listed.items;
+        once(session, options, &releases, &mut last, terminal).await?;
+        let mut events = std::pin::pin!(events(session, options, &listed.resource_version).await?);
+        let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                event = events.try_next() => match event {
+                    Ok(Some(event)) => {
+                        if !merge(&mut releases, event) {
+                            break;
+                        }
+                        // One change of an operator often comes with others: they are drawn together.
+                        while let Some(Ok(Some(event))) = futures::FutureExt::now_or_never(events.try_next()) {
+                            merge(&mut releases, event);
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return Err(failed(&session.server, "The watch of releases ended", &error)),
+                },
+                // Ages grow.
+                _ = tick.tick() => {}
+            }
+            once(session, options, &releases, &mut last, terminal).await?;
+        }
+    }
+}
+
+async fn events(
+    session: &Session,
+    options: &Options,
+    version: &str,
+) -> Result<impl futures::Stream<Item = kube::Result<WatchEvent<Release>>>, String> {
+    let query = options.query(session);
+    let api: Api<Release> = match query.namespace {
+        Some(namespace) => Api::namespaced(session.client.clone(), namespace),
+        None => Api::all(session.client.clone()),
+    };
+    let mut parameters = WatchParams::default();
+    if !query.labels.is_empty() {
+        parameters = parameters.labels(query.labels);
+    }
+    if !query.fields.is_empty() {
+        parameters = parameters.fields(&query.fields);
+    }
+    let stream = api.watch(&parameters, version).await;
+    stream
+        .map(StreamExt::boxed)
+        .map_err(|e| failed(&session.server, "Cannot watch releases", &e))
+}
+
+/// Adds what the event says. `false` if the list must be read again.
+fn merge(releases: &mut Vec<Release>, event: WatchEvent<Release>) -> bool {
+    let key = |release: &Release| (release.namespace(), release.name_any());
+    match event {
+        WatchEvent::Added(release) | WatchEvent::Modified(release) => {
+            match releases.binary_search_by_key(&key(&release), key) {
+                Ok(at) => releases[at] = release,
+                Err(at) => releases.insert(at, release),
+            }
+            true
+        }
+        WatchEvent::Deleted(release) => {
+            releases.retain(|other| key(other) != key(&release));
+            true
+        }
+        WatchEvent::Bookmark(_) => true,
+        WatchEvent::Error(_) => false,
+    }
+}
+
+/// Draws the table, unless it is the same as before.
+async fn once(
+    session: &Session,
+    options: &Options,
+    releases: &[Release],
+    last: &mut String,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), String> {
+    if terminal.redraws {
+        terminal.width = crate::cli::terminal::width();
+    }
+    terminal.now = jiff::Timestamp::now();
+    let shown = if options.mine {
+        show(
+            session,
+            options,
+            &mine::mine(session, releases.to_vec()).await?,
+            terminal,
+        )?
+    } else {
+        show(session, options, releases, terminal)?
+    };
+    if shown == *last {
+        return Ok(());
+    }
+    if terminal.redraws {
+        terminal.print(HOME)?;
+    } else if !last.is_empty() {
+        terminal.print("\n")?;
+    }
+    terminal.print(&shown)?;
+    terminal.output.flush().or_else(crate::cli::output::ended)?;
+    *last = shown;
+    Ok(())
+}
