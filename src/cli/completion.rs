@@ -4,13 +4,12 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Command, CommandFactory, ValueEnum};
+use clap::{Command, ValueEnum};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use kube::ResourceExt;
 
 use crate::api::Release;
 use crate::api::environment::Environment;
-use crate::cli::Arguments;
 use crate::cli::session::{Connection, Query, Session, list};
 use crate::cli::terminal::{Exit, Terminal};
 
@@ -85,8 +84,7 @@ pub(crate) const PROTOCOL: &str = "__complete";
 
 /// Candidates for the last of `words`, in the form that kubectl reads: one a line, its description behind a tab, and a directive last.
 #[must_use]
-pub(crate) fn for_kubectl(words: Vec<std::ffi::OsString>) -> String {
-    let mut command = Arguments::command();
+pub(crate) fn for_kubectl(mut command: Command, words: Vec<std::ffi::OsString>) -> String {
     let mut all = vec![std::ffi::OsString::from("signalbox")];
     all.extend(words);
     let last = all.len() - 1;
@@ -151,7 +149,7 @@ async fn live(what: Names) -> Option<Vec<String>> {
         ..Connection::default()
     };
     let namespace = flag("--namespace", "-n");
-    let session: Session = connection.open(namespace.as_deref()).await.ok()?;
+    let session: Session = Session::open(&connection, namespace.as_deref()).await.ok()?;
     Some(match what {
         Names::Releases => {
             let query = Query {
@@ -182,13 +180,6 @@ fn flag(words: &[String], long: &str, short: &str) -> Option<String> {
     None
 }
 
-/// The command line as clap describes it, under the name by which people call it.
-pub(crate) fn described() -> Command {
-    Arguments::command()
-        .name("kubectl-signalbox")
-        .bin_name("kubectl signalbox")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,14 +203,5 @@ mod tests {
             None
         );
         assert_eq!(flag(&words("status -n"), "--namespace", "-n"), None);
-    }
-
-    #[test]
-    fn kubectl_gets_candidates_and_a_directive() {
-        let text = for_kubectl(vec!["appr".into()]);
-        assert!(text.starts_with("approve\t"), "{text}");
-        assert!(text.ends_with("\n:4\n"), "{text}");
-        let text = for_kubectl(vec!["status".into(), "--out".into()]);
-        assert!(text.starts_with("--output\t"), "{text}");
     }
 }

@@ -10,7 +10,9 @@ mod kubeconfig;
 mod lint;
 mod live;
 mod log;
+mod manual;
 mod output;
+mod review;
 mod rights;
 mod run;
 mod session;
@@ -21,6 +23,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod times;
+mod version;
 mod wait;
 
 use std::ffi::OsString;
@@ -59,6 +62,8 @@ enum Command {
     Run(run::Options),
     /// Print the script that completes commands and names in a shell
     Completion(completion::Options),
+    /// Print a manual page, or write all of them
+    Man(manual::Options),
 }
 
 /// The commands with which people work on a cluster, each with their own kubeconfig and rights.
@@ -86,6 +91,10 @@ enum Person {
     Unhold(hold::Options),
     /// Withdraw a Release: it never enters an environment again
     Withdraw(hold::WithdrawOptions),
+    /// Write the post-implementation review of a Release, or list those that are open
+    Review(review::Options),
+    /// Show the versions of this command, of the operator and of the definitions
+    Version(version::Options),
     /// Wait until a Release is where a pipeline wants it
     Wait(wait::Options),
 }
@@ -104,6 +113,8 @@ impl Person {
             Self::Hold(options) => options.connection(),
             Self::Unhold(options) => options.connection(),
             Self::Withdraw(options) => options.connection(),
+            Self::Review(options) => options.connection(),
+            Self::Version(options) => options.connection(),
             Self::Wait(options) => options.connection(),
         }
     }
@@ -121,6 +132,8 @@ impl Person {
             Self::Hold(options) => hold::hold(session, options, terminal).await,
             Self::Unhold(options) => hold::unhold(session, options, terminal).await,
             Self::Withdraw(options) => hold::withdraw(session, options, terminal).await,
+            Self::Review(options) => review::run(session, options, terminal).await,
+            Self::Version(options) => version::run(session, options, terminal).await,
             Self::Wait(options) => wait::run(session, options, terminal).await,
         }
     }
@@ -148,19 +161,25 @@ pub fn called(words: Vec<OsString>) -> Called {
         .unwrap_or_default();
     let plugin = program.starts_with("kubectl");
     if plugin && words.get(1).is_some_and(|word| word == completion::PROTOCOL) {
-        return Called::Complete(completion::for_kubectl(words.into_iter().skip(2).collect()));
+        return Called::Complete(completion::for_kubectl(
+            Arguments::command(),
+            words.into_iter().skip(2).collect(),
+        ));
     }
     clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
-    let command = if plugin {
-        completion::described()
-    } else {
-        Arguments::command()
-    };
+    let command = if plugin { described() } else { Arguments::command() };
     let parsed = command.try_get_matches_from(words);
     match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => Called::Run(Box::new(arguments)),
         Err(usage) => Called::Wrong(usage),
     }
+}
+
+/// The command line as clap describes it, under the name by which people call it.
+fn described() -> clap::Command {
+    Arguments::command()
+        .name("kubectl-signalbox")
+        .bin_name("kubectl signalbox")
 }
 
 /// Runs the command with this process's standard input and output.
@@ -196,7 +215,7 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
     match arguments.command {
         Command::Person(command) => {
             let (connection, namespace) = command.connection();
-            let session = connection.open(namespace).await?;
+            let session = Session::open(connection, namespace).await?;
             command.run(&session, terminal).await
         }
         Command::Run(options) => run::run(options).await.map(|()| 0),
@@ -204,5 +223,6 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
         Command::Simulate(options) => simulate::run(options, terminal).await,
         Command::Access(options) => access::run(options, terminal).await,
         Command::Completion(options) => completion::run(&options, terminal),
+        Command::Man(options) => manual::run(&options, described(), terminal),
     }
 }

@@ -79,3 +79,8 @@ pub(crate) fn wrapped(text: &mut String, indent: usize, width: usize, sentence: 
     }
     text.push('\n');
 }
+
+/// A heading: a line in bold.
+pub(crate) fn heading(paint: Paint, text: &str) -> String {
+    format!("{}\n", paint.bold(&visible(text)))
+}

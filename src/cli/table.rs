@@ -1,6 +1,6 @@
 //! Tables: columns of text, as kubectl prints them.
 
-use crate::cli::output::Paint;
+use crate::cli::output::{Paint, wrapped};
 use crate::view::timeline::visible;
 
 /// A cell: its text, and how it is coloured.
@@ -16,7 +16,7 @@ pub(crate) enum Tone {
     /// Nothing in particular.
     #[default]
     Plain,
-    /// It went well.
+    /// It succeeded.
     Good,
     /// It goes on, or needs attention soon.
     Busy,
@@ -60,6 +60,7 @@ impl Tone {
 pub(crate) struct Table {
     header: Vec<String>,
     rows: Vec<Vec<Cell>>,
+    tight: bool,
 }
 
 impl Table {
@@ -68,7 +69,19 @@ impl Table {
         Self {
             header: header.into_iter().map(Into::into).collect(),
             rows: Vec::new(),
+            tight: false,
         }
+    }
+
+    /// The same table with narrower gaps between its columns.
+    pub fn tight(mut self) -> Self {
+        self.tight = true;
+        self
+    }
+
+    /// Blanks between columns, as in kubectl.
+    fn gap(&self) -> usize {
+        if self.tight { 2 } else { 3 }
     }
 
     /// Adds a row. Cells that are missing at its end are empty.
@@ -85,7 +98,7 @@ impl Table {
     pub fn width(&self) -> usize {
         let widths = self.widths(true);
         let shown = widths.iter().filter(|width| **width > 0).count();
-        widths.iter().sum::<usize>() + GAP * shown.saturating_sub(1)
+        widths.iter().sum::<usize>() + self.gap() * shown.saturating_sub(1)
     }
 
     /// The text, each line indented by `indent` columns. A column without any text is left out.
@@ -98,10 +111,41 @@ impl Table {
                 .iter()
                 .map(|title| Cell::from(title.as_str()))
                 .collect();
-            line(&mut text, &cells, &widths, Paint(false), indent);
+            self.line(&mut text, &cells, &widths, Paint(false), indent);
         }
         for row in &self.rows {
-            line(&mut text, row, &widths, paint, indent);
+            self.line(&mut text, row, &widths, paint, indent);
+        }
+        text
+    }
+
+    /// The text within `width` columns, if there is a limit: where the table is wider, the last cell of each row stands below the row.
+    pub fn within(&self, width: Option<usize>, paint: Paint, headers: bool, indent: usize) -> String {
+        let Some(width) = width.filter(|width| self.width() + indent > *width) else {
+            return self.text(paint, headers, indent);
+        };
+        let last = self.header.len().max(1) - 1;
+        let mut narrow = Self::new(self.header.iter().take(last).cloned());
+        narrow.rows = self
+            .rows
+            .iter()
+            .map(|row| row.iter().take(last).cloned().collect())
+            .collect();
+        let lines = narrow.text(paint, headers, indent);
+        let mut lines = lines.lines();
+        let mut text = String::new();
+        let mut line = |text: &mut String| {
+            text.push_str(lines.next().unwrap_or_default());
+            text.push('\n');
+        };
+        if headers {
+            line(&mut text);
+        }
+        for row in &self.rows {
+            line(&mut text);
+            if let Some(cell) = row.get(last).filter(|cell| !cell.text.is_empty()) {
+                wrapped(&mut text, indent + 2, width, &cell.text);
+            }
         }
         text
     }
@@ -125,31 +169,28 @@ impl Table {
         };
         (0..columns).map(of).collect()
     }
-}
 
-/// Blanks between columns, as in kubectl.
-const GAP: usize = 3;
+    fn line(&self, text: &mut String, cells: &[Cell], widths: &[usize], paint: Paint, indent: usize) {
+        let mut row = String::new();
+        let mut blanks = indent;
+        for (column, width) in widths.iter().enumerate().filter(|(_, width)| **width > 0) {
+            let empty = Cell::default();
+            let cell = cells.get(column).unwrap_or(&empty);
+            let shown = visible(&cell.text);
+            if !shown.is_empty() {
+                row.extend(std::iter::repeat_n(' ', blanks));
+                row.push_str(&cell.tone.paint(paint, &shown));
+                blanks = 0;
+            }
+            blanks += width - measured(&cell.text).min(*width) + self.gap();
+        }
+        text.push_str(&row);
+        text.push('\n');
+    }
+}
 
 fn measured(text: &str) -> usize {
     console::measure_text_width(&visible(text))
-}
-
-fn line(text: &mut String, cells: &[Cell], widths: &[usize], paint: Paint, indent: usize) {
-    let mut row = String::new();
-    let mut blanks = indent;
-    for (column, width) in widths.iter().enumerate().filter(|(_, width)| **width > 0) {
-        let empty = Cell::default();
-        let cell = cells.get(column).unwrap_or(&empty);
-        let shown = visible(&cell.text);
-        if !shown.is_empty() {
-            row.extend(std::iter::repeat_n(' ', blanks));
-            row.push_str(&cell.tone.paint(paint, &shown));
-            blanks = 0;
-        }
-        blanks += width - measured(&cell.text).min(*width) + GAP;
-    }
-    text.push_str(&row);
-    text.push('\n');
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Terminal<'_> {
         self.output.write_all(text.as_bytes()).or_else(ended)
     }
 
-    /// Prints one line on standard error: a note, or progress. Nobody needs it to succeed.
+    /// Prints one line on standard error: a note, or progress. Its failure is no failure of the command.
     pub(crate) fn note(&mut self, line: &str) {
         let _ = writeln!(self.errors, "{line}");
     }
@@ -90,11 +90,11 @@ impl Terminal<'_> {
     /// Asks a question that is answered with yes or no. Anything but yes is no.
     ///
     /// # Errors
-    /// A sentence: nobody can answer.
+    /// A sentence: no one can answer.
     pub(crate) fn confirmed(&mut self, question: &str) -> Result<bool, String> {
         if !self.asks {
             return Err(
-                "Standard input is not a terminal, so nobody can confirm this. Use --yes if it is confirmed."
+                "Standard input is not a terminal, so no one can confirm this. Use --yes if it is confirmed."
                     .to_owned(),
             );
         }

@@ -4,7 +4,10 @@
 
 mod access;
 mod lint;
+mod manual;
+mod people;
 mod readme;
+mod server;
 mod simulate;
 
 use clap::Parser;

@@ -221,22 +221,23 @@ fn end(release: &Release, options: &Options) -> Option<End> {
     if options.goal == Goal::Decision && promotions.iter().any(|p| asked(&p)) {
         return Some(End::Reached);
     }
+    if promotions.iter().any(|p| ended(p)) {
+        return Some(End::Failed);
+    }
     if promotions.iter().any(|p| p.state.never_entered()) {
         return Some(End::NeverEnters);
     }
-    if promotions
-        .iter()
-        .any(|p| p.state.ended_badly() || p.state == State::BackingOut)
-    {
-        return Some(End::Failed);
-    }
-    let upstream = status.environments.iter().any(|p| p.state.ended_badly());
-    if upstream {
-        return Some(End::Failed);
-    }
     // What comes before the environment blocks it, too.
+    if status.environments.iter().any(ended) {
+        return Some(End::Failed);
+    }
     let blocked = status.environments.iter().any(|p| asks_people(release, p));
     (blocked && !options.for_people).then_some(End::Blocked)
+}
+
+/// It failed, was backed out, or is being backed out.
+fn ended(p: &Promotion) -> bool {
+    p.state.ended_badly() || p.state == State::BackingOut
 }
 
 fn reached(p: &Promotion, goal: Goal) -> bool {
@@ -319,11 +320,16 @@ impl Told<'_> {
     fn end(&self, end: End, terminal: &mut Terminal<'_>) -> Result<(), String> {
         let name = &self.options.release;
         let message = match end {
-            End::Reached => format!("{name}: reached."),
+            End::Reached => match self.options.goal {
+                Goal::Ready => format!("{name} is ready."),
+                Goal::Entered => format!("{name} has entered."),
+                Goal::Decision => format!("{name} waits for people."),
+                Goal::Finished => format!("{name} has Succeeded."),
+            },
             End::Blocked => {
                 format!("{name} waits for people. `kubectl signalbox explain {name}` says for whom.")
             }
-            End::Failed => format!("{name} failed, or is backed out."),
+            End::Failed => format!("{name} failed, or was backed out."),
             End::NeverEnters => format!("{name} never enters: it is superseded or withdrawn."),
             End::TimedOut => format!("{name}: the time is over."),
         };

@@ -15,7 +15,7 @@ pub const PROGRAM: &str = "kubectl signalbox";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Remedy {
-    /// Who can clear it: a clause. Empty if nobody has to.
+    /// Who can clear it: a clause. Empty if no one has to.
     pub who: String,
     /// What to do, in Markdown, without a full stop. Empty if there is nothing to do.
     #[serde(skip_serializing_if = "str::is_empty")]

@@ -217,7 +217,7 @@ impl Subject {
             .peekable();
         text.push('\n');
         if lines.peek().is_none() {
-            text.push_str("Nobody has signed this plan yet.\n");
+            text.push_str("No one has signed this plan yet.\n");
         }
         for line in lines {
             wrapped(text, 0, width, &line);
@@ -275,10 +275,15 @@ pub(super) async fn gate(
     }
     let requester = &subject.release.spec.requested_by;
     if action == Action::Approve && may_be_one_person(&subject.user, requester) {
+        let same = if subject.user == *requester {
+            "you"
+        } else {
+            requester
+        };
         return Err(format!(
-            "You are {}, and {requester} requested {}: the requester's approval never counts.",
-            subject.user,
-            subject.named()
+            "{} was requested by {same}, and you are {}: the requester's approval never counts.",
+            subject.named(),
+            subject.user
         ));
     }
     let Some(environment) = &subject.environment else {

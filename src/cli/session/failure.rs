@@ -5,6 +5,7 @@ use std::error::Error;
 use kube::core::Status;
 
 use crate::api::GROUP;
+use crate::api::release::sentence;
 
 /// `what` failed: a clause such as `Cannot list releases`, completed by the cause and by what to do.
 #[must_use]
@@ -28,18 +29,17 @@ pub(crate) fn failed(server: &str, what: &str, error: &kube::Error) -> String {
 }
 
 fn answered(what: &str, status: &Status) -> String {
-    let said = status.message.trim_end_matches('.');
+    let said = sentence(&status.message);
     match status.code {
         401 => format!(
-            "{what}: the API server does not accept your credentials (401 {}): they may have expired. Log in to the cluster again.",
-            if said.is_empty() { "Unauthorized" } else { said }
+            "{what}: the API server does not accept your credentials (401): they may have expired. Log in to the cluster again."
         ),
         // A missing definition is answered without details of an object.
         404 if said.is_empty() || status.details.as_ref().is_none_or(|d| d.name.is_empty()) => format!(
             "{what}: the cluster has no {GROUP} definitions in the version v1alpha1. Install Signalbox, or check the context."
         ),
         403 if said.is_empty() => format!("{what}: the API server forbids it (403)."),
-        _ => format!("{what}: {said}."),
+        _ => format!("{what}: {said}"),
     }
 }
 

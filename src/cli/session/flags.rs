@@ -3,11 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::Client;
-
-use super::Session;
-use super::kubeconfig;
-
 /// Which cluster, and as which user.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection, as in kubectl")]
@@ -48,41 +43,6 @@ fn timeout(text: &str) -> Result<Timeout, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let duration = Duration::try_from(duration).map_err(|_| wrong())?;
     Ok(Timeout((!duration.is_zero()).then_some(duration)))
-}
-
-impl Connection {
-    /// Connects: reads the kubeconfig, and prepares a client. No request is sent yet.
-    ///
-    /// # Errors
-    /// A sentence: which file, which context, and what to do.
-    pub async fn open(&self, namespace: Option<&str>) -> Result<Session, String> {
-        // The provider is installed once per process. An earlier call installed the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = kubeconfig::config(self).await?;
-        let Timeout(limit) = self.request_timeout;
-        config.connect_timeout = Some(limit.unwrap_or(Duration::from_secs(10)));
-        config.read_timeout = limit;
-        // A person waits for the answer: the error of the first try is better than a late one.
-        config.default_retry = false;
-        config.headers.push((
-            http::header::USER_AGENT,
-            http::HeaderValue::from_static(concat!("kubectl-signalbox/", env!("CARGO_PKG_VERSION"))),
-        ));
-        let server = config.cluster_url.to_string();
-        let server = server.trim_end_matches('/').to_owned();
-        let default = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|e| {
-            format!(
-                "Cannot prepare the connection to {server}: {}.",
-                super::failure::causes(&e)
-            )
-        })?;
-        Ok(Session {
-            client,
-            namespace: namespace.map_or(default, str::to_owned),
-            server,
-        })
-    }
 }
 
 #[cfg(test)]

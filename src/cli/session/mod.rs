@@ -5,6 +5,8 @@ mod flags;
 mod kubeconfig;
 mod listing;
 
+use std::time::Duration;
+
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -47,6 +49,39 @@ pub(crate) struct Right {
 }
 
 impl Session {
+    /// Connects: reads the kubeconfig, and prepares a client. No request is sent yet.
+    ///
+    /// # Errors
+    /// A sentence: which file, which context, and what to do.
+    pub async fn open(connection: &Connection, namespace: Option<&str>) -> Result<Self, String> {
+        // The provider is installed once per process. An earlier call installed the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = kubeconfig::config(connection).await?;
+        let flags::Timeout(limit) = connection.request_timeout;
+        config.connect_timeout = Some(limit.unwrap_or(Duration::from_secs(10)));
+        config.read_timeout = limit;
+        // A person waits for the answer: the error of the first try is better than a late one.
+        config.default_retry = false;
+        config.headers.push((
+            http::header::USER_AGENT,
+            http::HeaderValue::from_static(concat!("kubectl-signalbox/", env!("CARGO_PKG_VERSION"))),
+        ));
+        let server = config.cluster_url.to_string();
+        let server = server.trim_end_matches('/').to_owned();
+        let default = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(|e| {
+            format!(
+                "Cannot prepare the connection to {server}: {}.",
+                failure::causes(&e)
+            )
+        })?;
+        Ok(Self {
+            client,
+            namespace: namespace.map_or(default, str::to_owned),
+            server,
+        })
+    }
+
     /// The user name that the API server has authenticated.
     ///
     /// # Errors

@@ -1,20 +1,21 @@
 //! `status --environment`: who is in an Environment, who waits for it, its windows, and what runs there.
 
+use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
-use super::{Options, heading};
-use crate::api::Release;
+use super::options::Options;
 use crate::api::environment::{
     Environment, EnvironmentStatus, InventoryItem, Occupant, SharedTargets, WindowStatus,
 };
 use crate::api::release::State;
+use crate::api::{Release, Time};
 use crate::cli::format::{self, Format};
+use crate::cli::output::heading;
 use crate::cli::session::{Listed, Query, Session, get, list};
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::cli::times::{age, minute};
-use crate::view::timeline::visible;
 
 /// What people read about an Environment.
 #[derive(Serialize)]
@@ -141,8 +142,27 @@ fn report<'a>(
 }
 
 fn text(report: &Report<'_>, options: &Options, terminal: &Terminal<'_>) -> String {
-    let (paint, now, headers) = (terminal.paint(), terminal.now, !options.no_headers);
-    let mut text = heading(paint, &format!("Environment {}", report.environment));
+    let mut text = heading(terminal.paint(), &format!("Environment {}", report.environment));
+    text.push_str(&facts(report).text(terminal.paint(), false, 2));
+    let mut section = |title: &str, total: i64, table: &Table| {
+        section(&mut text, title, total, table, options, terminal);
+    };
+    section(
+        "In it now",
+        report.occupants_total,
+        &occupants(report, terminal.now),
+    );
+    let waiting = i64::try_from(report.waiting.len()).unwrap_or(i64::MAX);
+    section("Waiting to enter", waiting, &waits(report, terminal.now));
+    section(
+        "What runs in it",
+        report.inventory_total,
+        &inventory(report, terminal.now),
+    );
+    text
+}
+
+fn facts(report: &Report<'_>) -> Table {
     let mut facts = Table::default();
     let ready = match report.ready {
         Some(true) => Cell::toned("yes", Tone::Good),
@@ -160,7 +180,7 @@ fn text(report: &Report<'_>, options: &Options, terminal: &Terminal<'_>) -> Stri
             "Window".into(),
             Cell::toned(format!("{word} ({})", window.because), tone),
         ]);
-        let time = |time: &Option<crate::api::Time>| time.as_ref().map(|t| minute(t.0));
+        let time = |time: &Option<Time>| time.as_ref().map(|t| minute(t.0));
         if let Some(opens) = time(&window.next_open) {
             facts.row(vec!["Next opening".into(), opens.into()]);
         }
@@ -176,48 +196,49 @@ fn text(report: &Report<'_>, options: &Options, terminal: &Terminal<'_>) -> Stri
         let said = format!("{}: {}", shared.environment, shared.message);
         facts.row(vec!["Shares targets".into(), Cell::toned(said, Tone::Busy)]);
     }
-    text.push_str(&facts.text(paint, false, 2));
+    facts
+}
 
-    let since = |at: &Option<crate::api::Time>| at.as_ref().map_or_else(String::new, |t| age(t.0, now));
-    let mut occupants = Table::new(["RELEASE", "STATE", "SINCE"]);
+/// How long ago, if that is known.
+fn since(at: Option<&Time>, now: Timestamp) -> Cell {
+    at.map_or_else(String::new, |t| age(t.0, now)).into()
+}
+
+fn occupants(report: &Report<'_>, now: Timestamp) -> Table {
+    let mut table = Table::new(["RELEASE", "STATE", "SINCE"]);
     for one in report.occupants {
         let name = format!("{}/{}", one.namespace, one.release);
-        occupants.row(vec![
+        table.row(vec![
             name.into(),
             one.state.as_str().into(),
-            since(&one.since).into(),
+            since(one.since.as_ref(), now),
         ]);
     }
-    section(
-        &mut text,
-        "In it now",
-        report.occupants_total,
-        &occupants,
-        paint,
-        headers,
-    );
+    table
+}
 
-    let mut waiting = Table::new(["RELEASE", "STATE", "SINCE", "EARLIEST", "WHY"]);
+fn waits(report: &Report<'_>, now: Timestamp) -> Table {
+    let mut table = Table::new(["RELEASE", "STATE", "SINCE", "EARLIEST", "WHY"]);
     for one in &report.waiting {
-        let why = one.summary.strip_prefix(&format!("{}: ", report.environment));
-        let why = short(why.unwrap_or(&one.summary), terminal.width);
-        waiting.row(vec![
+        let summary = one.summary.strip_prefix(&format!("{}: ", report.environment));
+        table.row(vec![
             format!("{}/{}", one.namespace, one.release).into(),
             one.state.as_str().into(),
             one.since.map_or_else(String::new, |at| age(at, now)).into(),
             one.earliest.map_or_else(String::new, minute).into(),
-            why.into(),
+            summary.unwrap_or(&one.summary).into(),
         ]);
     }
-    let total = i64::try_from(report.waiting.len()).unwrap_or(i64::MAX);
-    section(&mut text, "Waiting to enter", total, &waiting, paint, headers);
+    table
+}
 
-    let mut inventory = Table::new(["COMPONENT", "RELEASE", "SINCE", "DRIFTED", "IMAGE"]);
+fn inventory(report: &Report<'_>, now: Timestamp) -> Table {
+    let mut table = Table::new(["COMPONENT", "RELEASE", "SINCE", "DRIFTED", "IMAGE"]);
     for item in report.inventory {
-        inventory.row(vec![
+        table.row(vec![
             format!("{}/{}", item.namespace, item.component).into(),
             item.release.as_str().into(),
-            since(&item.since).into(),
+            since(item.since.as_ref(), now),
             if item.drifted {
                 Cell::toned("yes", Tone::Busy)
             } else {
@@ -226,25 +247,7 @@ fn text(report: &Report<'_>, options: &Options, terminal: &Terminal<'_>) -> Stri
             item.image.as_deref().unwrap_or_default().into(),
         ]);
     }
-    section(
-        &mut text,
-        "What runs there",
-        report.inventory_total,
-        &inventory,
-        paint,
-        headers,
-    );
-    text
-}
-
-/// One line of a sentence: the whole of it stands in `explain`.
-fn short(sentence: &str, width: Option<usize>) -> String {
-    let room = width.map_or(usize::MAX, |width| (width / 2).max(30));
-    let shown = visible(sentence);
-    if shown.chars().count() <= room {
-        return sentence.to_owned();
-    }
-    format!("{}…", shown.chars().take(room - 1).collect::<String>())
+    table
 }
 
 fn section(
@@ -252,9 +255,10 @@ fn section(
     title: &str,
     total: i64,
     table: &Table,
-    paint: crate::cli::output::Paint,
-    headers: bool,
+    options: &Options,
+    terminal: &Terminal<'_>,
 ) {
+    let paint = terminal.paint();
     text.push('\n');
     text.push_str(&heading(paint, title));
     let rows = table.len();
@@ -262,7 +266,7 @@ fn section(
         text.push_str("  nothing\n");
         return;
     }
-    text.push_str(&table.text(paint, headers, 2));
+    text.push_str(&table.within(terminal.width, paint, !options.no_headers, 2));
     let more = total - i64::try_from(rows).unwrap_or(0);
     if more > 0 {
         text.push_str(&format!("  and {more} more\n"));

@@ -81,6 +81,7 @@ fn theirs(release: &Release, user: &str) -> bool {
 fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environment>) -> Vec<Right> {
     let namespace = release.namespace().unwrap_or_default();
     let promotions = release.status.iter().flat_map(|s| &s.environments);
+    let overtaken = promotions.clone().any(|p| p.state.never_entered());
     let mut rights = Vec::new();
     for p in promotions {
         let right = |verb: &str, role: &str| Right {
@@ -98,7 +99,8 @@ fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environm
             let role = remedy::role(environments.get(&p.name), &check.name);
             rights.extend(role.map(|role| right("approve", role)));
         }
-        if p.state.is_stuck() {
+        // What was backed out and overtaken is finished.
+        if p.state.is_stuck() && !(overtaken && !p.state.needs_decision()) {
             let actions = remedy::decisions(p).iter();
             rights.extend(actions.map(|action| right(remedy::verb(*action), "")));
         }

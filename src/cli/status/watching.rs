@@ -4,7 +4,9 @@ use futures::{StreamExt, TryStreamExt};
 use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 
-use super::{Options, mine, show};
+use super::mine;
+use super::options::Options;
+use super::releases::show;
 use crate::api::Release;
 use crate::cli::format::Format;
 use crate::cli::session::{Listed, Session, failed, list};

@@ -59,6 +59,10 @@ fn ambiguous(line: &str) -> Option<String> {
         let kinds = Kind::ALL.map(|kind| format!("{}?", kind.plural())).join("|");
         Regex::new(&format!(r"kubectl\b[^`#|]*[\s,]({kinds})([\s/,`.]|$)")).unwrap()
     });
+    // The plugin names Releases and Environments without their kinds.
+    if line.contains("kubectl signalbox") {
+        return None;
+    }
     let found = NAMED.captures(line)?;
     let whole = line[found.get(1).unwrap().start()..].split_whitespace().next()?;
     (!whole.contains(".signalbox.dev")).then(|| whole.to_owned())
