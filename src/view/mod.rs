@@ -3,4 +3,5 @@
 
 pub mod differences;
 pub mod explain;
+pub mod next_release;
 pub mod timeline;
