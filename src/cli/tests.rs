@@ -6,6 +6,7 @@ mod access;
 mod lint;
 mod readme;
 mod simulate;
+mod starter;
 
 use clap::Parser;
 

@@ -15,6 +15,7 @@ use crate::domain::text::printable;
 use crate::domain::{digest, paths};
 use crate::world;
 use masking::Masking;
+pub use masking::shows_secrets;
 
 /// Lines around a change.
 const CONTEXT: usize = 3;

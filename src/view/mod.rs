@@ -4,4 +4,6 @@
 pub mod differences;
 pub mod explain;
 pub mod next_release;
+pub mod starter;
 pub mod timeline;
+mod yaml;

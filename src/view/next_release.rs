@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::api::Release;
 use crate::api::release::{Change, ChangeModel, Component};
 use crate::domain::version::{NotAVersion, Version};
+use crate::manifests::Manifests;
+use crate::view::yaml::yaml;
 
 pub use running::{Running, Unresolved};
 
@@ -304,11 +306,13 @@ pub fn release_name(product: &str, version: &str) -> String {
 /// # Errors
 /// It cannot be written.
 pub fn manifest(release: &Release) -> Result<String, Impossible> {
-    let yaml = serde_yaml_ng::to_string(release)?;
+    let text = yaml(release)?;
     // A text with unusual line ends may be read back differently. JSON has one form for it.
-    let same = serde_yaml_ng::from_str::<Release>(&yaml).is_ok_and(|read| read == *release);
+    let read = Manifests::read(&["-".into()], &mut text.as_bytes());
+    let wanted = serde_json::to_value(release)?;
+    let same = matches!(read.objects.as_slice(), [one] if one.value == wanted);
     Ok(if same {
-        yaml
+        text
     } else {
         serde_json::to_string_pretty(release)? + "\n"
     })

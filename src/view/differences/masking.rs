@@ -239,6 +239,13 @@ impl Masking {
     }
 }
 
+/// Whether the value of a key of a map would be masked.
+#[must_use]
+pub fn shows_secrets(key: &str, value: &Value) -> bool {
+    let object = serde_json::json!({ "data": { key: value } });
+    Masking::default().live(&object) != object
+}
+
 fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }

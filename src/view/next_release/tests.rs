@@ -250,28 +250,38 @@ fn a_name_is_one_that_the_api_server_accepts() {
 }
 
 #[test]
-fn what_yaml_would_change_is_written_as_json() {
-    for text in [
-        "a\r\nb",
-        "a\rb",
-        "\u{85}",
-        "x\u{2028}y",
-        " lead\n  ing",
-        "yes",
-        "0x1",
-        "- a",
-        "a: b # c",
-        "\ttab\n",
-        "\u{feff}",
-    ] {
+fn what_is_written_is_read_back_as_kubectl_reads_it() {
+    let texts = [
+        ("on", true),
+        ("No", true),
+        ("y", true),
+        ("010", true),
+        ("1_000", true),
+        ("12:30:45", true),
+        ("2026-11-23", true),
+        ("a: b # c", true),
+        ("yes\nno: on\n", true),
+        (" lead\n  ing", true),
+        ("\ttab\n", true),
+        ("- a", true),
+        ("~", true),
+        ("a\r\nb", true),
+        ("\u{feff}", true),
+        ("x\u{2028}y", false),
+    ];
+    for (text, as_yaml) in texts {
         let mut release = releases().remove(0);
         release.status = None;
-        release.spec.components[0].patch = Some(json!({ "data": { "file": text } }));
+        release.spec.components[0].patch = Some(
+            json!({ "data": { "file": text, "n": "z" }, "spec": { "list": ["off", 1, true, { "a": text }] } }),
+        );
         let written = manifest(&release).unwrap();
+        let read = Manifests::read(&["-".into()], &mut written.as_bytes());
         assert_eq!(
-            serde_yaml_ng::from_str::<Release>(&written).unwrap(),
-            release,
+            read.objects[0].value,
+            serde_json::to_value(&release).unwrap(),
             "{text:?}: {written}"
         );
+        assert_eq!(!written.starts_with('{'), as_yaml, "{text:?}");
     }
 }
