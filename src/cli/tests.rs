@@ -9,6 +9,7 @@ mod people;
 mod readme;
 mod server;
 mod simulate;
+mod starter;
 
 use clap::Parser;
 

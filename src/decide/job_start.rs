@@ -80,7 +80,7 @@ impl Start {
 
     fn labels(&self, o: &Observed) -> impl Iterator<Item = (String, Value)> + use<> {
         let check = self.check.trim_start_matches("verification/");
-        let labels = owned::labels(o, &self.environment, self.attempt, check);
+        let labels = owned::labels(o.name(), &self.environment, self.attempt, check);
         labels.into_iter().map(|(key, value)| (key, value.into()))
     }
 

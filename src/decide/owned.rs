@@ -33,13 +33,13 @@ pub(crate) fn is_ours(o: &Observed, environment: &str, object: &Value) -> bool {
 
 /// Labels of what the operator creates for a component.
 pub(crate) fn labels(
-    o: &Observed,
+    release: &str,
     environment: &str,
     attempt: i64,
     component: &str,
 ) -> BTreeMap<String, String> {
     [
-        (LABEL_RELEASE, o.name().to_owned()),
+        (LABEL_RELEASE, release.to_owned()),
         (LABEL_ENVIRONMENT, environment.to_owned()),
         (LABEL_ATTEMPT, attempt.to_string()),
         (LABEL_COMPONENT, component.to_owned()),

@@ -65,3 +65,13 @@ pub fn configuration_stamp(object: &Value) -> String {
     }
     hex(&canonical(&content), 16)
 }
+
+/// The stamp of the components in `restart_on`, of those `(component, configuration stamp)` that are known. Absent: it names none.
+#[must_use]
+pub fn restart_stamp(restart_on: &[String], stamps: &[(String, String)]) -> Option<String> {
+    let named = restart_on
+        .iter()
+        .filter_map(|on| stamps.iter().find(|(name, _)| name == on));
+    let named: Vec<&str> = named.map(|(_, stamp)| stamp.as_str()).collect();
+    (!restart_on.is_empty()).then(|| hex(&named.join("/"), 16))
+}

@@ -185,19 +185,7 @@ impl<C: Requests> Inspector<'_, C> {
                 ));
                 continue;
             }
-            let restarted_for = (!component.restart_on.is_empty()).then(|| {
-                let named = component
-                    .restart_on
-                    .iter()
-                    .filter_map(|r| stamps.iter().find(|(n, _)| n == r));
-                digest::hex(
-                    &named
-                        .map(|(_, stamp)| stamp.as_str())
-                        .collect::<Vec<_>>()
-                        .join("/"),
-                    16,
-                )
-            });
+            let restarted_for = digest::restart_stamp(&component.restart_on, &stamps);
             let (inspected, result) = match self.component(component, restarted_for).await {
                 Ok(done) => done,
                 Err(refusal) => (Inspected::refused(component, refusal), None),

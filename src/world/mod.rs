@@ -48,6 +48,7 @@ pub use error::Error;
 pub(crate) use neighbours::{Admission, Reloader};
 use objects::Objects;
 use operator::Operator;
+pub(crate) use patching::merge;
 pub use script::{Behaviour, JobBehaviour, Script, Where};
 pub use workloads::rolls_out;
 

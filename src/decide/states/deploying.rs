@@ -554,17 +554,40 @@ pub(crate) fn forward(
     captured: &Captured,
     live: &Live,
 ) -> Result<How, patches::Unsendable> {
+    let restarted_for = captured.restarted_for.as_deref();
+    change(
+        o.name(),
+        environment,
+        attempt,
+        component,
+        restarted_for,
+        live.present(),
+    )
+}
+
+/// The change that takes a target from `live` to what the component states. Absent: it is to be created.
+///
+/// # Errors
+/// The container no longer exists, a list element is named by its position, or a target that does not exist is not named in full.
+pub(crate) fn change(
+    release: &str,
+    environment: &str,
+    attempt: i64,
+    component: &Component,
+    restarted_for: Option<&str>,
+    live: Option<&Value>,
+) -> Result<How, patches::Unsendable> {
     let target = &component.target;
     let stated = patches::overlay(component.patch.as_ref(), component.override_for(environment));
     let stated_target = patches::Target::from(&component.target);
     match live {
-        Live::Present(object) => {
+        Some(object) => {
             let stated = patches::Stated {
                 patch: stated.as_ref(),
                 images: &component.image_pairs(),
                 remove: &component.remove,
                 replace: &component.replace,
-                restarted_for: captured.restarted_for.as_deref(),
+                restarted_for,
             };
             let patch = patches::forward(&stated_target, object, &stated)?;
             Ok(How::Patch {
@@ -574,14 +597,14 @@ pub(crate) fn forward(
                 patch,
             })
         }
-        _ => {
-            let labels = labels(o, environment, attempt, &component.name);
+        None => {
+            let labels = labels(release, environment, attempt, &component.name);
             let stated = stated.unwrap_or_else(|| json!({}));
             let object = patches::creation(
                 &stated_target,
                 &stated,
                 &component.image_pairs(),
-                captured.restarted_for.as_deref(),
+                restarted_for,
                 &labels,
             )?;
             Ok(How::Create { object })
