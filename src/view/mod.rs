@@ -1,4 +1,8 @@
-//! What people read about a Release, as data: `explain` for one status, `timeline` for a simulation. Text, JSON and SVG are made from it.
+//! What people read about a Release, as data: `explain` for one status, `timeline` for a simulation, `calendar` for a stretch of time,
+//! `history` for what has run, `notes` for what is new. Text, JSON, Markdown, iCalendar and SVG are made from it.
 
+pub mod calendar;
+mod drawing;
 pub mod explain;
+pub mod layout;
 pub mod timeline;

@@ -1,14 +1,13 @@
 //! A timeline as text, at most a hundred columns wide.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::api::environment::Stage;
 use crate::api::release::State;
 use crate::view::explain::Block;
+use crate::view::layout;
 use crate::view::timeline::model::{Leg, Outcome, Step, Timeline, Way};
 use crate::view::timeline::restores::Restored;
 
@@ -225,47 +224,9 @@ fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// Text of users as a terminal may show it: without characters that move the cursor, change colours or begin a line.
-#[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return Cow::Borrowed(text);
-    }
-    let shown = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    Cow::Owned(shown.collect())
-}
-
-/// `sentence`, indented and wrapped. A word that is longer than a line continues in the next.
+/// `sentence`, indented and wrapped.
 fn line(text: &mut String, indent: usize, sentence: &str) {
-    let sentence = visible(sentence);
-    let room = WIDTH - indent;
-    let deeper = 2.min(room / 4);
-    // Continuation lines are indented further.
-    let left = |rows: &[String]| if rows.is_empty() { room } else { room - deeper };
-    let mut row = String::new();
-    let mut rows = Vec::new();
-    for word in sentence.split(' ') {
-        let fits = row.chars().count() + 1 + word.chars().count() <= left(&rows);
-        if !row.is_empty() && !fits {
-            rows.push(std::mem::take(&mut row));
-        } else if !row.is_empty() || word.is_empty() {
-            row.push(' ');
-        }
-        for letter in word.chars() {
-            if row.chars().count() == left(&rows) {
-                rows.push(std::mem::take(&mut row));
-            }
-            row.push(letter);
-        }
-    }
-    rows.push(row);
-    for (index, row) in rows.iter().enumerate() {
-        let indent = if index > 0 { indent + deeper } else { indent };
-        let _ = writeln!(text, "{:indent$}{row}", "");
-    }
+    layout::line(text, WIDTH, indent, sentence);
 }
 
 #[cfg(test)]
@@ -278,7 +239,7 @@ mod tests {
         line(&mut text, INDENT, "held: a\u{7}\u{1b}[31m\n  => reaches its goal");
         assert_eq!(text.lines().count(), 1);
         assert!(text.contains(r"held: a\u{7}\u{1b}[31m\n  => reaches"), "{text}");
-        assert_eq!(visible("é → ok"), "é → ok");
+        assert_eq!(layout::visible("é → ok"), "é → ok");
     }
 
     #[test]
