@@ -46,6 +46,26 @@ pub(crate) fn line(text: &mut String, width: usize, indent: usize, words: &str) 
     }
 }
 
+/// Shortens image digests: they do not fit in a line, and their first digits are enough to compare them. A plan's hash is not
+/// shortened, because people copy it. A digest is shortened wherever it occurs, also in text of others.
+pub(crate) fn abbreviated(words: &str) -> String {
+    const MARK: &str = "@sha256:";
+    const SHOWN: usize = 12;
+    let mut parts = words.split(MARK);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
+        let (digest, rest) = part.split_at(digits);
+        text.push_str(MARK);
+        match digest.get(..SHOWN).filter(|_| digits > SHOWN) {
+            Some(shown) => text.push_str(&format!("{shown}…")),
+            None => text.push_str(digest),
+        }
+        text.push_str(rest);
+    }
+    text
+}
+
 /// At most `most` characters of `text`, safe to print; an ellipsis stands for the rest.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     let text = visible(text);

@@ -4,5 +4,9 @@
 pub mod calendar;
 mod drawing;
 pub mod explain;
+#[cfg(test)]
+mod golden;
+pub mod history;
 pub mod layout;
+
 pub mod timeline;

@@ -9,17 +9,7 @@ use crate::api::release::{Forecast, Promotion, State};
 use crate::api::{Environment, Release, time};
 use crate::decide::fixtures::{at, environment, morning, promotion, release_of, sit};
 use crate::view::calendar::{Calendar, Entry, Kind, NoRange, Range, calendar, ics, svg, text};
-
-fn golden(name: &str, printed: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/view/calendar/tests")
-        .join(name);
-    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
-        std::fs::write(&path, printed).expect("a golden file");
-    }
-    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(printed, wanted, "{name}");
-}
+use crate::view::golden::golden;
 
 fn london() -> TimeZone {
     TimeZone::get("Europe/London").expect("a time zone")
@@ -97,11 +87,11 @@ fn a_month_as_people_read_it() {
     let calendar = december();
     let text = text(&calendar);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    golden("december.txt", &text);
-    golden("december.ics", &ics(&calendar));
-    golden("december.svg", &svg(&calendar));
+    golden("calendar/tests/december.txt", &text);
+    golden("calendar/tests/december.ics", &ics(&calendar));
+    golden("calendar/tests/december.svg", &svg(&calendar));
     let json = serde_json::to_string_pretty(&calendar).expect("JSON");
-    golden("december.json", &format!("{json}\n"));
+    golden("calendar/tests/december.json", &format!("{json}\n"));
 }
 
 #[test]

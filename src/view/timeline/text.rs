@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::api::environment::Stage;
 use crate::api::release::State;
 use crate::view::explain::Block;
-use crate::view::layout;
+use crate::view::layout::{self, abbreviated};
 use crate::view::timeline::model::{Leg, Outcome, Step, Timeline, Way};
 use crate::view::timeline::restores::Restored;
 
@@ -172,26 +172,6 @@ fn blocked(leg: &Leg) -> bool {
 /// Whether the block says more than that a component that is being changed is not ready yet.
 fn says_more(block: &Block) -> bool {
     !matches!(block, Block::Component { .. })
-}
-
-/// Shortens image digests: they do not fit in a line, and their first digits are enough to compare them. A plan's hash is not
-/// shortened, because people copy it. A digest is shortened wherever it occurs, also in text of others.
-fn abbreviated(sentence: &str) -> String {
-    const MARK: &str = "@sha256:";
-    const SHOWN: usize = 12;
-    let mut parts = sentence.split(MARK);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
-        let (digest, rest) = part.split_at(digits);
-        text.push_str(MARK);
-        match digest.get(..SHOWN).filter(|_| digits > SHOWN) {
-            Some(shown) => text.push_str(&format!("{shown}…")),
-            None => text.push_str(digest),
-        }
-        text.push_str(rest);
-    }
-    text
 }
 
 /// Environments whose backouts would restore the same are listed together.
