@@ -145,7 +145,10 @@ pub fn history(
                 .running_from
                 .and_then(|from| until(releases, release, promotion, from));
             row.decided_by = decided_by(decisions, release, promotion);
-            row.review = review(reviews, release);
+            row.review = oldest_review(reviews, release).map(|review| Reviewed {
+                by: review.spec.reviewer.clone(),
+                outcome: review.spec.outcome,
+            });
             Some(row)
         })
         .filter(|row| {
@@ -232,21 +235,28 @@ fn until(
     crate::domain::time::earliest(backed_out, replaced)
 }
 
-fn decided_by(decisions: &[Decision], release: &Release, promotion: &Promotion) -> Vec<DecidedBy> {
+/// The Decisions that approve the present plan of this promotion. Whether the operator counts them is not judged.
+pub(crate) fn approvals<'a>(
+    decisions: &'a [Decision],
+    release: &Release,
+    promotion: &Promotion,
+) -> impl Iterator<Item = &'a Decision> {
     let metadata = &release.metadata;
-    let mut found: Vec<DecidedBy> = decisions
-        .iter()
-        .filter(|decision| {
-            let spec = &decision.spec;
-            decision.metadata.namespace == metadata.namespace
-                && Some(&spec.release) == metadata.name.as_ref()
-                && spec.environment == promotion.name
-                && spec.action == Action::Approve
-                && spec
-                    .plan_hash
-                    .as_ref()
-                    .is_some_and(|hash| *hash == promotion.plan_hash)
-        })
+    decisions.iter().filter(move |decision| {
+        let spec = &decision.spec;
+        decision.metadata.namespace == metadata.namespace
+            && Some(&spec.release) == metadata.name.as_ref()
+            && spec.environment == promotion.name
+            && spec.action == Action::Approve
+            && spec
+                .plan_hash
+                .as_ref()
+                .is_some_and(|hash| *hash == promotion.plan_hash)
+    })
+}
+
+fn decided_by(decisions: &[Decision], release: &Release, promotion: &Promotion) -> Vec<DecidedBy> {
+    let mut found: Vec<DecidedBy> = approvals(decisions, release, promotion)
         .map(|decision| DecidedBy {
             by: decision.spec.by.clone(),
             action: decision.spec.action.as_str(),
@@ -264,18 +274,17 @@ fn decided_by(decisions: &[Decision], release: &Release, promotion: &Promotion) 
 }
 
 /// If a Release has several reviews, the oldest counts.
-fn review(reviews: &[ReleaseReview], release: &Release) -> Option<Reviewed> {
+pub(crate) fn oldest_review<'a>(
+    reviews: &'a [ReleaseReview],
+    release: &Release,
+) -> Option<&'a ReleaseReview> {
     let of = reviews.iter().filter(|review| {
         review.metadata.namespace == release.metadata.namespace
             && Some(&review.spec.release) == release.metadata.name.as_ref()
     });
-    let oldest = of.min_by_key(|review| {
+    of.min_by_key(|review| {
         let metadata = &review.metadata;
         (metadata.creation_timestamp.clone(), metadata.name.clone())
-    })?;
-    Some(Reviewed {
-        by: oldest.spec.reviewer.clone(),
-        outcome: oldest.spec.outcome,
     })
 }
 

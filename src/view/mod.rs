@@ -8,5 +8,6 @@ pub mod explain;
 mod golden;
 pub mod history;
 pub mod layout;
+pub mod notes;
 
 pub mod timeline;
