@@ -10,7 +10,7 @@ use crate::access::{Answer, Around, Home, Question, Row, Scope, Unread};
 use crate::cli::output::{Paint, ended};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::cli::{live, rights};
-use crate::view::timeline::visible;
+use crate::view::layout::{columns, visible};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -248,23 +248,4 @@ fn headed<const N: usize>(
     lines.extend_from_slice(rows);
     columns(text, &lines);
     text.push('\n');
-}
-
-/// Lines in columns. Each column is as wide as its widest cell.
-fn columns<const N: usize>(text: &mut String, lines: &[[String; N]]) {
-    let lines: Vec<_> = lines
-        .iter()
-        .map(|line| line.each_ref().map(|cell| visible(cell).into_owned()))
-        .collect();
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    for line in &lines {
-        let cells = line.iter().zip(widths);
-        let padded: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(text, "  {}", padded.join("  ").trim_end());
-    }
 }

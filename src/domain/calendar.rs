@@ -6,6 +6,7 @@
 mod entry;
 mod recurrence;
 mod schedule;
+mod stretches;
 mod walk;
 mod window;
 
@@ -20,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::reasons::{DENY_WINDOW, WINDOW_CLOSED, WINDOW_CLOSING, WINDOW_INVALID, WINDOW_TOO_SHORT};
 
 use entry::{Entry, Rule, local, parse};
+pub use stretches::{Stretch, Stretches};
 use walk::{Forecast, Walk, later};
 use window::HORIZON_DAYS;
 pub use window::{DefaultWindow, When, Window, WindowKind};
@@ -301,6 +303,16 @@ impl Calendar {
             self.known().earliest.keep(needed, from, until, forecast.entry);
         }
         forecast.entry
+    }
+
+    /// When it is open, at some time between `from` and `to`. A stretch that is in progress at either end is not cut there.
+    pub fn openings(&self, from: Timestamp, to: Timestamp) -> Stretches {
+        stretches::openings(&self.entries, self.default, from, to)
+    }
+
+    /// When Deny windows are active, window by window, at some time between `from` and `to`. Invalid windows are not among them.
+    pub fn denials(&self, from: Timestamp, to: Timestamp) -> Stretches {
+        stretches::denials(&self.entries, from, to)
     }
 
     fn closed(&self, walk: &Walk<'_>, forecast: &Forecast<'_>) -> Opening {

@@ -29,13 +29,17 @@ pub fn cut(mut message: String) -> String {
     message
 }
 
+/// Whether a character moves a cursor, ends a line or changes the direction of writing.
+#[must_use]
+pub fn moves(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A text of another component on one line, safe to print: characters that move a cursor, end a line or change the direction of
 /// writing are escaped.
 #[must_use]
 pub fn printable(said: &str) -> String {
-    let moves = |c: char| {
-        c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     let mut text = String::with_capacity(said.len());
     for c in said.chars() {
         if moves(c) {

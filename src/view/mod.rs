@@ -1,10 +1,18 @@
-//! What people read about a Release, as data: `explain` for one status, `timeline` for a simulation, `differences` for what it changes.
-//! Text, JSON and SVG are made from it. `starter` and `next_release` write manifests.
+//! What people read about Releases, as data: `explain` for one status, `remedy` for what clears it, `timeline` for a simulation, `calendar`
+//! for a stretch of time, `history` for what has run, `notes` for what is new, `differences` for what a Release changes. Text, JSON,
+//! Markdown, iCalendar and SVG are made from it. `starter` and `next_release` write manifests.
 
+pub mod calendar;
 pub mod differences;
+mod drawing;
 pub mod explain;
-pub mod remedy;
+#[cfg(test)]
+mod golden;
+pub mod history;
+pub mod layout;
 pub mod next_release;
+pub mod notes;
+pub mod remedy;
 pub mod starter;
 pub mod timeline;
 mod yaml;

@@ -33,9 +33,14 @@ impl Entry {
 
     /// An instant in the window's own time zone.
     pub(crate) fn local(&self, at: Timestamp) -> String {
+        local(at, &self.zone())
+    }
+
+    /// The time zone in which it is written; UTC if it names none.
+    pub(crate) fn zone(&self) -> TimeZone {
         match &self.rule {
-            Rule::Recurring(recurrence) => local(at, recurrence.zone()),
-            Rule::Once { .. } | Rule::Invalid => local(at, &TimeZone::UTC),
+            Rule::Recurring(recurrence) => recurrence.zone().clone(),
+            Rule::Once { .. } | Rule::Invalid => TimeZone::UTC,
         }
     }
 

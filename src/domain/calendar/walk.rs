@@ -69,6 +69,11 @@ impl<'a> Walk<'a> {
         self.active(WindowKind::Deny).is_none() && self.is_allowed()
     }
 
+    /// Whether it has passed as many edges as it may.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
     /// The next edge of this window.
     pub(crate) fn until(&self, entry: &Entry) -> Option<Timestamp> {
         let mut spans = self.entries.iter().zip(&self.spans);
@@ -204,4 +209,9 @@ impl<'a> Walk<'a> {
 /// `at` moved by `by`, up to the last representable instant.
 pub(crate) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// `at` moved back by `by`, down to the first representable instant.
+pub(crate) fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

@@ -24,7 +24,9 @@ use cast::{script, sensible};
 pub use model::{Lane, Leg, Outcome, Span, Step, Timeline, Way};
 use play::Play;
 pub use svg::svg;
-pub use text::{text, visible};
+pub use text::text;
+
+pub use crate::view::layout::visible;
 
 /// Simulates `cast`.
 ///

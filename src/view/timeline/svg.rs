@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::release::State;
+use crate::view::drawing::escaped;
+use crate::view::layout::cut;
 use crate::view::timeline::model::{Lane, Leg, Outcome, Step, Timeline, Way};
 
 const WIDTH: f64 = 1200.0;
@@ -195,7 +197,7 @@ fn background(axis: &Axis, lane: &Lane, y: f64, tall: f64, out: &mut String) {
         out,
         r##"<text x="16" y="{:.1}" font-weight="600">{}</text>"##,
         y + 17.0,
-        escaped(&cut(&lane.name, 22))
+        escaped(&cut(&lane.name, 23))
     );
     for closed in &lane.closed {
         let (from, to) = (axis.x(closed.from), axis.x(closed.to));
@@ -247,7 +249,7 @@ fn row(axis: &Axis, way: &Way, leg: &Leg, y: f64, out: &mut String) {
             out,
             r##"<text x="{x:.1}" y="{:.1}" text-anchor="{anchor}" font-size="11" fill="#102027">{}</text>"##,
             y + 12.0,
-            escaped(&cut(&format!("{} {}", way.product, way.version), 40))
+            escaped(&cut(&format!("{} {}", way.product, way.version), 41))
         );
     }
 }
@@ -289,43 +291,5 @@ fn key(y: f64, out: &mut String) {
             row + 12.5
         );
         x += width;
-    }
-}
-
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Names and sentences come from users: markup in them is escaped, and characters that XML does not allow are left out.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push_str("&#10;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_people_write_is_text_and_never_markup() {
-        assert_eq!(
-            escaped("<script>\"a\" & 'b'</script>\u{0}"),
-            "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;"
-        );
     }
 }

@@ -1,14 +1,13 @@
 //! A timeline as text, at most a hundred columns wide.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::api::environment::Stage;
 use crate::api::release::State;
 use crate::view::explain::Block;
+use crate::view::layout::{self, abbreviated};
 use crate::view::timeline::model::{Leg, Outcome, Step, Timeline, Way};
 use crate::view::timeline::restores::Restored;
 
@@ -175,26 +174,6 @@ fn says_more(block: &Block) -> bool {
     !matches!(block, Block::Component { .. })
 }
 
-/// Shortens image digests: they do not fit in a line, and their first digits are enough to compare them. A plan's hash is not
-/// shortened, because people copy it. A digest is shortened wherever it occurs, also in text of others.
-fn abbreviated(sentence: &str) -> String {
-    const MARK: &str = "@sha256:";
-    const SHOWN: usize = 12;
-    let mut parts = sentence.split(MARK);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
-        let (digest, rest) = part.split_at(digits);
-        text.push_str(MARK);
-        match digest.get(..SHOWN).filter(|_| digits > SHOWN) {
-            Some(shown) => text.push_str(&format!("{shown}…")),
-            None => text.push_str(digest),
-        }
-        text.push_str(rest);
-    }
-    text
-}
-
 /// Environments whose backouts would restore the same are listed together.
 fn backouts(way: &Way, text: &mut String) {
     let mut alike: BTreeMap<usize, (Vec<&str>, &[Restored])> = BTreeMap::new();
@@ -225,54 +204,9 @@ fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// Text of users as a terminal may show it: without characters that move the cursor, change colours, begin a line or turn the direction of
-/// the text around.
-#[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(moves) {
-        return Cow::Borrowed(text);
-    }
-    let shown = text.chars().map(|c| match c {
-        c if moves(c) => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    Cow::Owned(shown.collect())
-}
-
-/// Control characters, separators of lines, and the marks that change the direction of the text.
-fn moves(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// `sentence`, indented and wrapped. A word that is longer than a line continues in the next.
+/// `sentence`, indented and wrapped.
 fn line(text: &mut String, indent: usize, sentence: &str) {
-    let sentence = visible(sentence);
-    let room = WIDTH - indent;
-    let deeper = 2.min(room / 4);
-    // Continuation lines are indented further.
-    let left = |rows: &[String]| if rows.is_empty() { room } else { room - deeper };
-    let mut row = String::new();
-    let mut rows = Vec::new();
-    for word in sentence.split(' ') {
-        let fits = row.chars().count() + 1 + word.chars().count() <= left(&rows);
-        if !row.is_empty() && !fits {
-            rows.push(std::mem::take(&mut row));
-        } else if !row.is_empty() || word.is_empty() {
-            row.push(' ');
-        }
-        for letter in word.chars() {
-            if row.chars().count() == left(&rows) {
-                rows.push(std::mem::take(&mut row));
-            }
-            row.push(letter);
-        }
-    }
-    rows.push(row);
-    for (index, row) in rows.iter().enumerate() {
-        let indent = if index > 0 { indent + deeper } else { indent };
-        let _ = writeln!(text, "{:indent$}{row}", "");
-    }
+    layout::line(text, WIDTH, indent, sentence);
 }
 
 #[cfg(test)]
@@ -285,7 +219,7 @@ mod tests {
         line(&mut text, INDENT, "held: a\u{7}\u{1b}[31m\n  => reaches its goal");
         assert_eq!(text.lines().count(), 1);
         assert!(text.contains(r"held: a\u{7}\u{1b}[31m\n  => reaches"), "{text}");
-        assert_eq!(visible("é → ok"), "é → ok");
+        assert_eq!(layout::visible("é → ok"), "é → ok");
     }
 
     #[test]
