@@ -71,7 +71,7 @@ async fn build(arguments: &[OsString]) -> Result<PathBuf> {
     Build::new(
         "first-run",
         "everything for the first run",
-        Duration::from_secs(600),
+        Duration::from_secs(660),
     )
     .around(all)
     .await?;
@@ -86,7 +86,7 @@ async fn ours(xtask: &Path, operator: bool) -> Result<()> {
             "what has changed in Signalbox",
             Duration::from_secs(60),
         ),
-        false => Build::new("xtask", "Signalbox and its tools", Duration::from_secs(240)),
+        false => Build::new("xtask", "Signalbox and its tools", Duration::from_secs(360)),
     };
     let log = builds::log()?;
     let mut cargo = xtask_first::cargo();

@@ -129,19 +129,19 @@ impl Tools {
         let other = |package| [&["install"], SAME, &["-ldflags", "-s -w", package]].concat();
         tokio::try_join!(
             build(
-                Build::new("control-plane", "the control plane", minutes(6)),
+                Build::new("control-plane", "the control plane", minutes(9)),
                 go(&ours),
                 "control-plane.log",
                 &["control-plane", "tether"],
             ),
             build(
-                Build::new("kwok", "kwok, which simulates nodes", minutes(2)),
+                Build::new("kwok", "kwok, which simulates nodes", minutes(3)),
                 go(&other(&kwok)),
                 "kwok.log",
                 &["kwok"],
             ),
             build(
-                Build::new("helm", "helm", minutes(2)),
+                Build::new("helm", "helm", minutes(3)),
                 go(&other(&helm)),
                 "helm.log",
                 &["helm"],
