@@ -1,9 +1,9 @@
 //! How text is laid out for a terminal: lines, columns, and what people wrote without what would move a cursor.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::domain::text::{moves, printable};
-use std::fmt::Write as _;
 
 /// Text of users as a terminal may show it: without characters that move the cursor, change colours, begin a line or turn the direction of
 /// writing.

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
+use xtask_first::builds::Build;
 
-use crate::process::Process;
-use crate::tools::{cache, locked, progress};
+use crate::tools::{cache, locked};
 
 const VERSION: &str = "v0.1.0";
 /// The commit of the tag, because a clone may lack tags.
@@ -30,7 +31,7 @@ pub async fn operator(repository: &Path) -> Result<PathBuf> {
     if binary.exists() {
         return Ok(binary);
     }
-    let _lock = locked(&cache, VERSION).await?;
+    let _lock = locked(&cache, "v0.1.0", VERSION).await?;
     if binary.exists() {
         return Ok(binary);
     }
@@ -52,19 +53,16 @@ pub async fn operator(repository: &Path) -> Result<PathBuf> {
     .await?;
     git(&source, &["checkout", "--quiet", "--detach", COMMIT]).await?;
     let log = partial.path().join("build.log");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = xtask_first::cargo();
     command
         .args(["build", "--locked", "--bin", "signalbox"])
         .current_dir(&source)
         .env("CARGO_TARGET_DIR", partial.path().join("target"))
         .env(MALLOC.0, MALLOC.1);
-    let building = Process::start("cargo", &mut command, log.clone())?;
-    progress(
-        &format!("Building signalbox {VERSION} for the upgrade tests, once"),
-        building,
-        &log,
-    )
-    .await?;
+    let what = format!("signalbox {VERSION}, for the upgrade tests");
+    Build::new("v0.1.0", &what, Duration::from_secs(240))
+        .run(&mut command, &log)
+        .await?;
     fs::create_dir_all(&folder)?;
     fs::rename(partial.path().join("target/debug/signalbox"), &binary)
         .with_context(|| format!("cannot put {VERSION} into {}", folder.display()))?;

@@ -70,7 +70,7 @@ pub async fn run(options: Options) -> Result<()> {
     let binary = match options.operator {
         Some(binary) => binary,
         None => {
-            let build = ["build", "--quiet", "--release", "--package", "signalbox"];
+            let build = ["build", "--release", "--package", "signalbox"];
             ensure!(
                 crate::test::cargo(&repository, &build, &[]).await?,
                 "the operator does not build"

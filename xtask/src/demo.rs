@@ -3,6 +3,7 @@
 
 mod follow;
 mod proof;
+pub(crate) mod readme;
 mod real;
 mod show;
 mod stage;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use signalbox::api::Release;
 use signalbox::api::release::{BackoutState, Promotion, State};
+
+use xtask_first::builds::{self, Build};
 
 use crate::control_plane::ControlPlane;
 use crate::namespaces::Namespaces;
@@ -46,6 +49,12 @@ pub struct Options {
     /// Use real containers, also for the operator, instead of simulated ones; needs root and Linux
     #[arg(long, conflicts_with_all = ["keep", "kubeconfig"])]
     real: bool,
+    /// Compare what it prints with the README, except for times and the like
+    #[arg(long, conflicts_with_all = ["keep", "kubeconfig", "real"])]
+    check: bool,
+    /// Write what it prints into the README
+    #[arg(long, conflicts_with_all = ["keep", "kubeconfig", "real", "check"])]
+    write: bool,
 }
 
 /// Runs the demo.
@@ -55,6 +64,13 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<ExitCode> {
     let repository = crate::repository()?;
     let tools = Tools::ready(&repository).await?;
+    if options.check || options.write {
+        match options.write {
+            true => readme::write(&repository).await?,
+            false => readme::check(&repository).await?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     match (options.real, Namespaces::inside()) {
         (false, _) => pretended(options, &repository, &tools).await?,
         (true, None) => return real::outside(&repository, &tools).await,
@@ -74,16 +90,13 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
     }
     screen.note("Building the operator and starting a control plane. The first time, this takes minutes.\n");
     // Both take a while and are independent.
-    let (built, cluster) = tokio::join!(
-        crate::test::cargo(repository, &["build", "--quiet", "--workspace", "--bins"], &[]),
-        async {
-            match &options.kubeconfig {
-                Some(path) => ControlPlane::existing(path).await,
-                None => ControlPlane::start(tools, repository).await,
-            }
+    let (built, cluster) = tokio::join!(build(repository), async {
+        match &options.kubeconfig {
+            Some(path) => ControlPlane::existing(path).await,
+            None => ControlPlane::start(tools, repository).await,
         }
-    );
-    ensure!(built?, "the workspace does not build");
+    });
+    built?;
     let mut cluster = cluster?;
     let version = cluster.client().apiserver_version().await?.git_version;
     screen.say(&format!("A control plane is ready: Kubernetes {version}."));
@@ -118,6 +131,18 @@ async fn pretended(options: Options, repository: &Path, tools: &Tools) -> Result
         false => stage.tidy(operator).await,
     };
     told.and(tidied)
+}
+
+/// Builds the operator, which `cargo xtask` has already done, unless xtask was started in another way.
+async fn build(repository: &Path) -> Result<()> {
+    let log = builds::log()?;
+    let mut cargo = xtask_first::cargo();
+    cargo
+        .args(["build", "--package", "signalbox", "--package", "xtask", "--bins"])
+        .current_dir(repository);
+    Build::new("operator", "the operator", Duration::from_secs(120))
+        .run(&mut cargo, log.path())
+        .await
 }
 
 async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Result<()> {

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::process::Process;
-use crate::tools::{cache, fingerprint, locked, progress, require_go};
+use xtask_first::builds::Build;
+
+use crate::tools::{LESS_COLLECTING, cache, fingerprint, locked, require_go};
 
 /// A Go module in `tests/`.
 pub(crate) struct Module {
@@ -35,7 +37,7 @@ impl Module {
         if folder.exists() {
             return Ok(folder);
         }
-        let _lock = locked(&cache, self.what).await?;
+        let _lock = locked(&cache, &self.name.replace('/', "-"), self.what).await?;
         if !folder.exists() {
             let module = fs::read_to_string(source.join("go.mod"))?;
             require_go(&module, &cache, self.what).await?;
@@ -48,9 +50,11 @@ impl Module {
                 .arg(&built)
                 .arg("./...")
                 .current_dir(&source)
-                .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")]);
-            let building = Process::start("go", &mut go, log.clone())?;
-            progress(&format!("Building {}, once", self.what), building, &log).await?;
+                .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")])
+                .envs(LESS_COLLECTING);
+            Build::new(self.name, self.what, Duration::from_secs(60))
+                .run(&mut go, &log)
+                .await?;
             fs::rename(&built, &folder)?;
         }
         Ok(folder)

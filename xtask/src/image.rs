@@ -4,18 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
+use xtask_first::builds::Build;
 
 use crate::control_plane::ControlPlane;
 use crate::dockerfile::{self, Config};
 use crate::oci::Oci;
 use crate::operator::{self, NAMESPACE, Operator, RELEASE};
-use crate::process::Process;
 use crate::sbom;
 use crate::tools::Tools;
 
@@ -174,9 +175,15 @@ pub async fn build(repository: &Path, oci: &Oci, folder: &Path) -> Result<Built>
     let root = partial.path().join("root");
     let mut script = Command::new(repository.join("xtask/image.sh"));
     script.arg(&root).env("CARGO_TARGET_DIR", &target);
-    crate::test::forget_cargo(&mut script);
-    let built = Process::in_sight("image.sh", &mut script)?.ended().await?;
-    ensure!(built.success(), "xtask/image.sh cannot build the image's files");
+    xtask_first::forget_cargo(&mut script);
+    let log = partial.path().join("log");
+    let (name, usual) = match target.join("release/signalbox").exists() {
+        true => ("image-again", Duration::from_secs(90)),
+        false => ("image", Duration::from_secs(300)),
+    };
+    Build::new(name, "the image's files (xtask/image.sh)", usual)
+        .run(&mut script, &log)
+        .await?;
 
     let (mut layer, mut files) = (Vec::new(), Vec::new());
     walk(&root, "", &mut layer, &mut files)?;

@@ -16,30 +16,17 @@ pub mod node;
 pub mod oci;
 mod offline;
 pub mod operator;
-pub mod process;
 pub mod real;
 mod rights;
 pub mod runtime;
 mod sbom;
 pub mod test;
-pub mod tools;
 pub mod up;
 mod writes;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-
-/// The root of the repository in which the command runs.
-///
-/// It is determined at run time: a compiled-in path would point to another checkout once the binary is copied.
-pub fn repository() -> Result<PathBuf> {
-    let here = std::env::current_dir()?;
-    here.ancestors()
-        .find(|folder| folder.join("tests/control-plane/go.mod").is_file())
-        .map(PathBuf::from)
-        .with_context(|| format!("{} is not inside the Signalbox repository", here.display()))
-}
+pub use xtask_first::{process, repository, tools};
 
 /// The target folder of cargo, which always runs in the root of the repository.
 pub(crate) fn target(repository: &Path) -> PathBuf {

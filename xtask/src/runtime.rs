@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
+use xtask_first::builds::{self, Build};
 
-use crate::process::{Process, succeeds};
-use crate::tools::{cache, locked, progress};
+use crate::process::succeeds;
+use crate::tools::{LESS_COLLECTING, cache, locked};
 
 const PACKAGES: [&str; 3] = ["containerd", "runc", "containernetworking-plugins"];
 /// The modules, in versions that were tested with this kubelet.
@@ -45,7 +47,7 @@ impl Runtime {
         if let Some(here) = there() {
             return Ok(here);
         }
-        let _lock = locked(&cache, "the container runtime").await?;
+        let _lock = locked(&cache, "runtime", "the container runtime").await?;
         // The process that held the lock may have created it.
         if let Some(here) = there() {
             return Ok(here);
@@ -91,10 +93,10 @@ async fn unpack(cache: &Path, place: &Path) -> Result<()> {
     let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(cache)?;
     let root = partial.path().join("root");
     fs::create_dir_all(&root)?;
-    eprintln!(
+    builds::say(&format!(
         "Fetching {} from Debian, once, without installing them",
         PACKAGES.join(", ")
-    );
+    ));
     succeeds(
         partial.path(),
         "apt-get",
@@ -131,7 +133,7 @@ async fn install(cache: &Path, place: &Path) -> Result<()> {
     let version = |package: String, version: &str| format!("{package}@{version}");
     let containerd = |name| version(format!("{CONTAINERD}/{name}"), CONTAINERD_VERSION);
     let plugin = |name| version(format!("{PLUGINS}/{name}"), PLUGINS_VERSION);
-    let steps: [(&str, &str, &str, Vec<String>); 3] = [
+    let steps: [(&'static str, &str, &str, Vec<String>); 3] = [
         (
             "containerd",
             "0",
@@ -160,9 +162,10 @@ async fn install(cache: &Path, place: &Path) -> Result<()> {
             .current_dir(partial.path())
             .env("CGO_ENABLED", cgo)
             .env("GOBIN", partial.path())
-            .env("GOWORK", "off");
-        let built = Process::start("go", &mut command, log.clone())?;
-        progress(&format!("Building {name}, once"), built, &log)
+            .env("GOWORK", "off")
+            .envs(LESS_COLLECTING);
+        Build::new(name, name, Duration::from_secs(90))
+            .run(&mut command, &log)
             .await
             .context("runc needs a C compiler, pkg-config and the headers of libseccomp")?;
     }

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use xtask_first::builds::{self, Build};
 
 use crate::image::Built;
 use crate::process::{Process, tail};
-use crate::tools::{cache, locked, progress};
+use crate::tools::{cache, locked};
 
 /// The file next to the image's layout.
 pub const FILE: &str = "signalbox.cdx.json";
@@ -24,12 +26,17 @@ pub(crate) async fn write(repository: &Path, built: &Built) -> Result<usize> {
     let program = ready().await?;
     // It writes next to each manifest that it reads, so it gets copies. It needs targets to exist, but reads none of them.
     let folder = tempfile::tempdir()?;
-    for manifest in ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"] {
+    for manifest in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "xtask/Cargo.toml",
+        "xtask/first/Cargo.toml",
+    ] {
         let to = folder.path().join(manifest);
         fs::create_dir_all(to.parent().unwrap_or(folder.path()))?;
         fs::copy(repository.join(manifest), to)?;
     }
-    for package in ["", "xtask"] {
+    for package in ["", "xtask", "xtask/first"] {
         let sources = folder.path().join(package).join("src");
         fs::create_dir(&sources)?;
         fs::write(sources.join("lib.rs"), "")?;
@@ -48,7 +55,7 @@ pub(crate) async fn write(repository: &Path, built: &Built) -> Result<usize> {
         .arg("--manifest-path")
         .arg(folder.path().join("Cargo.toml"))
         .env("SOURCE_DATE_EPOCH", built.created.as_second().to_string());
-    crate::test::forget_cargo(&mut command);
+    xtask_first::forget_cargo(&mut command);
     let status = Process::start("cargo-cyclonedx", &mut command, log.clone())?
         .ended()
         .await?;
@@ -81,10 +88,10 @@ async fn ready() -> Result<PathBuf> {
     if program.exists() {
         return Ok(program);
     }
-    let _lock = locked(&cache, "cargo-cyclonedx").await?;
+    let _lock = locked(&cache, "cargo-cyclonedx", "cargo-cyclonedx").await?;
     if !program.exists() {
-        let log = tempfile::NamedTempFile::new_in(&cache)?;
-        let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let log = builds::log()?;
+        let mut install = xtask_first::cargo();
         // Unoptimised: it runs for a second, and an optimised build takes longer than it saves.
         install
             .args([
@@ -99,9 +106,9 @@ async fn ready() -> Result<PathBuf> {
             .arg(&folder)
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env_remove("CARGO_TARGET_DIR");
-        crate::test::forget_cargo(&mut install);
-        let installing = Process::start("cargo", &mut install, log.path().to_path_buf())?;
-        progress("Building cargo-cyclonedx, once", installing, log.path()).await?;
+        Build::new("cargo-cyclonedx", "cargo-cyclonedx", Duration::from_secs(120))
+            .run(&mut install, log.path())
+            .await?;
     }
     Ok(program)
 }

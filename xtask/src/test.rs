@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use tokio::process::Command;
+use anyhow::Result;
+use xtask_first::builds::{self, Build};
 
 use crate::before;
 use crate::control_plane::ControlPlane;
@@ -37,6 +37,8 @@ const ALONE: [(&str, &str); 2] = [("crash", "--test-threads=32"), ("policies", S
 const SERIAL: &str = "--test-threads=1";
 /// The rung that compares the granted rights with the used ones. It is meaningful only in a run of all rungs.
 const RIGHTS: &str = "rights";
+/// The rung that compares what the demo prints with the README.
+const DEMO: &str = "demo";
 /// The rung with real containers.
 const KUBELET: &str = "kubelet";
 /// How other tools judge Signalbox objects, for the first rung with the operator.
@@ -54,7 +56,7 @@ pub(crate) const ORACLE: Module = Module {
     sources: &["cel.go", "cron.go", "go.mod", "go.sum", "main.go"],
 };
 /// All rungs, in their order.
-const RUNGS: [&str; 10] = [
+const RUNGS: [&str; 11] = [
     DIALECTS,
     "pure",
     "api_server",
@@ -64,6 +66,7 @@ const RUNGS: [&str; 10] = [
     "policies",
     "writes",
     RIGHTS,
+    DEMO,
     KUBELET,
 ];
 
@@ -98,64 +101,111 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     if let Some(namespaces) = Namespaces::inside() {
         return kubelet::inside(&mut rungs, &tools, &namespaces).await;
     }
-    if rungs.wants(DIALECTS) {
-        let environment = [("SIGNALBOX_TEST_DIALECTS", ORACLE.built(&repository).await?)];
+    let built = built(&mut rungs).await?;
+    if let Some(oracle) = built.oracle.clone() {
+        let environment = [("SIGNALBOX_TEST_DIALECTS", oracle)];
         let selection = ["--test", DIALECTS];
         rungs
             .run(DIALECTS, &selection, &environment, "--nocapture")
             .await?;
     }
-    let without = [DIALECTS, KUBELET];
-    if RUNGS
-        .iter()
-        .any(|name| !without.contains(name) && rungs.wants(name))
-    {
-        on_one_cluster(&mut rungs, &tools, options.kubeconfig.as_deref()).await?;
+    if rungs.want_a_cluster() {
+        on_one_cluster(&mut rungs, &tools, built, options.kubeconfig.as_deref()).await?;
     }
+    rungs.demo().await;
     if rungs.wants(KUBELET) {
         kubelet::outside(&mut rungs, &tools).await?;
     }
     Ok(rungs.summary())
 }
 
-/// The rungs with simulated pods.
-async fn on_one_cluster(rungs: &mut Rungs, tools: &Tools, kubeconfig: Option<&Path>) -> Result<()> {
+/// What the rungs need besides the tools.
+struct Built {
+    oracle: Option<PathBuf>,
+    gitops: Option<PathBuf>,
+    before: Option<PathBuf>,
+}
+
+/// Builds the tests, and side by side with them what the wanted rungs need. The rungs begin afterwards, because they measure times.
+async fn built(rungs: &mut Rungs) -> Result<Built> {
     let repository = rungs.repository.clone();
-    // Both take a while and are independent.
-    let (built, cluster) = tokio::join!(
-        async {
-            let began = Instant::now();
-            // After `cargo build`, everything would be built again for the profile `test`.
-            let built = cargo(&repository, &["test", "--workspace", "--no-run"], &[]).await?;
-            ensure!(built, "the workspace does not build");
-            let took = began.elapsed();
-            // Not earlier: two parallel builds would compete for the same processors.
-            anyhow::Ok((took, before::operator(&repository).await))
-        },
-        async {
-            match kubeconfig {
-                Some(path) => ControlPlane::existing(path).await,
-                None => ControlPlane::start(tools, &repository).await,
-            }
+    let module = async |rung: &str, module: Module| match rungs.wants(rung) {
+        true => module.built(&repository).await.map(Some),
+        false => Ok(None),
+    };
+    let clusters = rungs.want_a_cluster();
+    let tests = async {
+        let began = Instant::now();
+        if clusters {
+            build_tests(&repository).await?;
         }
-    );
-    let (took, before) = built?;
-    rungs.ended.push(("build", true, took));
-    let mut cluster = cluster?;
+        Ok(clusters.then(|| began.elapsed()))
+    };
+    // Without it, all tests but those of an upgrade are possible.
+    let before = async {
+        Ok(match clusters {
+            true => Some(before::operator(&repository).await),
+            false => None,
+        })
+    };
+    let image = module("image", crate::oci::MODULE);
+    let (took, before, oracle, gitops, _) = tokio::try_join!(
+        tests,
+        before,
+        module(DIALECTS, ORACLE),
+        module("api_server", GITOPS),
+        image
+    )?;
+    rungs.ended.extend(took.map(|took| ("build", true, took)));
+    let before = match before.transpose() {
+        Ok(before) => before,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            rungs.ended.push(("v0.1.0", false, Duration::ZERO));
+            None
+        }
+    };
+    Ok(Built {
+        oracle,
+        gitops,
+        before,
+    })
+}
+
+/// After `cargo build`, everything would be built again for the profile `test`.
+async fn build_tests(repository: &Path) -> Result<()> {
+    let log = builds::log()?;
+    let (name, usual) = match crate::target(repository).join("debug/signalbox").exists() {
+        true => ("tests-again", Duration::from_secs(120)),
+        false => ("tests", Duration::from_secs(300)),
+    };
+    let mut cargo = xtask_first::cargo();
+    cargo
+        .args(["test", "--workspace", "--no-run"])
+        .current_dir(repository);
+    Build::new(name, "the tests", usual)
+        .run(&mut cargo, log.path())
+        .await
+}
+
+/// The rungs with simulated pods.
+async fn on_one_cluster(
+    rungs: &mut Rungs,
+    tools: &Tools,
+    built: Built,
+    kubeconfig: Option<&Path>,
+) -> Result<()> {
+    let repository = rungs.repository.clone();
+    let mut cluster = match kubeconfig {
+        Some(path) => ControlPlane::existing(path).await?,
+        None => ControlPlane::start(tools, &repository).await?,
+    };
 
     rungs.run("pure", &["--lib", "--bins"], &[], "").await?;
 
     let mut environment = environment(&cluster, tools);
-    if rungs.wants("api_server") {
-        environment.push(("SIGNALBOX_TEST_GITOPS", GITOPS.built(&repository).await?));
-    }
-    match before {
-        Ok(binary) => environment.push(("SIGNALBOX_TEST_BEFORE", binary)),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            rungs.ended.push(("v0.1.0", false, Duration::ZERO));
-        }
-    }
+    environment.extend(built.gitops.map(|folder| ("SIGNALBOX_TEST_GITOPS", folder)));
+    environment.extend(built.before.map(|binary| ("SIGNALBOX_TEST_BEFORE", binary)));
     let operator = beside(&repository, &cluster, tools).await?;
     tokio::select! {
         outcome = rungs.beside(operator, &environment) => if let Err(error) = outcome {
@@ -225,6 +275,13 @@ impl Rungs {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == name)
     }
 
+    /// Whether any rung with simulated pods is wanted.
+    fn want_a_cluster(&self) -> bool {
+        RUNGS
+            .iter()
+            .any(|name| ![DIALECTS, DEMO, KUBELET].contains(name) && self.wants(name))
+    }
+
     /// The rungs that share one operator. Afterwards it has to stop when asked to.
     async fn beside(
         &mut self,
@@ -278,6 +335,19 @@ impl Rungs {
             Err(error) => eprintln!("error: {error:#}"),
         }
         self.ended.push(("writes", outcome.is_ok(), began.elapsed()));
+    }
+
+    /// Checks that the README shows what the demo prints.
+    async fn demo(&mut self) {
+        if !self.wants(DEMO) {
+            return;
+        }
+        let began = Instant::now();
+        let outcome = crate::demo::readme::check(&self.repository).await;
+        if let Err(error) = &outcome {
+            eprintln!("error: {error:#}");
+        }
+        self.ended.push((DEMO, outcome.is_ok(), began.elapsed()));
     }
 
     /// Checks that no request of the operator was refused, and that each of its rights was used.
@@ -345,24 +415,10 @@ pub(crate) async fn cargo(
     arguments: &[&str],
     environment: &[(&str, PathBuf)],
 ) -> Result<bool> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = xtask_first::cargo();
     command
         .args(arguments)
         .current_dir(repository)
         .envs(environment.iter().map(|(name, value)| (name, value)));
-    forget_cargo(&mut command);
     Ok(Process::in_sight("cargo", &mut command)?.ended().await?.success())
-}
-
-/// Removes the variables that `cargo run` has set for this process. Build scripts watch some of them, so everything would be built
-/// again.
-pub(crate) fn forget_cargo(command: &mut Command) {
-    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-    });
-    for name in ours {
-        command.env_remove(name);
-    }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{KUBELET, Rungs, cargo, environment};
 use crate::namespaces::{self, Namespaces};
@@ -27,13 +27,7 @@ pub async fn outside(rungs: &mut Rungs, tools: &Tools) -> Result<()> {
         rungs.left_out.push((KUBELET, why));
         return Ok(());
     }
-    let built = cargo(
-        &rungs.repository,
-        &["test", "--workspace", "--test", KUBELET, "--no-run"],
-        &[],
-    );
-    ensure!(built.await?, "the tests do not build");
-    prepare(&rungs.repository).await?;
+    tokio::try_join!(prepare(&rungs.repository), super::build_tests(&rungs.repository))?;
 
     let began = Instant::now();
     let mut arguments = vec!["test", "--rung", KUBELET, "--"];
