@@ -4,7 +4,8 @@ use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
 use crate::api::{Environment, Release};
-use crate::cli::output::ended;
+use crate::cli::format;
+use crate::cli::session::{Connection, Query, Session, list, reach};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::calendar::{Range, calendar, ics, svg, text};
 
@@ -16,12 +17,24 @@ pub(crate) struct Options {
     /// Show only this Environment; may be repeated
     #[arg(short, long = "environment", value_name = "NAME")]
     environments: Vec<String>,
+    /// Show the Releases of this namespace only (default: of every namespace that you may list)
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
     /// The time zone of the days, such as Europe/London; windows keep their own
     #[arg(long, default_value = "UTC", value_name = "ZONE", value_parser = zone)]
     time_zone: TimeZone,
     /// Output format: text for people, ics for calendar programs, svg for a chart, json for programs
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Format,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Options {
+    /// The connection of the flags, and the namespace.
+    pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
+        (&self.connection, self.namespace.as_deref())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,11 +49,32 @@ fn zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| "must be the name of a time zone, such as Europe/London".to_owned())
 }
 
+/// Prints the calendar of the cluster. Who may list the Releases of one namespace only sees those.
+///
+/// # Errors
+/// A sentence: the month is none, an Environment does not exist, or the cluster cannot be read.
+pub(crate) async fn run(
+    session: &Session,
+    options: &Options,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, String> {
+    let environments = list::<Environment>(session, &Query::default()).await?.items;
+    let (releases, partial) = reach(session, options.namespace.as_deref()).await?;
+    let exit = show(options, environments, &releases, terminal)?;
+    match partial {
+        Some(why) => {
+            terminal.note(&format!("note: {why}"));
+            Ok(2)
+        }
+        None => Ok(exit),
+    }
+}
+
 /// Prints the calendar of these objects.
 ///
 /// # Errors
 /// A sentence: the month is none, an Environment does not exist, or the output cannot be written.
-pub(crate) fn run(
+fn show(
     options: &Options,
     mut environments: Vec<Environment>,
     releases: &[Release],
@@ -65,13 +99,9 @@ pub(crate) fn run(
         Format::Text => text(&calendar),
         Format::Ics => ics(&calendar),
         Format::Svg => svg(&calendar),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&calendar);
-            let json = json.map_err(|error| format!("Cannot print JSON: {error}"))?;
-            format!("{json}\n")
-        }
+        Format::Json => format::json(&calendar)?,
     };
-    terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
+    terminal.print(&printed)?;
     Ok(0)
 }
 
@@ -95,14 +125,10 @@ mod tests {
         let windows = json!([{ "name": "evening", "kind": "Allow", "schedule": "0 18 * * TUE", "duration": "4h", "timeZone": "Europe/London" }]);
         let spec = json!({ "stage": "Production", "namespace": "{namespace}", "windows": windows });
         let mut output = Vec::new();
-        let mut terminal = Terminal {
-            input: &mut std::io::empty(),
-            output: &mut output,
-            colour: false,
-            now: morning(),
-        };
+        let (mut input, mut errors) = (std::io::empty(), std::io::sink());
+        let mut terminal = Terminal::piped(&mut input, &mut output, &mut errors, morning());
         let all = vec![environment("production", spec), sit()];
-        assert_eq!(run(&options, all, &[], &mut terminal)?, 0);
+        assert_eq!(show(&options, all, &[], &mut terminal)?, 0);
         Ok(String::from_utf8(output).expect("text"))
     }
 

@@ -5,7 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::api::{Decision, Release, ReleaseReview};
-use crate::cli::output::ended;
+use crate::cli::format;
+use crate::cli::session::{Connection, Query, Session, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::history::{Filter, history, text};
 
@@ -23,6 +24,21 @@ pub(crate) struct Options {
     /// Output format: table for people, json for programs
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Format,
+    /// Show the Releases of this namespace (default: that of the context)
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Show the Releases of every namespace
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Options {
+    /// The connection of the flags, and the namespace.
+    pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
+        (&self.connection, self.namespace.as_deref())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -44,11 +60,38 @@ fn before(now: Timestamp, span: Span) -> Result<Timestamp, String> {
         .map_err(|_| "The duration in --since is too long.".to_owned())
 }
 
+/// Prints the history that the cluster shows.
+///
+/// # Errors
+/// A sentence: the duration is too long, or the cluster cannot be read.
+pub(crate) async fn run(
+    session: &Session,
+    options: &Options,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, String> {
+    let query = Query {
+        namespace: (!options.all_namespaces).then_some(session.namespace.as_str()),
+        ..Query::default()
+    };
+    let (releases, decisions, reviews) = tokio::join!(
+        list::<Release>(session, &query),
+        list::<Decision>(session, &query),
+        list::<ReleaseReview>(session, &query)
+    );
+    show(
+        options,
+        &releases?.items,
+        &decisions?.items,
+        &reviews?.items,
+        terminal,
+    )
+}
+
 /// Prints the history that these objects show.
 ///
 /// # Errors
 /// A sentence: the duration is too long, or the output cannot be written.
-pub(crate) fn run(
+fn show(
     options: &Options,
     releases: &[Release],
     decisions: &[Decision],
@@ -64,13 +107,9 @@ pub(crate) fn run(
     let history = history(releases, decisions, reviews, &filter);
     let printed = match options.output {
         Format::Table => text(&history),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&history);
-            let json = json.map_err(|error| format!("Cannot print JSON: {error}"))?;
-            format!("{json}\n")
-        }
+        Format::Json => format::json(&history)?,
     };
-    terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
+    terminal.print(&printed)?;
     Ok(0)
 }
 
@@ -99,13 +138,9 @@ mod tests {
             ..promotion("sit", State::Failed)
         }];
         let mut output = Vec::new();
-        let mut terminal = Terminal {
-            input: &mut std::io::empty(),
-            output: &mut output,
-            colour: false,
-            now: morning(),
-        };
-        assert_eq!(run(&options, &[release], &[], &[], &mut terminal)?, 0);
+        let (mut input, mut errors) = (std::io::empty(), std::io::sink());
+        let mut terminal = Terminal::piped(&mut input, &mut output, &mut errors, morning());
+        assert_eq!(show(&options, &[release], &[], &[], &mut terminal)?, 0);
         Ok(String::from_utf8(output).expect("text"))
     }
 

@@ -1,16 +1,19 @@
 //! The command line: one file for each subcommand, and what several of them share.
 
 mod access;
+mod calendar;
 mod completion;
 mod decision;
 mod explain;
 mod format;
+mod history;
 mod hold;
 mod kubeconfig;
 mod lint;
 mod live;
 mod log;
 mod manual;
+mod notes;
 mod output;
 mod review;
 mod rights;
@@ -91,6 +94,12 @@ enum Person {
     Unhold(hold::Options),
     /// Withdraw a Release: it never enters an environment again
     Withdraw(hold::WithdrawOptions),
+    /// Show what ran where, from when to when, by which Release, and who decided it
+    History(history::Options),
+    /// Print the release notes of a Release, in Markdown
+    Notes(notes::Options),
+    /// Show when Environments are open, and what Releases plan, foresee and occupy
+    Calendar(calendar::Options),
     /// Write the post-implementation review of a Release, or list those that are open
     Review(review::Options),
     /// Show the versions of this command, of the operator and of the definitions
@@ -113,6 +122,9 @@ impl Person {
             Self::Hold(options) => options.connection(),
             Self::Unhold(options) => options.connection(),
             Self::Withdraw(options) => options.connection(),
+            Self::History(options) => options.connection(),
+            Self::Notes(options) => options.connection(),
+            Self::Calendar(options) => options.connection(),
             Self::Review(options) => options.connection(),
             Self::Version(options) => options.connection(),
             Self::Wait(options) => options.connection(),
@@ -132,6 +144,9 @@ impl Person {
             Self::Hold(options) => hold::hold(session, options, terminal).await,
             Self::Unhold(options) => hold::unhold(session, options, terminal).await,
             Self::Withdraw(options) => hold::withdraw(session, options, terminal).await,
+            Self::History(options) => history::run(session, options, terminal).await,
+            Self::Notes(options) => notes::run(session, options, terminal).await,
+            Self::Calendar(options) => calendar::run(session, options, terminal).await,
             Self::Review(options) => review::run(session, options, terminal).await,
             Self::Version(options) => version::run(session, options, terminal).await,
             Self::Wait(options) => wait::run(session, options, terminal).await,

@@ -1,38 +1,78 @@
 //! `notes`: the release notes of one Release, in Markdown.
 
 use crate::api::{Decision, Release, ReleaseReview};
-use crate::cli::output::ended;
+use crate::cli::session::{Connection, Query, Session, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::notes::{markdown, notes};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Name of the Release
-    #[arg(value_name = "RELEASE")]
-    pub(crate) release: String,
+    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    release: String,
+    /// Namespace of the Release (default: that of the context)
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Options {
+    /// The connection of the flags, and the namespace.
+    pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
+        (&self.connection, self.namespace.as_deref())
+    }
+}
+
+/// Prints the notes.
+///
+/// # Errors
+/// A sentence: there is no such Release, or the cluster cannot be read.
+pub(crate) async fn run(
+    session: &Session,
+    options: &Options,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, String> {
+    let query = Query {
+        namespace: Some(&session.namespace),
+        ..Query::default()
+    };
+    let (releases, decisions, reviews) = tokio::join!(
+        list::<Release>(session, &query),
+        list::<Decision>(session, &query),
+        list::<ReleaseReview>(session, &query)
+    );
+    let (releases, decisions, reviews) = (releases?.items, decisions?.items, reviews?.items);
+    show(
+        &options.release,
+        &session.namespace,
+        &releases,
+        &decisions,
+        &reviews,
+        terminal,
+    )
 }
 
 /// Prints the notes. `releases` are those of the namespace, or of more namespaces.
 ///
 /// # Errors
 /// A sentence: there is no such Release, or the output cannot be written.
-pub(crate) fn run(
-    options: &Options,
+fn show(
+    name: &str,
     namespace: &str,
     releases: &[Release],
     decisions: &[Decision],
     reviews: &[ReleaseReview],
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, String> {
-    let name = &options.release;
     let named = |release: &&Release| {
         let metadata = &release.metadata;
-        metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_ref() == Some(name)
+        metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
     };
     let release = releases.iter().find(named);
     let release = release.ok_or_else(|| format!("There is no Release {name} in namespace {namespace}."))?;
     let printed = markdown(&notes(release, releases, decisions, reviews));
-    terminal.output.write_all(printed.as_bytes()).or_else(ended)?;
+    terminal.print(&printed)?;
     Ok(0)
 }
 
@@ -42,17 +82,10 @@ mod tests {
     use crate::decide::fixtures::{morning, release};
 
     fn printed(name: &str, namespace: &str) -> Result<String, String> {
-        let options = Options {
-            release: name.to_owned(),
-        };
         let mut output = Vec::new();
-        let mut terminal = Terminal {
-            input: &mut std::io::empty(),
-            output: &mut output,
-            colour: false,
-            now: morning(),
-        };
-        run(&options, namespace, &[release()], &[], &[], &mut terminal)?;
+        let (mut input, mut errors) = (std::io::empty(), std::io::sink());
+        let mut terminal = Terminal::piped(&mut input, &mut output, &mut errors, morning());
+        show(name, namespace, &[release()], &[], &[], &mut terminal)?;
         Ok(String::from_utf8(output).expect("text"))
     }
 

@@ -68,7 +68,26 @@ pub(crate) fn width() -> Option<usize> {
     Some(usize::from(columns).max(NARROWEST))
 }
 
-impl Terminal<'_> {
+impl<'a> Terminal<'a> {
+    /// Pipes instead of a terminal.
+    pub fn piped(
+        input: &'a mut dyn Read,
+        output: &'a mut dyn Write,
+        errors: &'a mut dyn Write,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            input,
+            output,
+            errors,
+            colour: false,
+            asks: false,
+            redraws: false,
+            width: None,
+            now,
+        }
+    }
+
     /// The colours for standard output.
     pub(crate) fn paint(&self) -> Paint {
         Paint(self.colour)

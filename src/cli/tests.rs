@@ -24,16 +24,8 @@ fn signalbox(words: &[&str], input: &str) -> (Result<Exit, String>, String) {
         Err(usage) => return (Err(usage.to_string()), String::new()),
     };
     let mut printed = Vec::new();
-    let mut terminal = Terminal {
-        input: &mut input.as_bytes(),
-        output: &mut printed,
-        errors: &mut std::io::sink(),
-        colour: false,
-        asks: false,
-        redraws: false,
-        width: None,
-        now: morning(),
-    };
+    let (mut input, mut errors) = (input.as_bytes(), std::io::sink());
+    let mut terminal = Terminal::piped(&mut input, &mut printed, &mut errors, morning());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -38,16 +38,8 @@ async fn access(stage: &Stage, kubeconfig: &std::path::Path) -> (u8, Value) {
         kubeconfig.to_str().unwrap(),
     ];
     let mut printed = Vec::new();
-    let mut terminal = Terminal {
-        input: &mut std::io::empty(),
-        output: &mut printed,
-        errors: &mut std::io::sink(),
-        colour: false,
-        asks: false,
-        redraws: false,
-        width: None,
-        now: Timestamp::now(),
-    };
+    let (mut input, mut errors) = (std::io::empty(), std::io::sink());
+    let mut terminal = Terminal::piped(&mut input, &mut printed, &mut errors, Timestamp::now());
     let exit = run_on(&mut terminal, Arguments::try_parse_from(words).unwrap()).await;
     (exit.unwrap(), serde_json::from_slice(&printed).unwrap())
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{Session, failed};
+use crate::api::Release;
 
 /// The page size that kubectl uses.
 const PAGE: u32 = 500;
@@ -161,6 +162,31 @@ fn unreadable<K: Resource<DynamicType = ()>>(raw: &RawValue, error: &serde_json:
         object: format!("{} {namespace}{slash}{name}", K::kind(&())),
         because: error.to_string(),
     }
+}
+
+/// The Releases of a namespace, or of every namespace. Who may not list those sees their own, and why there are not more.
+///
+/// # Errors
+/// A sentence: not even those of the user's namespace can be listed.
+pub(crate) async fn reach(
+    session: &Session,
+    namespace: Option<&str>,
+) -> Result<(Vec<Release>, Option<String>), String> {
+    let within = |namespace| Query {
+        namespace,
+        ..Query::default()
+    };
+    let refused = match list::<Release>(session, &within(namespace)).await {
+        Ok(listed) => return Ok((listed.items, None)),
+        Err(refused) if namespace.is_some() => return Err(refused),
+        Err(refused) => refused,
+    };
+    let own = list::<Release>(session, &within(Some(&session.namespace))).await?;
+    let why = format!(
+        "Only Releases of namespace {} are shown. {refused}",
+        session.namespace
+    );
+    Ok((own.items, Some(why)))
 }
 
 /// One object.

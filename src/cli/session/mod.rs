@@ -18,7 +18,7 @@ use crate::api::GROUP;
 
 pub(crate) use failure::failed;
 pub(crate) use flags::Connection;
-pub(crate) use listing::{Listed, Query, get, list};
+pub(crate) use listing::{Listed, Query, get, list, reach};
 
 /// The field manager of what people write with this command line.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-signalbox";

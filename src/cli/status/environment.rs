@@ -12,7 +12,7 @@ use crate::api::release::State;
 use crate::api::{Release, Time};
 use crate::cli::format::{self, Format};
 use crate::cli::output::heading;
-use crate::cli::session::{Listed, Query, Session, get, list};
+use crate::cli::session::{Session, get, reach};
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::cli::times::{age, minute};
@@ -63,25 +63,12 @@ pub(super) async fn run(
 ) -> Result<Exit, String> {
     let environments: Api<Environment> = Api::all(session.client.clone());
     let environment = get(session, &environments, name, "").await?;
-    // Who may not list the Releases of every namespace sees those of their own.
-    let everywhere: Result<Listed<Release>, String> = list(session, &Query::default()).await;
-    let mut partial = None;
-    let listed = match everywhere {
-        Ok(listed) => listed,
-        Err(refused) => {
-            partial = Some(refused);
-            let query = Query {
-                namespace: Some(&session.namespace),
-                ..Query::default()
-            };
-            list(session, &query).await?
-        }
-    };
+    let (releases, partial) = reach(session, None).await?;
     let empty = EnvironmentStatus::default();
     let report = report(
         &environment,
         environment.status.as_ref().unwrap_or(&empty),
-        &listed.items,
+        &releases,
     );
     let text = match options.output {
         Format::Json => format::json(&report)?,
@@ -90,11 +77,8 @@ pub(super) async fn run(
         Format::Table | Format::Wide => text(&report, options, terminal),
     };
     terminal.print(&text)?;
-    if let Some(refused) = partial {
-        terminal.note(&format!(
-            "note: Only the Releases of namespace {} that wait are shown. {refused}",
-            session.namespace
-        ));
+    if let Some(why) = partial {
+        terminal.note(&format!("note: {why}"));
         return Ok(2);
     }
     Ok(0)
