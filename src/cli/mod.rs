@@ -4,10 +4,12 @@ mod access;
 mod calendar;
 mod completion;
 mod decision;
+mod diff;
 mod explain;
 mod format;
 mod history;
 mod hold;
+mod init;
 mod kubeconfig;
 mod lint;
 mod live;
@@ -15,6 +17,7 @@ mod log;
 mod manual;
 mod notes;
 mod output;
+mod release;
 mod review;
 mod rights;
 mod run;
@@ -22,6 +25,7 @@ mod session;
 pub(crate) mod simulate;
 mod status;
 mod table;
+mod targets;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -76,6 +80,8 @@ enum Person {
     Status(status::Options),
     /// Explain every check of a Release: its evidence, who can clear it, and the command that does
     Explain(explain::Options),
+    /// Show what a Release would change on its targets, against what runs
+    Diff(diff::Options),
     /// Approve the plan of a Release at an approval gate
     Approve(decision::GateOptions),
     /// Reject the plan of a Release at an approval gate, for good
@@ -94,6 +100,10 @@ enum Person {
     Unhold(hold::Options),
     /// Withdraw a Release: it never enters an environment again
     Withdraw(hold::WithdrawOptions),
+    /// Write the first Environments, access and Release from what runs in namespaces
+    Init(init::Options),
+    /// Write the next Release of a product from the last one
+    Release(release::Options),
     /// Show what ran where, from when to when, by which Release, and who decided it
     History(history::Options),
     /// Print the release notes of a Release, in Markdown
@@ -122,6 +132,9 @@ impl Person {
             Self::Hold(options) => options.connection(),
             Self::Unhold(options) => options.connection(),
             Self::Withdraw(options) => options.connection(),
+            Self::Diff(options) => options.connection(),
+            Self::Init(options) => options.connection(),
+            Self::Release(options) => options.connection(),
             Self::History(options) => options.connection(),
             Self::Notes(options) => options.connection(),
             Self::Calendar(options) => options.connection(),
@@ -144,6 +157,9 @@ impl Person {
             Self::Hold(options) => hold::hold(session, options, terminal).await,
             Self::Unhold(options) => hold::unhold(session, options, terminal).await,
             Self::Withdraw(options) => hold::withdraw(session, options, terminal).await,
+            Self::Diff(options) => diff::run(session, options, terminal).await,
+            Self::Init(options) => init::run(session, options, terminal).await,
+            Self::Release(options) => release::run(session, options, terminal).await,
             Self::History(options) => history::run(session, options, terminal).await,
             Self::Notes(options) => notes::run(session, options, terminal).await,
             Self::Calendar(options) => calendar::run(session, options, terminal).await,

@@ -111,21 +111,29 @@ impl<'a> Terminal<'a> {
     /// # Errors
     /// A sentence: no one can answer.
     pub(crate) fn confirmed(&mut self, question: &str) -> Result<bool, String> {
+        let answer = self.answer(&format!("{question} [y/N]"), "Use --yes if this is confirmed.")?;
+        Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks a question, and returns the line of the answer, without blanks around it.
+    ///
+    /// # Errors
+    /// A sentence that ends with `instead`: no one can answer.
+    pub(crate) fn answer(&mut self, question: &str, instead: &str) -> Result<String, String> {
         if !self.asks {
-            return Err(
-                "Standard input is not a terminal, so no one can confirm this. Use --yes if it is confirmed."
-                    .to_owned(),
-            );
+            return Err(format!(
+                "Standard input is not a terminal, so no one can answer. {instead}"
+            ));
         }
         self.output.flush().or_else(ended)?;
-        let _ = write!(self.errors, "{question} [y/N] ");
+        let _ = write!(self.errors, "{question} ");
         let _ = self.errors.flush();
         let mut answer = String::new();
         let mut reader = std::io::BufReader::new(&mut *self.input);
         reader
             .read_line(&mut answer)
             .map_err(|e| format!("Cannot read the answer: {e}."))?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        Ok(answer.trim().to_owned())
     }
 }
 

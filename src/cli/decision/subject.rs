@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use kube::{Api, ResourceExt};
+use serde_json::Value;
 
 use crate::api::decision::{DecisionSpec, ENVIRONMENT_AVAILABLE};
 use crate::api::environment::{Environment, Gate};
@@ -12,7 +13,11 @@ use crate::api::{Action, Decision, Release};
 use crate::cli::output::{Paint, wrapped};
 use crate::cli::session::{Right, Session, get};
 use crate::cli::terminal::{NARROWEST, Terminal};
+use crate::cli::{diff, targets};
 use crate::decide::trust::may_be_one_person;
+use crate::domain::patches::overlay;
+use crate::domain::paths;
+use crate::view::differences::shows_secrets;
 use crate::view::explain::{Block, in_environment};
 use crate::view::remedy;
 use crate::view::timeline::visible;
@@ -128,31 +133,89 @@ impl Subject {
         Ok(text)
     }
 
-    /// What would change, against what runs.
+    /// What would change, against what runs; where the user may not read that, what the Release states.
     async fn changes(&self, session: &Session, p: &Promotion, paint: Paint, width: usize, text: &mut String) {
+        let namespace = targets::namespace(&self.release, self.environment.as_ref(), &p.name);
+        let found = match namespace {
+            Ok(namespace) => targets::changes(session, &self.release, &p.name, &namespace, false).await,
+            Err(why) => Err(why),
+        };
         heading(text, paint, "What changes");
+        match found {
+            Ok(found) if !found.partial => {
+                let mut same = Vec::new();
+                for difference in &found.differences {
+                    if difference.changed {
+                        text.push_str(&diff::coloured(&difference.text, paint));
+                    } else {
+                        same.push(difference.target.as_str());
+                    }
+                }
+                if !same.is_empty() {
+                    wrapped(
+                        text,
+                        2,
+                        width,
+                        &format!("Nothing changes on {}.", same.join(", ")),
+                    );
+                }
+                for note in &found.notes {
+                    wrapped(text, 2, width, note);
+                }
+            }
+            Ok(found) => {
+                self.stated(p, width, text);
+                for note in &found.notes {
+                    wrapped(text, 2, width, note);
+                }
+            }
+            Err(why) => {
+                self.stated(p, width, text);
+                wrapped(text, 2, width, &why);
+            }
+        }
+    }
+
+    /// What the Release states, and the images that the Environment's inventory has.
+    fn stated(&self, p: &Promotion, width: usize, text: &mut String) {
+        let home = self.release.namespace().unwrap_or_default();
+        let status = self.environment.as_ref().and_then(|e| e.status.as_ref());
         for component in &self.release.spec.components {
-            let target = format!("{}: {}", component.name, component.target);
-            wrapped(text, 2, width, &target);
-            let before = p.components.iter().find(|c| c.name == component.name);
+            wrapped(
+                text,
+                2,
+                width,
+                &format!("{}: {}", component.name, component.target),
+            );
+            let inventory = status.into_iter().flat_map(|s| &s.inventory);
+            let runs = inventory
+                .into_iter()
+                .find(|item| item.namespace == home && item.component == component.name);
+            if let Some(runs) = runs.and_then(|item| item.image.as_deref()) {
+                wrapped(text, 4, width, &format!("runs: {runs}"));
+            }
             for image in &component.images {
-                let from = before.and_then(|c| c.from.as_deref());
-                let from = from.map_or_else(String::new, |from| format!(" (before: {from})"));
                 wrapped(
                     text,
                     4,
                     width,
-                    &format!("{} → {}{from}", image.container, image.image),
+                    &format!("{} becomes {}", image.container, image.image),
                 );
             }
-            if component.patch.is_some()
-                || component.override_for(&p.name).is_some()
-                || !component.remove.is_empty()
-            {
-                wrapped(text, 4, width, "Fields are set or removed.");
+            let patch = overlay(component.patch.as_ref(), component.override_for(&p.name));
+            for (path, value) in patch.iter().flat_map(leaves) {
+                let key = path.rsplit('/').next().unwrap_or_default();
+                let value = if shows_secrets(key, &value) {
+                    "***".to_owned()
+                } else {
+                    value.to_string()
+                };
+                wrapped(text, 4, width, &format!("{path} becomes {value}"));
+            }
+            for path in &component.remove {
+                wrapped(text, 4, width, &format!("{path} is removed"));
             }
         }
-        let _ = session;
     }
 
     fn plans(&self, width: usize, text: &mut String) {
@@ -246,6 +309,21 @@ impl Subject {
             self.named()
         ))
     }
+}
+
+/// The values that a patch states, by their paths. A list is one value.
+fn leaves(patch: &Value) -> Vec<(String, Value)> {
+    fn below(at: &str, value: &Value, found: &mut Vec<(String, Value)>) {
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .for_each(|(key, value)| below(&paths::below(at, key), value, found)),
+            value => found.push((at.to_owned(), value.clone())),
+        }
+    }
+    let mut found = Vec::new();
+    below("", patch, &mut found);
+    found
 }
 
 fn heading(text: &mut String, paint: Paint, title: &str) {

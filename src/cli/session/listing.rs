@@ -167,7 +167,7 @@ fn unreadable<K: Resource<DynamicType = ()>>(raw: &RawValue, error: &serde_json:
 /// The Releases of a namespace, or of every namespace. Who may not list those sees their own, and why there are not more.
 ///
 /// # Errors
-/// A sentence: not even those of the user's namespace can be listed.
+/// A sentence: the namespace is named, and its Releases cannot be listed.
 pub(crate) async fn reach(
     session: &Session,
     namespace: Option<&str>,
