@@ -20,3 +20,9 @@ pub fn label_value() -> Rule {
     Rule::new("self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')")
         .message("must be letters, digits, dashes, underscores and dots, with a letter or digit at both ends")
 }
+
+/// A link that people open. An empty one is none, as it has been since v0.1.0.
+pub fn web_address() -> Rule {
+    Rule::new(r"self.matches('^(https?://[^\\s]+)?$')")
+        .message("must be a URL that begins with https:// or http://")
+}

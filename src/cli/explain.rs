@@ -13,7 +13,7 @@ use crate::cli::output::{Paint, wrapped};
 use crate::cli::session::{Connection, Query, Session, get, list};
 use crate::cli::status::tone;
 use crate::cli::table::Tone;
-use crate::cli::terminal::{Exit, NARROWEST, Terminal};
+use crate::cli::terminal::{Exit, NARROWEST, PROSE, Terminal};
 use crate::cli::times::{age, second};
 use crate::view::explain::{Block, Explanation, Held, InEnvironment, explain};
 use crate::view::remedy::{self, Remedy};
@@ -125,7 +125,7 @@ pub(crate) async fn run(
                 environments: &environments,
                 decisions: decisions.as_ref().map_or(&[], Vec::as_slice),
                 paint: terminal.paint(),
-                width: terminal.width.unwrap_or(100).max(NARROWEST),
+                width: terminal.width.unwrap_or(PROSE).max(NARROWEST),
                 now: terminal.now,
             };
             page.text(&explained)

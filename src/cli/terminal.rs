@@ -30,6 +30,9 @@ pub struct Terminal<'a> {
 /// The smallest width that output is laid out for.
 pub const NARROWEST: usize = 80;
 
+/// The width of sentences where the output is no terminal.
+pub(crate) const PROSE: usize = 96;
+
 /// The exit status: 0 is success, 1 is findings or bad input, 2 is blocked or that something could not be read. `wait` and `diff` have
 /// more.
 pub type Exit = u8;

@@ -13,6 +13,7 @@ use crate::decide::states::deploying;
 use crate::domain::patches::Unsendable;
 use crate::domain::text::printable;
 use crate::domain::{digest, paths};
+use crate::view::yaml::yaml;
 use crate::world;
 use masking::Masking;
 pub use masking::shows_secrets;
@@ -187,7 +188,7 @@ fn normalised(object: &Value) -> Value {
 
 /// YAML, with every line safe to print.
 fn lines(object: &Value) -> Result<String, serde_yaml_ng::Error> {
-    let yaml = serde_yaml_ng::to_string(object)?;
+    let yaml = yaml(object)?;
     let lines = yaml.trim_end_matches('\n').split('\n');
     Ok(lines.map(|line| printable(line) + "\n").collect())
 }

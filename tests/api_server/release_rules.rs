@@ -24,6 +24,34 @@ fn config(name: &str) -> Value {
 }
 
 #[tokio::test]
+async fn links_are_web_addresses() {
+    let stage = Stage::new("release-links").bare().await;
+    let releases = Verdict::on::<Release>(stage.client(), Some(stage.namespace()));
+    for pointer in [
+        "/spec/deploymentPlan/documentURL",
+        "/spec/backoutPlan/documentURL",
+        "/spec/source/notesURL",
+    ] {
+        for link in ["https://example.com/plans/1?a=b#c", "http://wiki.example.com", ""] {
+            releases.accepts(sound().with(pointer, link).json()).await;
+        }
+        for link in [
+            "javascript:alert(1)",
+            "ftp://example.com/x",
+            "example.com",
+            "https://",
+            "https://a b",
+            " https://a",
+        ] {
+            let release = sound().named("r").with(pointer, link).json();
+            releases
+                .refuses(release, "must be a URL that begins with https:// or http://")
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn names_versions_and_durations_are_refused_with_a_sentence() {
     let stage = Stage::new("release-words").bare().await;
     let releases = Verdict::on::<Release>(stage.client(), Some(stage.namespace()));

@@ -156,16 +156,14 @@ async fn tell(stage: &Stage<'_>, screen: &Screen, cluster: &ControlPlane) -> Res
 
     screen.title("Release 1 goes through");
     stage.create_as("alice", "release-1").await?;
-    let release = follower
+    follower
         .until(FIRST, "wait for the release board", |release| {
             release.promotion(LAST).is_some_and(waits_for_the_board)
         })
         .await?;
-    let hash = release
-        .promotion(LAST)
-        .map(|p| p.plan_hash.clone())
-        .unwrap_or_default();
-    stage.approve_as("bob", &hash).await?;
+    let reviewed = "Reviewed at the Tuesday board";
+    let approve = ["approve", FIRST, LAST, "-n", "payments", "-m", reviewed, "--yes"];
+    stage.signalbox("bob", &approve).await?;
     follower
         .until(FIRST, "succeed in all three environments", |release| {
             states(release).iter().all(|state| *state == State::Succeeded)
@@ -226,8 +224,8 @@ async fn look_further(stage: &Stage<'_>, screen: &Screen, keep: bool) -> Result<
     stage.at_rest().await?;
     screen.title("What it looks like now");
     for arguments in [
-        &["get", "rel", "-n", "payments"][..],
-        &["get", "rel", "-n", "payments", "-o", "wide"],
+        &["signalbox", "status", "-n", "payments"][..],
+        &["get", "rel", "-n", "payments"],
         &["get", "env"],
     ] {
         stage.show("alice", arguments).await?;

@@ -1,9 +1,11 @@
 //! The plans of a Release: rollout, backout and review.
 
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::go_duration::GoDuration;
+use crate::api::rules;
 
 /// The default for the duration of a rollout.
 pub(crate) fn ten_minutes() -> GoDuration {
@@ -19,7 +21,7 @@ fn five_days() -> GoDuration {
 }
 
 /// How a Release is rolled out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeploymentPlan {
     /// The plan in a few sentences.
@@ -29,6 +31,7 @@ pub struct DeploymentPlan {
     /// Link to the full plan.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
+    #[x_kube(validation = rules::web_address())]
     pub document_url: Option<String>,
     /// The person or team responsible for the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +60,7 @@ pub enum Trigger {
 }
 
 /// How a Release is backed out if it fails.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackoutPlan {
     /// The plan in a few sentences.
@@ -67,6 +70,7 @@ pub struct BackoutPlan {
     /// Link to the full plan.
     #[serde(default, rename = "documentURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
+    #[x_kube(validation = rules::web_address())]
     pub document_url: Option<String>,
     /// How the backout is done. Restore restores the captured pre-state exactly.
     #[serde(default)]

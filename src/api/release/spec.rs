@@ -155,7 +155,7 @@ pub struct Change {
 }
 
 /// The commit from which the artifacts of a Release are built.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// The commit that is released, such as a Git SHA.
@@ -168,6 +168,7 @@ pub struct Source {
     /// Link to the release notes.
     #[serde(default, rename = "notesURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
+    #[x_kube(validation = rules::web_address())]
     pub notes_url: Option<String>,
 }
 

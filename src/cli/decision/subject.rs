@@ -12,7 +12,7 @@ use crate::api::release::Promotion;
 use crate::api::{Action, Decision, Release};
 use crate::cli::output::{Paint, wrapped};
 use crate::cli::session::{Right, Session, get};
-use crate::cli::terminal::{NARROWEST, Terminal};
+use crate::cli::terminal::{NARROWEST, PROSE, Terminal};
 use crate::cli::{diff, targets};
 use crate::decide::trust::may_be_one_person;
 use crate::domain::patches::overlay;
@@ -97,7 +97,7 @@ impl Subject {
     ) -> Result<String, String> {
         let p = self.promotion()?;
         let paint = terminal.paint();
-        let width = terminal.width.unwrap_or(100).max(NARROWEST);
+        let width = terminal.width.unwrap_or(PROSE).max(NARROWEST);
         let mut text = String::new();
         let mut line = |sentence: &str| wrapped(&mut text, 0, width, sentence);
         let release = &self.release.spec;

@@ -100,7 +100,7 @@ fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environm
             rights.extend(role.map(|role| right("approve", role)));
         }
         // What was backed out and overtaken is finished.
-        if p.state.is_stuck() && !(overtaken && !p.state.needs_decision()) {
+        if p.state.is_stuck() && (!overtaken || p.state.needs_decision()) {
             let actions = remedy::decisions(p).iter();
             rights.extend(actions.map(|action| right(remedy::verb(*action), "")));
         }

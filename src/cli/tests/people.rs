@@ -162,8 +162,14 @@ fn what_is_read_is_laid_out_for_pipes_and_for_terminals() {
         ("notes payments-1", PIPE),
         ("calendar --month 2026-12", narrow),
         ("calendar --month 2026-12 --environment nowhere", PIPE),
-        ("release payments 2027.1.1 --image ledger=registry.example.com/ledger@sha256:1b7e3d9c5a2f48061b7e3d9c5a2f48061b7e3d9c5a2f48061b7e3d9c5a2f4806 --change CHG0032000 -m January", PIPE),
-        ("release payments 2027.1.1 --image ledger=registry.example.com/ledger:1", PIPE),
+        (
+            "release payments 2027.1.1 --image ledger=registry.example.com/ledger@sha256:1b7e3d9c5a2f48061b7e3d9c5a2f48061b7e3d9c5a2f48061b7e3d9c5a2f4806 --change CHG0032000 -m January",
+            PIPE,
+        ),
+        (
+            "release payments 2027.1.1 --image ledger=registry.example.com/ledger:1",
+            PIPE,
+        ),
         ("release payments 2026.11.1", PIPE),
         ("release ledgers 1", PIPE),
         ("version", PIPE),
@@ -206,7 +212,11 @@ fn unclocked(text: &str) -> String {
 #[test]
 fn a_difference_is_computed_where_the_user_may_not_patch_and_hides_what_looks_secret() {
     let server = Server::after_the_demo(BOB);
-    server.refuse("PATCH /api", 403, "deployments.apps \"ledger\" is forbidden: User \"bob\" cannot patch");
+    server.refuse(
+        "PATCH /api",
+        403,
+        "deployments.apps \"ledger\" is forbidden: User \"bob\" cannot patch",
+    );
     let mut text = String::new();
     for words in [
         "diff payments-2026.12.1",
@@ -218,14 +228,21 @@ fn a_difference_is_computed_where_the_user_may_not_patch_and_hides_what_looks_se
         text.push_str(&run(&server, words, PIPE).transcript(words));
         text.push('\n');
     }
-    server.refuse("GET /api/v1/namespaces/payments-prod", 403, "configmaps is forbidden");
+    server.refuse(
+        "GET /api/v1/namespaces/payments-prod",
+        403,
+        "configmaps is forbidden",
+    );
     let words = "diff payments-2026.12.1 production";
     text.push_str(&run(&server, words, PIPE).transcript(words));
     golden("diff.txt", &text);
     assert!(!text.contains("not for everyone"), "{text}");
     let json = run(&server, "diff payments-2026.12.1 production -o json", PIPE);
     let json: serde_json::Value = serde_json::from_str(&json.output).unwrap();
-    assert_eq!(json[0]["differences"][0]["target"], "payments-prod/Deployment/ledger");
+    assert_eq!(
+        json[0]["differences"][0]["target"],
+        "payments-prod/Deployment/ledger"
+    );
 }
 
 #[test]
@@ -247,13 +264,26 @@ fn the_first_manifests_are_written_once_and_pass_lint() {
     let ran = run(&server, &words, PIPE);
     assert!(ran.exit.unwrap_err().contains("exists, so nothing was written"));
     assert_eq!(std::fs::read_to_string(&release).unwrap(), "mine");
-    let asked = words.replace("--stage sit=payments-sit --stage production=payments-prod ", "").replace("/new", "/asked");
-    let person = Screen { answer: Some("sit=payments-sit, production=payments-prod\n"), ..PIPE };
+    let asked = words
+        .replace("--stage sit=payments-sit --stage production=payments-prod ", "")
+        .replace("/new", "/asked");
+    let person = Screen {
+        answer: Some("sit=payments-sit, production=payments-prod\n"),
+        ..PIPE
+    };
     assert_eq!(run(&server, &asked, person).exit, Ok(0));
     assert!(folder.path().join("asked/environments.yaml").exists());
-    for (answer, wanted) in [("sit\n", "must be environment=namespace"), ("sit=nowhere\n", "Name namespaces in which the product runs")] {
-        let person = Screen { answer: Some(answer), ..PIPE };
-        let said = run(&server, &asked.replace("/asked", "/wrong"), person).exit.unwrap_err();
+    for (answer, wanted) in [
+        ("sit\n", "must be environment=namespace"),
+        ("sit=nowhere\n", "Name namespaces in which the product runs"),
+    ] {
+        let person = Screen {
+            answer: Some(answer),
+            ..PIPE
+        };
+        let said = run(&server, &asked.replace("/asked", "/wrong"), person)
+            .exit
+            .unwrap_err();
         assert!(said.contains(wanted), "{said}");
         assert!(!folder.path().join("wrong").exists());
     }

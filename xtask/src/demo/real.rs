@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::show::Screen;
 use super::stage::Stage;
-use super::{POLICY_SETTLE, TITLE, look_further, tell};
+use super::{POLICY_SETTLE, TITLE, build, look_further, tell};
 use crate::namespaces::{self, Namespaces};
 use crate::node;
 use crate::real::{Real, prepare};
@@ -22,6 +22,7 @@ pub async fn outside(repository: &Path, tools: &Tools) -> Result<ExitCode> {
     }
     Screen::new(Instant::now()).note(TITLE);
     prepare(repository).await?;
+    build(repository).await?;
     namespaces::again(tools, repository, &["demo", "--real"]).await
 }
 

@@ -1,11 +1,11 @@
-//! What the demo prints: at most 100 columns, colours on a terminal only.
+//! What the demo prints: at most 104 columns, colours on a terminal only.
 
 use std::io::IsTerminal;
 use std::time::Instant;
 
 use signalbox::api::release::State;
 
-const WIDTH: usize = 100;
+const WIDTH: usize = 104;
 
 /// The terminal, and the start time.
 #[derive(Clone, Copy)]
@@ -63,7 +63,10 @@ impl Screen {
     pub fn output(&self, text: &str) {
         for line in text.lines() {
             for (index, part) in wrapped(line, WIDTH - 4).into_iter().enumerate() {
-                println!("{}{part}", if index == 0 { "  " } else { "      " });
+                println!(
+                    "{}",
+                    format!("{}{part}", if index == 0 { "  " } else { "      " }).trim_end()
+                );
             }
         }
         println!();

@@ -1,5 +1,6 @@
 //! The setting of the demo: kubectl as different users, the example's files, and the clean-up.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -19,8 +21,6 @@ use crate::tools::Tools;
 
 const EXAMPLE: &str = "examples/payments";
 const OURS: [&str; 4] = ["payments", "payments-sit", "payments-uat", "payments-prod"];
-/// The placeholder for the plan's hash in the example Decision of release 1.
-const PLACEHOLDER: &str = "v1:sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 pub struct Stage<'a> {
     repository: PathBuf,
@@ -34,6 +34,8 @@ pub struct Stage<'a> {
     definitions: bool,
     /// With real pods: the images of the example, and what runs in place of each.
     images: Vec<(String, String)>,
+    /// A folder in which kubectl finds the plugin.
+    plugin: TempDir,
 }
 
 impl<'a> Stage<'a> {
@@ -71,6 +73,7 @@ impl<'a> Stage<'a> {
             installed,
             definitions: definitions.get_opt("releases.signalbox.dev").await?.is_some(),
             images: Vec::new(),
+            plugin: plugin(repository)?,
         })
     }
 
@@ -138,23 +141,23 @@ impl<'a> Stage<'a> {
             .map(drop)
     }
 
-    /// Approves the plan of a hash, by the example's Decision.
-    pub async fn approve_as(&self, person: &str, hash: &str) -> Result<()> {
-        let file = format!("{EXAMPLE}/decision-approve.yaml");
-        let decision = std::fs::read_to_string(self.repository.join(&file))?;
-        ensure!(
-            decision.contains(PLACEHOLDER),
-            "{file} has no placeholder for the plan's hash"
-        );
-        self.screen.command(person, &format!("HASH={hash}"));
-        self.screen.command(
-            person,
-            &format!("sed s/v1:sha256:0*/$HASH/ {file} | kubectl create -f -"),
-        );
-        let decision = decision.replace(PLACEHOLDER, hash);
-        self.kubectl(Some(person), &["create", "-f", "-"], Some(&decision))
-            .await
-            .map(drop)
+    /// Runs a command of the plugin as one of the users, and shows what it prints.
+    pub async fn signalbox(&self, person: &str, arguments: &[&str]) -> Result<()> {
+        let quoted = |word: &&str| {
+            if word.contains(' ') {
+                format!("'{word}'")
+            } else {
+                (*word).to_owned()
+            }
+        };
+        let words: Vec<String> = arguments.iter().map(quoted).collect();
+        self.screen
+            .command(person, &format!("kubectl signalbox {}", words.join(" ")));
+        let mut all = vec!["signalbox"];
+        all.extend(arguments);
+        let printed = self.kubectl(Some(person), &all, None).await?;
+        self.screen.output(&printed);
+        Ok(())
     }
 
     /// Shows what kubectl prints for one of the users.
@@ -168,7 +171,8 @@ impl<'a> Stage<'a> {
     /// Commands to explore the result.
     pub fn hints(&self) {
         let admin = self.cluster.admin().display();
-        println!("  export PATH={}:$PATH", self.tools.folder().display());
+        let folders = [self.plugin.path(), self.tools.folder()].map(|folder| folder.display().to_string());
+        println!("  export PATH={}:$PATH", folders.join(":"));
         println!("  export KUBECONFIG={admin}");
         if !self.borrowed {
             let folder = self.cluster.folder().display();
@@ -176,14 +180,15 @@ impl<'a> Stage<'a> {
         }
         println!();
         for command in [
-            "kubectl describe rel payments-2026.11.2 -n payments",
+            "kubectl signalbox explain payments-2026.11.2 -n payments",
+            "kubectl signalbox history -n payments",
+            "kubectl signalbox notes payments-2026.11.1 -n payments",
+            "kubectl signalbox doctor",
+            "kubectl signalbox back-out payments-2026.11.1 production -n payments --as bob@example.com",
+            "kubectl signalbox review payments-2026.11.2 -n payments --as carol@example.com",
             "kubectl get rel payments-2026.11.2 -n payments -o yaml",
-            "kubectl describe env production",
-            "kubectl get dec -n payments",
             "kubectl get events -n payments --sort-by=.lastTimestamp",
             "kubectl get controllerrevisions,leases -n signalbox-system",
-            "kubectl create -f examples/payments/decision-backout.yaml --as bob@example.com",
-            "kubectl create -f examples/payments/review.yaml --as carol@example.com",
         ] {
             println!("  {command}");
         }
@@ -249,7 +254,9 @@ impl<'a> Stage<'a> {
 
     /// What kubectl prints, as one of the users or as the administrator.
     async fn kubectl(&self, person: Option<&str>, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        // The plugin takes flags only behind its name, and kubectl takes them anywhere.
         let mut command = Command::new(self.tools.path("kubectl"));
+        command.args(arguments).env("PATH", self.path());
         match person.and_then(|person| self.cluster.person_kubeconfig(person)) {
             Some(path) => command.arg("--kubeconfig").arg(path),
             None => command.arg("--kubeconfig").arg(self.cluster.admin()),
@@ -258,7 +265,6 @@ impl<'a> Stage<'a> {
             command.args(["--as", &username(person), "--as-group", GROUP]);
         }
         let mut child = command
-            .args(arguments)
             .current_dir(&self.repository)
             .stdin(if input.is_some() {
                 Stdio::piped()
@@ -283,4 +289,21 @@ impl<'a> Stage<'a> {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+
+    /// $PATH with the folder of the plugin before the others.
+    fn path(&self) -> OsString {
+        let mut path = OsString::from(self.plugin.path());
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        path
+    }
+}
+
+/// A folder with the plugin, by the name under which kubectl looks for it.
+fn plugin(repository: &Path) -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("signalbox-plugin-").tempdir()?;
+    let binary = crate::target(repository).join("debug/signalbox");
+    ensure!(binary.is_file(), "{} is not built", binary.display());
+    std::os::unix::fs::symlink(&binary, folder.path().join("kubectl-signalbox"))?;
+    Ok(folder)
 }
