@@ -16,6 +16,7 @@ pub mod node;
 pub mod oci;
 mod offline;
 pub mod operator;
+pub mod plugin;
 pub mod real;
 mod rights;
 pub mod runtime;

@@ -30,6 +30,8 @@ enum Command {
     Bench(xtask::bench::Options),
     /// Build the operator's image without a container runtime, and push it
     Image(xtask::image::Options),
+    /// Build the kubectl plugin as an archive, with its krew manifest
+    Plugin(xtask::plugin::Options),
     /// Run kubectl, in the version that the tests use: `cargo xtask kubectl -- --kubeconfig … get pods`
     Kubectl(Passed),
     /// Run helm, in the version that the tests use
@@ -87,6 +89,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(options) => xtask::test::run(options).await,
         Command::Bench(options) => xtask::bench::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Image(options) => xtask::image::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Plugin(options) => xtask::plugin::run(&options).await.map(|()| ExitCode::SUCCESS),
         Command::Kubectl(passed) => pass_on("kubectl", passed).await,
         Command::Helm(passed) => pass_on("helm", passed).await,
         Command::Crds { check } => xtask::crds::run(&xtask::repository()?, check).map(|()| ExitCode::SUCCESS),
