@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Why: the reason of the change
     #[arg(short = 'm', long = "message", value_name = "REASON")]
     reason: Option<String>,
+    /// The person who requests it, if that is not you: this needs the verb request-for
+    #[arg(long, value_name = "USER")]
+    requested_by: Option<String>,
     /// Create it, instead of printing its manifest
     #[arg(long)]
     create: bool,
@@ -82,7 +85,7 @@ pub(crate) async fn run(
         images: &options.images,
         reference: options.change.as_deref(),
         reason: options.reason.as_deref(),
-        user: &user,
+        user: options.requested_by.as_deref().unwrap_or(&user),
     };
     let release = next(&releases, &wanted, &running).map_err(|e| e.to_string())?;
     if !options.create {

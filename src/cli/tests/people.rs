@@ -55,9 +55,47 @@ fn run(server: &Arc<Server>, words: &str, screen: Screen<'_>) -> Ran {
     run_while(server, words, screen, || {})
 }
 
+/// What a terminal shows of a command that documents name, with the words of a shell. Bob runs it.
+pub(super) fn documented(command: &str) -> String {
+    let server = Server::after_the_demo(BOB);
+    server.allow("approve", "environments/release-board", "production");
+    server.allow("backout", "environments", "uat");
+    server.refuse("PATCH /api", 403, "User \"bob@example.com\" cannot patch");
+    let words = words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ran = run_words(&server, &words, PIPE, || {});
+    assert!(ran.exit.is_ok(), "{command}: {:?}", ran.exit);
+    format!("{}{}", ran.output, unclocked(&ran.errors))
+}
+
+/// The words of a command line, as a shell splits them: quotes keep blanks.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for letter in line.chars() {
+        match (letter, quote) {
+            ('"' | '\'', None) => quote = Some(letter),
+            (letter, Some(open)) if letter == open => quote = None,
+            (' ', None) => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 /// Runs a command; `meanwhile` happens when the person reads.
 fn run_while(server: &Arc<Server>, words: &str, screen: Screen<'_>, meanwhile: impl Fn()) -> Ran {
-    let words = std::iter::once("signalbox").chain(words.split_whitespace());
+    run_words(
+        server,
+        &words.split_whitespace().collect::<Vec<_>>(),
+        screen,
+        meanwhile,
+    )
+}
+
+fn run_words(server: &Arc<Server>, words: &[&str], screen: Screen<'_>, meanwhile: impl Fn()) -> Ran {
+    let words = std::iter::once(&"signalbox").chain(words);
     let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(usage) => {

@@ -7,10 +7,14 @@ use regex::Regex;
 use crate::api::Kind;
 use crate::cli::tests::signalbox;
 
+/// Two tests may write the README.
+static README: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// The commands of the README whose output it shows, by the name in `<!-- output: name -->`; their words end at the end of the
 /// console block.
 #[test]
 fn the_readme_shows_what_is_printed() {
+    let _alone = README.lock().unwrap();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let mut readme = std::fs::read_to_string(&path).unwrap();
     for name in ["lint", "simulate"] {
@@ -35,6 +39,40 @@ fn the_readme_shows_what_is_printed() {
             assert_eq!(printed, readme[from..to], "{command}");
         }
     }
+}
+
+/// Commands of the plugin whose output README.md and docs show: `<!-- output: plugin-… -->` follows a console block with the command.
+/// Bob runs them, in the cluster of `cluster/`.
+#[test]
+fn the_documents_show_what_the_plugin_prints() {
+    let _alone = README.lock().unwrap();
+    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut blocks = 0;
+    for name in ["README.md", "docs/pipelines.md"] {
+        let path = home.join(name);
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        let mut at = 0;
+        while let Some(found) = text[at..].find("<!-- output: plugin-") {
+            blocks += 1;
+            let begin = at + found;
+            let console = text[..begin].rfind("$ kubectl signalbox ").unwrap();
+            let command = text[console..begin].split_once("\n```").unwrap().0;
+            let command = command
+                .trim_start_matches("$ kubectl signalbox ")
+                .replace("\\\n", " ");
+            let from = begin + text[begin..].find("```text\n").unwrap() + "```text\n".len();
+            let to = from + text[from..].find("```\n<!-- /output: plugin-").unwrap();
+            let printed = super::people::documented(&command);
+            if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+                text.replace_range(from..to, &printed);
+                std::fs::write(&path, &text).unwrap();
+            } else {
+                assert_eq!(printed, text[from..to], "{name}: {command}");
+            }
+            at = from + printed.len();
+        }
+    }
+    assert!(blocks >= 4, "{blocks} blocks were found");
 }
 
 /// Every file below `folder` that people read, or that prints what people read.
