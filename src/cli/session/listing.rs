@@ -1,7 +1,9 @@
 //! Lists, page by page. One object that cannot be read does not hide the others.
 
+use std::cell::OnceCell;
 use std::fmt::Debug;
 
+use indicatif::ProgressBar;
 use kube::api::ListParams;
 use kube::core::Request;
 use kube::{Api, Client, Resource};
@@ -58,6 +60,28 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
+/// How far a long list has been read, on a terminal's standard error. What is read at once shows nothing, and nothing stays.
+#[derive(Default)]
+struct Progress(OnceCell<ProgressBar>);
+
+impl Progress {
+    fn read(&self, what: &str, so_far: usize) {
+        if so_far > 0 {
+            let bar = self.0.get_or_init(ProgressBar::new_spinner);
+            bar.set_message(format!("Reading {what}: {so_far}"));
+            bar.tick();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.get() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
@@ -103,7 +127,9 @@ where
         resource_version: String::new(),
     };
     let mut more = String::new();
+    let progress = Progress::default();
     loop {
+        progress.read(K::plural(&()).as_ref(), listed.items.len());
         let mut parameters = ListParams::default().limit(PAGE);
         if !query.labels.is_empty() {
             parameters = parameters.labels(query.labels);

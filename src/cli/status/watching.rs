@@ -3,6 +3,7 @@
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::mine;
 use super::options::Options;
@@ -33,12 +34,22 @@ pub(super) async fn run(
                 .to_owned(),
         );
     }
+    let cannot = |e: std::io::Error| format!("Cannot listen for signals: {e}.");
+    let mut terminated = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut hung_up = signal(SignalKind::hangup()).map_err(cannot)?;
+    let ended = async {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+            _ = hung_up.recv() => {}
+        }
+    };
     if terminal.redraws {
         terminal.print(ENTER)?;
     }
     let drawn = tokio::select! {
         drawn = draw(session, options, terminal) => drawn,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = ended => Ok(()),
     };
     if terminal.redraws {
         terminal.print(LEAVE)?;
