@@ -4,6 +4,7 @@ mod access;
 mod calendar;
 mod completion;
 mod decision;
+mod doctor;
 mod explain;
 mod format;
 mod history;
@@ -102,6 +103,8 @@ enum Person {
     Calendar(calendar::Options),
     /// Write the post-implementation review of a Release, or list those that are open
     Review(review::Options),
+    /// Check whether the operator can see and do what the Environments promise, and say what fixes what it cannot
+    Doctor(doctor::Options),
     /// Show the versions of this command, of the operator and of the definitions
     Version(version::Options),
     /// Wait until a Release is where a pipeline wants it
@@ -126,6 +129,7 @@ impl Person {
             Self::Notes(options) => options.connection(),
             Self::Calendar(options) => options.connection(),
             Self::Review(options) => options.connection(),
+            Self::Doctor(options) => options.connection(),
             Self::Version(options) => options.connection(),
             Self::Wait(options) => options.connection(),
         }
@@ -148,6 +152,7 @@ impl Person {
             Self::Notes(options) => notes::run(session, options, terminal).await,
             Self::Calendar(options) => calendar::run(session, options, terminal).await,
             Self::Review(options) => review::run(session, options, terminal).await,
+            Self::Doctor(options) => doctor::run(session, options, terminal).await,
             Self::Version(options) => version::run(session, options, terminal).await,
             Self::Wait(options) => wait::run(session, options, terminal).await,
         }
