@@ -1,7 +1,5 @@
 //! Findings on paper: the worst first, each with its commands, and a last line that counts.
 
-use std::collections::BTreeSet;
-
 use crate::cli::output::{Paint, counted, wrapped};
 use crate::cli::table::Tone;
 use crate::view::doctor::{Checked, Diagnosis, Severity};
@@ -34,8 +32,9 @@ pub(super) fn text(diagnosis: &Diagnosis, width: usize, paint: Paint) -> String 
         (Severity::Warning, "warnings"),
         (Severity::Note, "notes"),
     ];
-    let counts = counts.map(|(severity, many)| {
-        counted(diagnosis.count(severity), severity.as_str(), many).replacen("0 ", "no ", 1)
+    let counts = counts.map(|(severity, many)| match diagnosis.count(severity) {
+        0 => format!("no {many}"),
+        count => counted(count, severity.as_str(), many),
     });
     let [errors, warnings, notes] = counts;
     let line = format!("{errors}, {warnings}, {notes}");
@@ -50,15 +49,7 @@ pub(super) fn text(diagnosis: &Diagnosis, width: usize, paint: Paint) -> String 
     text
 }
 
-/// The objects that have a finding, one a line.
-pub(super) fn names(diagnosis: &Diagnosis) -> String {
-    let objects: BTreeSet<&str> = diagnosis.findings.iter().map(|f| f.object.as_str()).collect();
-    objects
-        .into_iter()
-        .map(|object| format!("{}\n", visible(object)))
-        .collect()
-}
-
+/// How many objects were read, where there were any.
 fn checked(checked: &Checked) -> Vec<String> {
     let counts = [
         (checked.definitions, "definition", "definitions"),

@@ -4,7 +4,7 @@ mod layout;
 mod reading;
 mod requests;
 
-use crate::cli::format::{self, Format};
+use crate::cli::format;
 use crate::cli::session::{Connection, Session};
 use crate::cli::terminal::{Exit, NARROWEST, Terminal};
 use crate::view::doctor::{Facts, diagnose};
@@ -27,9 +27,19 @@ pub(crate) struct Options {
     namespace: Option<String>,
     /// Output format
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
-    output: Format,
+    output: Form,
     #[command(flatten)]
     connection: Connection,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// Text for people
+    Table,
+    /// JSON for programs
+    Json,
+    /// YAML for programs
+    Yaml,
 }
 
 impl Options {
@@ -53,10 +63,9 @@ pub(crate) async fn run(
     reading::read(session, &mut facts).await?;
     let diagnosis = diagnose(&facts);
     let text = match options.output {
-        Format::Json => format::json(&diagnosis)?,
-        Format::Yaml => format::yaml(&diagnosis)?,
-        Format::Name => layout::names(&diagnosis),
-        Format::Table | Format::Wide => {
+        Form::Json => format::json(&diagnosis)?,
+        Form::Yaml => format::yaml(&diagnosis)?,
+        Form::Table => {
             let width = terminal.width.unwrap_or(100).max(NARROWEST);
             layout::text(&diagnosis, width, terminal.paint())
         }

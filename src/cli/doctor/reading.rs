@@ -123,12 +123,16 @@ async fn first(session: &Session, facts: &mut Facts) -> Result<(), String> {
         let found = definitions.0.into_iter();
         facts.definitions = Some(found.map(|((_, name), found)| (name, found)).collect());
     }
-    facts.unread.extend(definitions.1);
+    facts.unread.extend(definitions.1.map(|unread| Unread {
+        what: "CustomResourceDefinitions".to_owned(),
+        ..unread
+    }));
     let place = facts.namespace.clone();
     facts.operators = listed(facts, &format!("Deployments ({place})"), operators);
     let lease = lease.map_err(|e| failed(&session.server, "Cannot read the leader's Lease", &e));
     facts.lease = noted(facts, &format!("Lease {place}/signalbox"), lease);
     facts.environments = listed(facts, "Environments", environments);
+    let releases = releases.map_err(|because| format!("{because} Name a namespace with --namespace."));
     if let Some((found, partial)) = noted(facts, "Releases", releases) {
         facts.releases = found;
         facts.unread.extend(partial.map(|because| Unread {

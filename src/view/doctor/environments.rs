@@ -26,7 +26,7 @@ pub(super) fn status(facts: &Facts, findings: &mut Vec<Finding>) {
                     object.as_str(),
                     format!("It is not Ready: {}", ready.message),
                 )
-                .fix(format!("kubectl edit environment {name}")),
+                .fix(format!("kubectl edit environments.signalbox.dev {name}")),
             ),
             None => findings.push(
                 Finding::new(

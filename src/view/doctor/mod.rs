@@ -8,6 +8,8 @@ mod places;
 mod rights;
 mod settings;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -99,8 +99,9 @@ pub(super) fn autoscaled(facts: &Facts, aims: &[Aim<'_>], findings: &mut Vec<Fin
             autoscaler.name_any()
         );
         findings.push(
-            Finding::new(Severity::Warning, format!("Release {home}/{name}"), message)
-                .fix(format!("kubectl --namespace {home} edit release {name}")),
+            Finding::new(Severity::Warning, format!("Release {home}/{name}"), message).fix(format!(
+                "kubectl --namespace {home} edit releases.signalbox.dev {name}"
+            )),
         );
     }
 }
@@ -260,10 +261,10 @@ pub(super) fn waiting(facts: &Facts, broken: &BTreeSet<(String, String)>, findin
     }
     for ((environment, reason, message), (release, count)) in held {
         let (home, name) = (release.namespace().unwrap_or_default(), release.name_any());
-        let more = if count > 1 {
-            format!(" {} more wait for the same.", count - 1)
-        } else {
-            String::new()
+        let more = match count - 1 {
+            0 => String::new(),
+            1 => " 1 other Release waits for the same.".to_owned(),
+            others => format!(" {others} other Releases wait for the same."),
         };
         findings.push(
             Finding::new(
