@@ -5,6 +5,7 @@ mod calendar;
 mod completion;
 mod decision;
 mod diff;
+mod doctor;
 mod explain;
 mod format;
 mod history;
@@ -112,6 +113,8 @@ enum Person {
     Calendar(calendar::Options),
     /// Write the post-implementation review of a Release, or list those that are open
     Review(review::Options),
+    /// Check whether the operator can see and do what the Environments promise, and say what fixes what it cannot
+    Doctor(doctor::Options),
     /// Show the versions of this command, of the operator and of the definitions
     Version(version::Options),
     /// Wait until a Release is where a pipeline wants it
@@ -139,6 +142,7 @@ impl Person {
             Self::Notes(options) => options.connection(),
             Self::Calendar(options) => options.connection(),
             Self::Review(options) => options.connection(),
+            Self::Doctor(options) => options.connection(),
             Self::Version(options) => options.connection(),
             Self::Wait(options) => options.connection(),
         }
@@ -164,6 +168,7 @@ impl Person {
             Self::Notes(options) => notes::run(session, options, terminal).await,
             Self::Calendar(options) => calendar::run(session, options, terminal).await,
             Self::Review(options) => review::run(session, options, terminal).await,
+            Self::Doctor(options) => doctor::run(session, options, terminal).await,
             Self::Version(options) => version::run(session, options, terminal).await,
             Self::Wait(options) => wait::run(session, options, terminal).await,
         }

@@ -129,8 +129,19 @@ pub struct Entering<'a> {
 
 /// The target namespace does not admit it: why, and what its owner can do. A complete message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAccepted(String);
+#[error("{message}")]
+pub struct NotAccepted {
+    message: String,
+    command: String,
+}
+
+impl NotAccepted {
+    /// The command with which its owner consents.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+}
 
 /// Whether the target namespace admits it: by either annotation or, where neither object has one, unless consent is `required`.
 ///
@@ -175,9 +186,12 @@ pub fn judge(
             _ => None,
         });
     if let Some((why, object, command)) = unreadable.next() {
-        return Err(NotAccepted(format!(
-            "{refused}: the annotation {ACCEPT} of {object} cannot be read, so it accepts no Release: {why}. Correct it with `{command}`."
-        )));
+        return Err(NotAccepted {
+            message: format!(
+                "{refused}: the annotation {ACCEPT} of {object} cannot be read, so it accepts no Release: {why}. Correct it with `{command}`."
+            ),
+            command: command.clone(),
+        });
     }
     // An admin of the namespace may edit the ServiceAccount, but rarely the Namespace.
     let [namespace, account] = objects;
@@ -185,15 +199,23 @@ pub fn judge(
         if namespace.0.is_none() && !required {
             return Ok(());
         }
-        return Err(NotAccepted(format!(
-            "{refused}: neither the Namespace nor its ServiceAccount {deployer} lists {entry} in the annotation {ACCEPT}. To consent, the \
-             owner of the namespace runs `kubectl --namespace {target} annotate serviceaccount {deployer} {ACCEPT}={entry}`."
-        )));
+        let command =
+            format!("kubectl --namespace {target} annotate serviceaccount {deployer} {ACCEPT}={entry}");
+        return Err(NotAccepted {
+            message: format!(
+                "{refused}: neither the Namespace nor its ServiceAccount {deployer} lists {entry} in the annotation {ACCEPT}. To consent, \
+                 the owner of the namespace runs `{command}`."
+            ),
+            command,
+        });
     }
-    Err(NotAccepted(format!(
-        "{refused}: the annotation {ACCEPT} of {} does not list {entry}. To consent, the owner of the namespace adds it with `{}`.",
-        account.1, account.2
-    )))
+    Err(NotAccepted {
+        message: format!(
+            "{refused}: the annotation {ACCEPT} of {} does not list {entry}. To consent, the owner of the namespace adds it with `{}`.",
+            account.1, account.2
+        ),
+        command: account.2,
+    })
 }
 
 #[cfg(test)]
@@ -311,24 +333,29 @@ mod tests {
             }
         }
         assert_eq!(judged(None, None, false), Ok(()));
+        let said =
+            |judged: Result<(), NotAccepted>| judged.map_err(|e| (e.to_string(), e.command().to_owned()));
         assert_eq!(
-            judged(None, None, true),
-            Err(NotAccepted(
+            said(judged(None, None, true)),
+            Err((
                 "Namespace payments-prod does not accept Releases of namespace payments through Environment production: neither the \
                  Namespace nor its ServiceAccount signalbox-deployer lists payments/production in the annotation \
                  signalbox.dev/accept. To consent, the owner of the namespace runs `kubectl --namespace payments-prod annotate \
                  serviceaccount signalbox-deployer signalbox.dev/accept=payments/production`."
+                    .to_owned(),
+                "kubectl --namespace payments-prod annotate serviceaccount signalbox-deployer signalbox.dev/accept=payments/production"
                     .to_owned()
             ))
         );
         assert_eq!(
-            judged(None, Some(&no), true),
-            Err(NotAccepted(
+            said(judged(None, Some(&no), true)),
+            Err((
                 "Namespace payments-prod does not accept Releases of namespace payments through Environment production: the annotation \
                  signalbox.dev/accept of ServiceAccount signalbox-deployer in payments-prod does not list payments/production. To \
                  consent, the owner of the namespace adds it with `kubectl --namespace payments-prod edit serviceaccount \
                  signalbox-deployer`."
-                    .to_owned()
+                    .to_owned(),
+                "kubectl --namespace payments-prod edit serviceaccount signalbox-deployer".to_owned()
             ))
         );
     }

@@ -15,15 +15,15 @@ const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
 
 /// How a command ended.
-struct Ran {
-    exit: Result<Exit, String>,
-    output: String,
-    errors: String,
+pub(super) struct Ran {
+    pub exit: Result<Exit, String>,
+    pub output: String,
+    pub errors: String,
 }
 
 impl Ran {
     /// Output, then what stood on standard error, then how it ended.
-    fn transcript(&self, words: &str) -> String {
+    pub fn transcript(&self, words: &str) -> String {
         let end = match &self.exit {
             Ok(exit) => format!("exit {exit}"),
             Err(sentence) => format!("error: {sentence}\nexit 1"),
@@ -39,19 +39,19 @@ impl Ran {
 
 /// A terminal: its width, its colours, and what the person answers.
 #[derive(Clone, Copy)]
-struct Screen<'a> {
-    width: Option<usize>,
-    colour: bool,
-    answer: Option<&'a str>,
+pub(super) struct Screen<'a> {
+    pub width: Option<usize>,
+    pub colour: bool,
+    pub answer: Option<&'a str>,
 }
 
-const PIPE: Screen<'_> = Screen {
+pub(super) const PIPE: Screen<'_> = Screen {
     width: None,
     colour: false,
     answer: None,
 };
 
-fn run(server: &Arc<Server>, words: &str, screen: Screen<'_>) -> Ran {
+pub(super) fn run(server: &Arc<Server>, words: &str, screen: Screen<'_>) -> Ran {
     run_while(server, words, screen, || {})
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct Server {
     pub writes: Mutex<Vec<(Method, String, Value)>>,
     /// Answers instead of the server's own: by the start of `METHOD path`.
     refusals: Mutex<BTreeMap<String, Value>>,
+    /// The time in the header `Date`.
+    date: Mutex<Option<String>>,
+    /// Rights that other users lack, each as `user verb resource`. They have all others.
+    lacks: Mutex<Vec<String>>,
 }
 
 impl Server {
@@ -48,6 +52,8 @@ impl Server {
             may: Mutex::new(Vec::new()),
             writes: Mutex::new(Vec::new()),
             refusals: Mutex::new(BTreeMap::new()),
+            date: Mutex::new(None),
+            lacks: Mutex::new(Vec::new()),
         })
     }
 
@@ -55,6 +61,16 @@ impl Server {
     pub fn allow(&self, verb: &str, resource: &str, name: &str) {
         let right = (verb.to_owned(), resource.to_owned(), name.to_owned());
         self.may.lock().unwrap().push(right);
+    }
+
+    /// States this time in every answer, as in `Sat, 28 Nov 2026 13:05:00 GMT`.
+    pub fn at(&self, date: &str) {
+        *self.date.lock().unwrap() = Some(date.to_owned());
+    }
+
+    /// Takes a right from another user, such as `patch deployments`.
+    pub fn deny(&self, user: &str, right: &str) {
+        self.lacks.lock().unwrap().push(format!("{user} {right}"));
     }
 
     /// Answers requests whose method and path begin with `start` with this status.
@@ -70,6 +86,11 @@ impl Server {
         for object in named {
             change(object);
         }
+    }
+
+    /// Adds an object.
+    pub fn add(&self, object: Value) {
+        self.objects.lock().unwrap().push(object);
     }
 
     /// Removes the objects of this name.
@@ -106,7 +127,11 @@ impl Server {
             .map(|(key, value)| {
                 (
                     key.to_owned(),
-                    value.replace("%3D", "=").replace("%2C", ",").replace('+', " "),
+                    value
+                        .replace("%3D", "=")
+                        .replace("%2C", ",")
+                        .replace("%2F", "/")
+                        .replace('+', " "),
                 )
             })
             .collect();
@@ -124,6 +149,7 @@ impl Server {
         let answer = match (&method, refused) {
             (_, Some(status)) => status,
             (&Method::POST, None) if path.contains("/selfsubject") => self.review(&path, &body),
+            (&Method::POST, None) if path.ends_with("/subjectaccessreviews") => self.others(&body),
             (&Method::GET, None) => self.read(&path, &query),
             _ => {
                 self.writes
@@ -137,7 +163,11 @@ impl Server {
             .as_u64()
             .filter(|_| answer["kind"] == "Status")
             .unwrap_or(200);
-        Response::builder()
+        let mut response = Response::builder();
+        if let Some(date) = self.date.lock().unwrap().as_deref() {
+            response = response.header(http::header::DATE, date);
+        }
+        response
             .status(StatusCode::from_u16(u16::try_from(code).unwrap()).unwrap())
             .body(Body::from(serde_json::to_vec(&answer).unwrap()))
             .unwrap()
@@ -160,6 +190,17 @@ impl Server {
         answer
     }
 
+    /// What another user may do.
+    fn others(&self, body: &Value) -> Value {
+        let text = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+        let asked = &body["spec"]["resourceAttributes"];
+        let user = text(&body["spec"]["user"]);
+        let right = format!("{user} {} {}", text(&asked["verb"]), text(&asked["resource"]));
+        let mut answer = body.clone();
+        answer["status"] = json!({ "allowed": !self.lacks.lock().unwrap().contains(&right) });
+        answer
+    }
+
     fn read(&self, path: &str, query: &BTreeMap<String, String>) -> Value {
         let Place {
             version,
@@ -170,7 +211,7 @@ impl Server {
         let objects = self.objects.lock().unwrap();
         let of_kind = objects.iter().filter(|o| {
             o["apiVersion"] == version
-                && format!("{}s", o["kind"].as_str().unwrap_or_default().to_lowercase()) == plural
+                && plural_of(o["kind"].as_str().unwrap_or_default()) == plural
                 && namespace
                     .as_deref()
                     .is_none_or(|n| o["metadata"]["namespace"] == n)
@@ -245,6 +286,14 @@ impl Server {
     }
 }
 
+fn plural_of(kind: &str) -> String {
+    let kind = kind.to_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    }
+}
+
 /// What a path names.
 struct Place {
     version: String,
@@ -258,7 +307,7 @@ impl Place {
         let mut parts = path.trim_start_matches('/').split('/');
         let version = match parts.next() {
             Some("apis") => format!("{}/{}", parts.next().unwrap(), parts.next().unwrap()),
-            _ => parts.next().unwrap().to_owned(),
+            _ => parts.next().unwrap_or_default().to_owned(),
         };
         let rest: Vec<&str> = parts.collect();
         let owned = |part: Option<&&str>| part.map(|part| (*part).to_owned());
