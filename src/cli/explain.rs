@@ -1,11 +1,14 @@
 //! `signalbox explain`: every check of a Release, its evidence, since when, who can clear it, and the command that does.
 
+mod people;
+
 use std::collections::BTreeMap;
 
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
 use crate::api::environment::Environment;
+use crate::api::reasons;
 use crate::api::release::{BackoutState, Check, CheckState, ComponentState, Promotion};
 use crate::api::{Decision, Release};
 use crate::cli::format::{self, Format};
@@ -18,6 +21,7 @@ use crate::cli::times::{age, second};
 use crate::view::explain::{Block, Explanation, Held, InEnvironment, explain};
 use crate::view::remedy::{self, Remedy};
 use crate::view::timeline::visible;
+use people::People;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -85,8 +89,11 @@ pub(crate) async fn run(
     let wanted = |name: &str| options.environment.as_deref().is_none_or(|only| only == name);
     let mut explained = explain(&release);
     explained.environments.retain(|e| wanted(e.environment));
-    let (environments, decisions) =
-        tokio::join!(environments(session, &release), decisions(session, &release));
+    let (environments, decisions, people) = tokio::join!(
+        environments(session, &release),
+        decisions(session, &release),
+        People::of(session, &release)
+    );
     let promotions = || {
         release
             .status
@@ -123,6 +130,7 @@ pub(crate) async fn run(
             let page = Page {
                 release: &release,
                 environments: &environments,
+                people: &people,
                 decisions: decisions.as_ref().map_or(&[], Vec::as_slice),
                 paint: terminal.paint(),
                 width: terminal.width.unwrap_or(PROSE).max(NARROWEST),
@@ -168,6 +176,7 @@ async fn decisions(session: &Session, release: &Release) -> Result<Vec<Decision>
 struct Page<'a> {
     release: &'a Release,
     environments: &'a BTreeMap<String, Environment>,
+    people: &'a People,
     decisions: &'a [Decision],
     paint: Paint,
     width: usize,
@@ -264,6 +273,7 @@ impl Page<'_> {
         }
         if let Some(remedy) = remedy::of_state(self.release, p) {
             self.remedy(text, 2, &remedy);
+            self.deciders(text, p);
         }
         for check in &p.checks {
             self.check(text, check, p, true);
@@ -312,6 +322,14 @@ impl Page<'_> {
             let environment = self.environments.get(&p.name);
             let remedy = remedy::of(self.release, environment, p, &Block::Check(Held::from(check)));
             self.remedy(text, 10, &remedy);
+            if check.reason == reasons::APPROVALS_MISSING
+                && let Some(role) = remedy::role(environment, &check.name)
+            {
+                let people = self.people.approving(role, &p.name);
+                if !people.is_empty() {
+                    self.line(text, 10, Tone::Plain, &format!("Who may: {}.", people.join(", ")));
+                }
+            }
         }
     }
 
@@ -330,6 +348,19 @@ impl Page<'_> {
         for command in &remedy.commands {
             // One line, so that it can be copied.
             text.push_str(&format!("{:indent$}$ {}\n", "", visible(command)));
+        }
+    }
+
+    /// Who may decide on a promotion that is stuck.
+    fn deciders(&self, text: &mut String, p: &Promotion) {
+        let actions = remedy::decisions(p).iter().filter(|_| p.state.is_stuck());
+        let able = actions.map(|action| (remedy::word(*action), self.people.deciding(*action, &p.name)));
+        let able: Vec<String> = able
+            .filter(|(_, people)| !people.is_empty())
+            .map(|(word, people)| format!("{word}: {}", people.join(", ")))
+            .collect();
+        if !able.is_empty() {
+            self.line(text, 2, Tone::Plain, &format!("Who may: {}.", able.join("; ")));
         }
     }
 

@@ -384,6 +384,43 @@ fn programs_read_the_same_facts_as_json_and_yaml() {
 }
 
 #[test]
+fn who_may_read_rbac_reads_who_may_decide() {
+    let server = Server::after_the_demo(BOB);
+    let role = |name: &str, resource: &str, environment: &str, verbs: &[&str]| {
+        let rules = json!([
+            { "apiGroups": ["signalbox.dev"], "resources": [resource], "resourceNames": [environment], "verbs": verbs },
+            { "apiGroups": ["signalbox.dev"], "resources": ["decisions"], "verbs": ["create"] },
+        ]);
+        let (rbac, place) = (
+            "rbac.authorization.k8s.io",
+            json!({ "name": name, "namespace": "payments" }),
+        );
+        server.add(
+            json!({ "apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": place, "rules": rules }),
+        );
+        let people = [ALICE, BOB].map(|name| json!({ "apiGroup": rbac, "kind": "User", "name": name }));
+        let binds = json!({ "apiGroup": rbac, "kind": "Role", "name": name });
+        server.add(json!({ "apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": place, "roleRef": binds, "subjects": people }));
+    };
+    role("board", "environments/release-board", "production", &["approve"]);
+    role("managers", "environments", "uat", &["backout", "accept"]);
+    let ran = run(&server, "explain payments-2026.12.1 production", PIPE);
+    assert!(
+        ran.output.contains("Who may: bob@example.com.\n"),
+        "{}",
+        ran.output
+    );
+    let ran = run(&server, "explain payments-2026.12.2 uat", PIPE);
+    let both = "alice@example.com, bob@example.com";
+    assert!(
+        ran.output
+            .contains(&format!("Who may: back-out: {both}; accept:")),
+        "{}",
+        ran.output
+    );
+}
+
+#[test]
 fn a_person_reads_what_they_sign_and_then_signs_exactly_that() {
     let server = Server::after_the_demo(BOB);
     server.allow("approve", "environments/release-board", "production");

@@ -213,7 +213,8 @@ pub(super) fn owned(facts: &Facts, aims: &[Aim<'_>], findings: &mut Vec<Finding>
         };
         findings.push(
             Finding::new(
-                Severity::Warning,
+                // Whether the other tool leaves the fields alone is written where it is configured, which is not read here.
+                Severity::Note,
                 format!("{} {namespace}/{}", target.kind, target.name),
                 message,
             )
