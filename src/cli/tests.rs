@@ -6,6 +6,7 @@ mod access;
 mod lint;
 mod manual;
 mod people;
+mod pipes;
 mod readme;
 mod server;
 mod simulate;
