@@ -8,7 +8,6 @@ mod explain;
 mod format;
 mod history;
 mod hold;
-mod kubeconfig;
 mod lint;
 mod live;
 mod log;
