@@ -1,5 +1,6 @@
 //! Parses the arguments and runs the command.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use signalbox::cli::{self, Called};
@@ -14,7 +15,8 @@ async fn main() -> ExitCode {
     let arguments = match cli::called(std::env::args_os().collect()) {
         Called::Run(arguments) => arguments,
         Called::Complete(candidates) => {
-            print!("{candidates}");
+            // The shell may not wait for them. `print!` would panic.
+            let _ = std::io::stdout().write_all(candidates.as_bytes());
             return ExitCode::SUCCESS;
         }
         Called::Wrong(usage) => {
@@ -30,7 +32,7 @@ async fn main() -> ExitCode {
     match cli::run(*arguments).await {
         Ok(exit) => ExitCode::from(exit),
         Err(sentence) => {
-            eprintln!("error: {sentence}");
+            let _ = writeln!(std::io::stderr(), "error: {sentence}");
             ExitCode::FAILURE
         }
     }

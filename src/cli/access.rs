@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use crate::access::{Answer, Around, Home, Question, Row, Scope, Unread};
 use crate::cli::output::{Paint, ended};
+use crate::cli::rights;
+use crate::cli::session::{Connection, Session};
 use crate::cli::terminal::{Exit, Terminal};
-use crate::cli::{live, rights};
 use crate::view::layout::{columns, visible};
 
 #[derive(clap::Args)]
@@ -36,12 +36,11 @@ pub(crate) struct Options {
         value_name = "NAME"
     )]
     deployer_name: String,
-    /// Path of a kubeconfig (default: $KUBECONFIG, or the one that kubectl uses)
-    #[arg(long, value_name = "PATH")]
-    kubeconfig: Option<PathBuf>,
     /// Output format: table for people, json for programs
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Format,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -61,8 +60,8 @@ pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
         operator_namespace: options.operator_namespace,
         deployer: options.deployer_name,
     };
-    let client = live::client(options.kubeconfig.as_deref()).await?;
-    let answer = rights::answer(&client, &question).await?;
+    let session = Session::open(&options.connection, None).await?;
+    let answer = rights::answer(&session, &question).await?;
     let printed = match options.output {
         Format::Table => table(&answer, Paint(terminal.colour)),
         Format::Json => json(&answer)?,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::path::Path;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,15 +12,15 @@ use serde_json::json;
 
 use crate::api::release::{State, Target};
 use crate::api::{Decision, Environment, Release, ReleaseReview};
-use crate::cli::kubeconfig::cluster;
+use crate::cli::session::{Session, failed};
 use crate::view::timeline::Cast;
 
 /// Adds the cluster's objects to those of the files. An object that is in both has the spec of the file and the status of the
 /// cluster.
-pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(), String> {
-    let client = client(kubeconfig).await?;
+pub(crate) async fn join(cast: &mut Cast, session: &Session) -> Result<(), String> {
+    let client = &session.client;
 
-    let environments: Vec<Environment> = list(&Api::all(client.clone())).await?;
+    let environments: Vec<Environment> = list(session, &Api::all(client.clone())).await?;
     let known: BTreeSet<String> = cast.environments.iter().map(ResourceExt::name_any).collect();
     let unknown = |e: &Environment| !known.contains(&e.name_any());
     cast.environments.extend(environments.into_iter().filter(unknown));
@@ -37,27 +36,19 @@ pub(crate) async fn join(cast: &mut Cast, kubeconfig: Option<&Path>) -> Result<(
         })
         .collect();
     for home in &homes {
-        releases(cast, &client, home).await?;
-        let decisions: Vec<Decision> = list(&Api::namespaced(client.clone(), home)).await?;
+        releases(cast, session, home).await?;
+        let decisions: Vec<Decision> = list(session, &Api::namespaced(client.clone(), home)).await?;
         cast.decisions.extend(decisions);
-        let reviews: Vec<ReleaseReview> = list(&Api::namespaced(client.clone(), home)).await?;
+        let reviews: Vec<ReleaseReview> = list(session, &Api::namespaced(client.clone(), home)).await?;
         cast.reviews.extend(reviews);
     }
-    targets(cast, &client, &homes).await?;
-    cast.verified_since = policies(&client).await;
+    targets(cast, session, &homes).await?;
+    cast.verified_since = policies(client).await;
     Ok(())
 }
 
-/// The cluster of a kubeconfig, as its user.
-pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, String> {
-    // The provider is installed once per process. An earlier call installed the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = cluster(kubeconfig).await?;
-    Client::try_from(config).map_err(|e| format!("Cannot create a client for the API server: {e}"))
-}
-
-async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), String> {
-    let live: Vec<Release> = list(&Api::namespaced(client.clone(), home)).await?;
+async fn releases(cast: &mut Cast, session: &Session, home: &str) -> Result<(), String> {
+    let live: Vec<Release> = list(session, &Api::namespaced(session.client.clone(), home)).await?;
     for release in live {
         let under_way = release.status.iter().flat_map(|s| &s.environments);
         let moving: Vec<&str> = under_way
@@ -86,7 +77,8 @@ async fn releases(cast: &mut Cast, client: &Client, home: &str) -> Result<(), St
 }
 
 /// Namespaces, and every object in them that a Release or a gate names.
-async fn targets(cast: &mut Cast, client: &Client, homes: &BTreeSet<String>) -> Result<(), String> {
+async fn targets(cast: &mut Cast, session: &Session, homes: &BTreeSet<String>) -> Result<(), String> {
+    let client = &session.client;
     let mut wanted: BTreeMap<String, BTreeSet<Target>> = BTreeMap::new();
     for release in &cast.releases {
         let home = release.metadata.namespace.clone().unwrap_or_default();
@@ -108,7 +100,11 @@ async fn targets(cast: &mut Cast, client: &Client, homes: &BTreeSet<String>) -> 
     }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in wanted.keys().chain(homes) {
-        if let Some(namespace) = found(namespaces.get_opt(name).await, &format!("namespace {name}"))? {
+        if let Some(namespace) = found(
+            session,
+            namespaces.get_opt(name).await,
+            &format!("namespace {name}"),
+        )? {
             let labels = namespace.metadata.labels.unwrap_or_default();
             cast.namespaces.insert(name.clone(), labels);
         }
@@ -125,7 +121,7 @@ async fn targets(cast: &mut Cast, client: &Client, homes: &BTreeSet<String>) -> 
             let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &target.kind));
             let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
             let what = format!("{target} in namespace {namespace}");
-            if let Some(object) = found(api.get_opt(&target.name).await, &what)? {
+            if let Some(object) = found(session, api.get_opt(&target.name).await, &what)? {
                 cast.targets.push((namespace.clone(), json!(object)));
             }
         }
@@ -140,16 +136,16 @@ async fn policies(client: &Client) -> Option<jiff::Timestamp> {
     policy.metadata.creation_timestamp.map(|created| created.0)
 }
 
-async fn list<K>(api: &Api<K>) -> Result<Vec<K>, String>
+async fn list<K>(session: &Session, api: &Api<K>) -> Result<Vec<K>, String>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let listed = api.list(&ListParams::default()).await;
     listed
         .map(|list| list.items)
-        .map_err(|e| format!("Cannot list {} in the cluster: {e}", K::plural(&())))
+        .map_err(|e| failed(&session.server, &format!("Cannot list {}", K::plural(&())), &e))
 }
 
-fn found<T>(answer: kube::Result<Option<T>>, what: &str) -> Result<Option<T>, String> {
-    answer.map_err(|e| format!("Cannot read {what} in the cluster: {e}"))
+fn found<T>(session: &Session, answer: kube::Result<Option<T>>, what: &str) -> Result<Option<T>, String> {
+    answer.map_err(|e| failed(&session.server, &format!("Cannot read {what}"), &e))
 }

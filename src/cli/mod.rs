@@ -11,7 +11,6 @@ mod format;
 mod history;
 mod hold;
 mod init;
-mod kubeconfig;
 mod lint;
 mod live;
 mod log;

@@ -48,7 +48,7 @@ pub(crate) fn ended(error: io::Error) -> Result<(), String> {
     if error.kind() == ErrorKind::BrokenPipe {
         Ok(())
     } else {
-        Err(format!("Cannot write the output: {error}"))
+        Err(format!("Cannot write the output: {error}."))
     }
 }
 

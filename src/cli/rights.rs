@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{self, Answer, Facts, Listed, Question, Unread};
 use crate::api::Environment;
+use crate::cli::session::{Session, failed};
 
 /// The page size that kubectl uses.
 const PAGE: u32 = 500;
@@ -20,14 +21,15 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// A sentence: the API server cannot be reached, or an object that the question names does not exist.
-pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answer, String> {
+pub(crate) async fn answer(session: &Session, question: &Question) -> Result<Answer, String> {
+    let client = &session.client;
     let (cluster_roles, bindings, roles, role_bindings, environments, namespaces) = tokio::join!(
-        list::<ClusterRole>(Api::all(client.clone()), Listed::ClusterRoles),
-        list::<ClusterRoleBinding>(Api::all(client.clone()), Listed::ClusterRoleBindings),
-        list::<Role>(Api::all(client.clone()), Listed::Roles),
-        list::<RoleBinding>(Api::all(client.clone()), Listed::RoleBindings),
-        list::<Environment>(Api::all(client.clone()), Listed::Environments),
-        namespaces(client, question),
+        list::<ClusterRole>(session, Api::all(client.clone()), Listed::ClusterRoles),
+        list::<ClusterRoleBinding>(session, Api::all(client.clone()), Listed::ClusterRoleBindings),
+        list::<Role>(session, Api::all(client.clone()), Listed::Roles),
+        list::<RoleBinding>(session, Api::all(client.clone()), Listed::RoleBindings),
+        list::<Environment>(session, Api::all(client.clone()), Listed::Environments),
+        namespaces(session, question),
     );
     let mut unread = Vec::new();
     let mut facts = Facts {
@@ -53,7 +55,7 @@ pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answe
         let mut read: BTreeSet<String> = BTreeSet::new();
         // A subject that is found in one namespace may be a ServiceAccount of another, where others can act as it.
         while let Some(next) = answer.places.iter().find(|place| !read.contains(*place)).cloned() {
-            within(client, &next, &mut facts).await?;
+            within(session, &next, &mut facts).await?;
             read.insert(next);
             answer = access::answer(&facts, question);
         }
@@ -62,10 +64,11 @@ pub(crate) async fn answer(client: &Client, question: &Question) -> Result<Answe
 }
 
 /// Reads the Roles and RoleBindings of one namespace.
-async fn within(client: &Client, namespace: &str, facts: &mut Facts) -> Result<(), String> {
+async fn within(session: &Session, namespace: &str, facts: &mut Facts) -> Result<(), String> {
+    let client = &session.client;
     let (roles, bindings) = tokio::join!(
-        list::<Role>(of(client, namespace), Listed::Roles),
-        list::<RoleBinding>(of(client, namespace), Listed::RoleBindings),
+        list::<Role>(session, of(client, namespace), Listed::Roles),
+        list::<RoleBinding>(session, of(client, namespace), Listed::RoleBindings),
     );
     let mut unread = Vec::new();
     facts.roles.extend(or_named(roles?, &mut unread));
@@ -98,7 +101,7 @@ fn or_named<K>(listing: Listing<K>, unread: &mut Vec<Unread>) -> Vec<K> {
 ///
 /// # Errors
 /// A sentence, if there is no answer. A listing that the API server refuses to this user is not an error.
-async fn list<K>(api: Api<K>, what: Listed) -> Result<Listing<K>, String>
+async fn list<K>(session: &Session, api: Api<K>, what: Listed) -> Result<Listing<K>, String>
 where
     K: Clone + DeserializeOwned + Debug,
 {
@@ -115,7 +118,7 @@ where
                     because: status.message.clone(),
                 }));
             }
-            Err(error) => return Err(format!("Cannot list {what} in the cluster: {error}")),
+            Err(error) => return Err(failed(&session.server, &format!("Cannot list {what}"), &error)),
         };
         all.extend(listed.items);
         match listed.metadata.continue_ {
@@ -126,9 +129,9 @@ where
 }
 
 /// All of them, or only the one in the question if the user may not list all.
-async fn namespaces(client: &Client, question: &Question) -> Result<Listing<Namespace>, String> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let listed = list(api.clone(), Listed::Namespaces).await?;
+async fn namespaces(session: &Session, question: &Question) -> Result<Listing<Namespace>, String> {
+    let api: Api<Namespace> = Api::all(session.client.clone());
+    let listed = list(session, api.clone(), Listed::Namespaces).await?;
     let (Err(refused), Some(name)) = (&listed, &question.namespace) else {
         return Ok(listed);
     };
@@ -136,7 +139,10 @@ async fn namespaces(client: &Client, question: &Question) -> Result<Listing<Name
         Ok(Some(namespace)) => Ok(Ok(vec![namespace])),
         Ok(None) => Ok(Ok(vec![])),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(refused.clone())),
-        Err(error) => Err(format!("Cannot read namespace {name} in the cluster: {error}")),
+        Err(error) => {
+            let what = format!("Cannot read namespace {name:?}");
+            Err(failed(&session.server, &what, &error))
+        }
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::GoDuration;
-use crate::cli::kubeconfig::cluster;
 use crate::cli::log::{self, LogFormat};
 use crate::decide::facts::Settings;
 use crate::operator;
@@ -121,6 +121,26 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     operator::run(client, config, stopped)
         .await
         .map_err(|e| e.to_string())
+}
+
+/// The cluster of `kubeconfig`. Without one: the cluster of the pod, else that of $KUBECONFIG.
+async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, String> {
+    let options = KubeConfigOptions::default();
+    let Some(path) = kubeconfig else {
+        if let Ok(config) = Config::incluster() {
+            return Ok(config);
+        }
+        // The library's error lists the files that it tried. That does not help a user who named none.
+        return Config::from_kubeconfig(&options).await.map_err(|_| {
+            "No cluster found: this process is not in a pod with a ServiceAccount, and $KUBECONFIG names no readable kubeconfig. \
+             Name one with --kubeconfig."
+                .to_owned()
+        });
+    };
+    let at = |e: &dyn std::fmt::Display| format!("Kubeconfig {}: {e}", path.display());
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|e| at(&e))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    config.map_err(|e| at(&e))
 }
 
 /// Bytes, as in `64Mi`.

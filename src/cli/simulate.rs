@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::GROUP;
 use crate::cli::live;
 use crate::cli::output::ended;
+use crate::cli::session::{Connection, Session};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::lint;
 use crate::manifests::Manifests;
@@ -38,9 +39,12 @@ pub(crate) struct Options {
     /// Start from the objects in the cluster of the kubeconfig, which is only read
     #[arg(long)]
     cluster: bool,
-    /// Path of a kubeconfig (default: $KUBECONFIG, or the one that kubectl uses)
+    /// Path of a kubeconfig (default: the files of $KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount)
     #[arg(long, value_name = "PATH", requires = "cluster")]
     kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    context: Option<String>,
     /// Output format: text for people, json for programs, svg for a chart of environments over time
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Format,
@@ -125,7 +129,12 @@ pub(crate) async fn run(options: Options, terminal: &mut Terminal<'_>) -> Result
     }
     let mut cast = cast(&manifests, forms);
     if options.cluster {
-        live::join(&mut cast, options.kubeconfig.as_deref()).await?;
+        let connection = Connection {
+            kubeconfig: options.kubeconfig,
+            context: options.context,
+            ..Connection::default()
+        };
+        live::join(&mut cast, &Session::open(&connection, None).await?).await?;
     }
     let question = Question {
         now,

@@ -8,6 +8,7 @@ mod lint;
 mod manual;
 mod people;
 mod pipelines;
+mod pipes;
 mod readme;
 mod server;
 mod simulate;

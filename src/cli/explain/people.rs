@@ -38,7 +38,7 @@ impl People {
             operator_namespace: String::new(),
             deployer: String::new(),
         };
-        let answer = rights::answer(&session.client, &question).await;
+        let answer = rights::answer(session, &question).await;
         // Half of the bindings would name half of the people.
         let rows = match answer {
             Ok(Answer {

@@ -1,9 +1,17 @@
 //! A session with the API server: who the user is, which cluster, which namespace. Every command that reads or writes a cluster has one.
 
+mod credentials;
 mod failure;
+mod files;
 mod flags;
 mod kubeconfig;
 mod listing;
+mod oidc;
+mod plugin;
+mod proxy;
+#[cfg(test)]
+mod tests;
+mod token;
 
 use std::time::Duration;
 
@@ -12,9 +20,11 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::api::PostParams;
+use kube::client::ClientBuilder;
 use kube::{Api, Client};
 
 use crate::api::GROUP;
+use files::Variables;
 
 pub(crate) use failure::failed;
 pub(crate) use flags::Connection;
@@ -29,7 +39,7 @@ pub(crate) struct Session {
     pub client: Client,
     /// The namespace of the flag, of the context, or `default`.
     pub namespace: String,
-    /// How messages name the API server: its address.
+    /// How messages name the API server: its address, and the proxy.
     pub server: String,
 }
 
@@ -49,17 +59,29 @@ pub(crate) struct Right {
 }
 
 impl Session {
-    /// Connects: reads the kubeconfig, and prepares a client. No request is sent yet.
+    /// Connects: reads the kubeconfig, gets credentials, and prepares a client. No request is sent to the API server yet.
     ///
     /// # Errors
     /// A sentence: which file, which context, and what to do.
     pub async fn open(connection: &Connection, namespace: Option<&str>) -> Result<Self, String> {
+        Self::within(connection, namespace, &|name| std::env::var_os(name)).await
+    }
+
+    /// The same with these environment variables.
+    async fn within(
+        connection: &Connection,
+        namespace: Option<&str>,
+        variables: Variables<'_>,
+    ) -> Result<Self, String> {
         // The provider is installed once per process. An earlier call installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = kubeconfig::config(connection).await?;
+        let stated = kubeconfig::config(connection, variables)?;
+        let (mut config, tokens) = credentials::first(stated, variables).await?;
         let flags::Timeout(limit) = connection.request_timeout;
         config.connect_timeout = Some(limit.unwrap_or(Duration::from_secs(10)));
         config.read_timeout = limit;
+        // Otherwise the time between two requests counts, too.
+        config.reset_reader_on_write = true;
         // A person waits for the answer: the error of the first try is better than a late one.
         config.default_retry = false;
         config.headers.push((
@@ -67,14 +89,21 @@ impl Session {
             http::HeaderValue::from_static(concat!("kubectl-signalbox/", env!("CARGO_PKG_VERSION"))),
         ));
         let server = config.cluster_url.to_string();
-        let server = server.trim_end_matches('/').to_owned();
+        let mut server = server.trim_end_matches('/').to_owned();
+        if let Some(proxy) = &config.proxy_url {
+            server = format!("{server} (through the proxy {})", proxy::shown(proxy));
+        }
         let default = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|e| {
+        let prepared = ClientBuilder::try_from(config).map_err(|e| {
             format!(
-                "Cannot prepare the connection to {server}: {}.",
+                "Cannot prepare the connection to {server}: {}. Correct the kubeconfig.",
                 failure::causes(&e)
             )
         })?;
+        let client = match tokens {
+            Some(tokens) => prepared.with_layer(&tokens).build(),
+            None => prepared.build(),
+        };
         Ok(Self {
             client,
             namespace: namespace.map_or(default, str::to_owned),

@@ -64,7 +64,9 @@ async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
         // A watch ends now and then. The list is then read again.
         let listed: Listed<Release> = list(session, &options.query(session)).await?;
         let mut releases = listed.items;
-        once(session, options, &releases, &mut last, terminal).await?;
+        if !once(session, options, &releases, &mut last, terminal).await? {
+            return Ok(());
+        }
         let mut events = std::pin::pin!(events(session, options, &listed.resource_version).await?);
         let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
         tick.tick().await;
@@ -86,7 +88,9 @@ async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
                 // Ages grow.
                 _ = tick.tick() => {}
             }
-            once(session, options, &releases, &mut last, terminal).await?;
+            if !once(session, options, &releases, &mut last, terminal).await? {
+                return Ok(());
+            }
         }
     }
 }
@@ -134,14 +138,14 @@ fn merge(releases: &mut Vec<Release>, event: WatchEvent<Release>) -> bool {
     }
 }
 
-/// Draws the table, unless it is the same as before.
+/// Draws the table, unless it is the same as before. `false` if no one reads the output any more.
 async fn once(
     session: &Session,
     options: &Options,
     releases: &[Release],
     last: &mut String,
     terminal: &mut Terminal<'_>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     if terminal.redraws {
         terminal.width = crate::cli::terminal::width();
     }
@@ -157,7 +161,7 @@ async fn once(
         show(session, options, releases, terminal)?
     };
     if shown == *last {
-        return Ok(());
+        return Ok(true);
     }
     if terminal.redraws {
         terminal.print(HOME)?;
@@ -165,7 +169,9 @@ async fn once(
         terminal.print("\n")?;
     }
     terminal.print(&shown)?;
-    terminal.output.flush().or_else(crate::cli::output::ended)?;
+    let flushed = terminal.output.flush();
+    let read = flushed.is_ok();
+    flushed.or_else(crate::cli::output::ended)?;
     *last = shown;
-    Ok(())
+    Ok(read)
 }

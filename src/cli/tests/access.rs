@@ -12,6 +12,7 @@ use crate::access::{self, Answer, Listed, Question, Unread};
 use crate::cli::access::{json, table};
 use crate::cli::output::Paint;
 use crate::cli::rights;
+use crate::cli::session::Session;
 use crate::cli::tests::{golden, signalbox};
 
 fn question() -> Question {
@@ -86,7 +87,7 @@ fn where_something_was_refused_nobody_is_not_said_of_anything() {
 }
 
 /// A cluster with these listings, by path, or of one namespace. Everything else is forbidden. It answers two objects per page.
-fn cluster(listings: &[(&str, Vec<Value>)]) -> (Client, Arc<Mutex<Vec<String>>>) {
+fn cluster(listings: &[(&str, Vec<Value>)]) -> (Session, Arc<Mutex<Vec<String>>>) {
     let listings: BTreeMap<String, Vec<Value>> = listings
         .iter()
         .map(|(path, items)| ((*path).to_owned(), items.clone()))
@@ -124,7 +125,12 @@ fn cluster(listings: &[(&str, Vec<Value>)]) -> (Client, Arc<Mutex<Vec<String>>>)
             .unwrap();
         async move { Ok::<_, Infallible>(answer) }
     });
-    (Client::new(service, "default"), asked)
+    let session = Session {
+        client: Client::new(service, "default"),
+        namespace: "default".to_owned(),
+        server: "https://cluster.example.com:6443".to_owned(),
+    };
+    (session, asked)
 }
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -151,8 +157,8 @@ fn user(name: &str) -> Value {
     json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name })
 }
 
-async fn answered(client: &Client, question: &Question) -> Answer {
-    rights::answer(client, question).await.unwrap()
+async fn answered(session: &Session, question: &Question) -> Answer {
+    rights::answer(session, question).await.unwrap()
 }
 
 fn who(answer: &Answer) -> Vec<String> {
@@ -172,14 +178,14 @@ async fn a_cluster_is_read_page_by_page_and_what_is_forbidden_is_named() {
         path("rolebindings"),
         "/apis/signalbox.dev/v1alpha1/environments",
     );
-    let (client, asked) = cluster(&[
+    let (session, asked) = cluster(&[
         (&roles_at, roles),
         (&bindings_at, bindings),
         (environments_at, vec![]),
         (&path("clusterroles"), vec![]),
         ("/api/v1/namespaces", vec![]),
     ]);
-    let answer = answered(&client, &question()).await;
+    let answer = answered(&session, &question()).await;
     assert_eq!(who(&answer), ["User a", "User b", "User c", "User d", "User e"]);
     let pages = |plural: &str| {
         let asked = asked.lock().unwrap();
@@ -252,17 +258,17 @@ async fn a_mistyped_name_is_no_answer() {
         .iter()
         .map(|(path, items)| (path.as_str(), items.clone()))
         .collect();
-    let (client, _) = cluster(&listings);
+    let (session, _) = cluster(&listings);
     let mut wrong = question();
     wrong.namespace = Some("paymets".to_owned());
     assert_eq!(
-        rights::answer(&client, &wrong).await.unwrap_err(),
+        rights::answer(&session, &wrong).await.unwrap_err(),
         "--namespace paymets: the cluster has no namespace of that name."
     );
     let mut wrong = question();
     wrong.environment = Some("prodution".to_owned());
     assert_eq!(
-        rights::answer(&client, &wrong).await.unwrap_err(),
+        rights::answer(&session, &wrong).await.unwrap_err(),
         "--environment prodution: the cluster has no Environment of that name."
     );
 }
@@ -272,7 +278,10 @@ fn a_cluster_that_cannot_be_found_is_an_error() {
     let (exit, printed) = signalbox(&["access", "--kubeconfig", "examples/nothing"], "");
     assert_eq!(printed, "");
     let said = exit.unwrap_err();
-    assert!(said.starts_with("Kubeconfig examples/nothing: "), "{said}");
+    assert!(
+        said.starts_with("Kubeconfig examples/nothing does not exist. "),
+        "{said}"
+    );
     let (usage, _) = signalbox(&["access", "-o", "yaml"], "");
     assert!(usage.unwrap_err().contains("[possible values: table, json]"));
 }

@@ -75,7 +75,11 @@ impl Server {
 
     /// Answers requests whose method and path begin with `start` with this status.
     pub fn refuse(&self, start: &str, code: u16, message: &str) {
-        let status = failure(code, message, "");
+        let mut status = failure(code, message, "");
+        if !start.starts_with("GET") {
+            // As admission policies do.
+            status["details"]["causes"] = json!([{ "message": message }]);
+        }
         self.refusals.lock().unwrap().insert(start.to_owned(), status);
     }
 

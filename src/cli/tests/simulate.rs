@@ -303,6 +303,11 @@ fn bad_flags_name_what_must_hold() {
             "--until 2026-11-24T18:00:00Z must be after --now",
         ),
         (vec!["--kubeconfig", "x"], "--cluster"),
+        (vec!["--context", "x"], "--cluster"),
+        (
+            vec!["--cluster", "--kubeconfig", "examples/nothing"],
+            "Kubeconfig examples/nothing does not exist. Correct --kubeconfig.",
+        ),
         (vec!["-o", "png"], "possible values: text, json, svg"),
     ] {
         let (exit, _) = signalbox(&with(&words), "");
