@@ -30,6 +30,7 @@ pub(crate) fn failed(server: &str, what: &str, error: &kube::Error) -> String {
 
 fn answered(what: &str, status: &Status) -> String {
     let said = sentence(&status.message);
+    let said = ours(&said);
     match status.code {
         401 => format!(
             "{what}: the API server does not accept your credentials (401): they may have expired. Log in to the cluster again."
@@ -41,6 +42,14 @@ fn answered(what: &str, status: &Status) -> String {
         403 if said.is_empty() => format!("{what}: the API server forbids it (403)."),
         _ => format!("{what}: {said}"),
     }
+}
+
+/// What a policy of ours said: its message is complete, and the name that the API server generated before it refused means nothing to
+/// people. The policies of others are named.
+fn ours(said: &str) -> &str {
+    let policy = said.split_once(" is forbidden: ValidatingAdmissionPolicy 'signalbox-");
+    let denied = policy.and_then(|(_, policy)| policy.split_once("' denied request: "));
+    denied.map_or(said, |(_, message)| message)
 }
 
 /// The error and its causes, without the names of the library's types and without repetition.
@@ -71,4 +80,26 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
         parts.truncate(1);
     }
     parts.join(": ").trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_ours_speaks_for_itself_and_others_are_named() {
+        let denied = |policy: &str| {
+            format!(
+                "decisions.signalbox.dev \"a-x7f\" is forbidden: ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied \
+                 request: spec.by is \"a\", but you are \"b\"."
+            )
+        };
+        assert_eq!(
+            ours(&denied("signalbox-decision")),
+            "spec.by is \"a\", but you are \"b\"."
+        );
+        for other in [denied("freeze"), "User \"a\" cannot create resource.".to_owned()] {
+            assert_eq!(ours(&other), other);
+        }
+    }
 }
