@@ -22,6 +22,7 @@ mod neighbours;
 mod occupancy;
 mod owners;
 mod people;
+mod plugin;
 mod policies;
 mod printing;
 mod promotion;

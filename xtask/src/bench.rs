@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: what promotions cost, measured from outside. Requests come from the API server's audit log, CPU and
+//! `cargo xtask bench`: what promotions and commands cost, measured from outside. Requests come from the API server's audit log, CPU and
 //! memory from the kernel. The operator is the shipped one, with the rights of its chart.
 
 mod audit;
 mod board;
+mod commands;
 mod fleet;
 mod growth;
 mod load;
@@ -55,9 +56,24 @@ pub struct Options {
     /// Measure this binary instead of building one, for instance one with symbols under a profiler
     #[arg(long, value_name = "PATH")]
     operator: Option<PathBuf>,
+    /// Measure only this
+    #[arg(long, value_name = "PART")]
+    only: Option<Part>,
+    /// Number of Releases with which the commands are measured
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    read: u32,
     /// Draw what grows with the number of releases into this SVG file
     #[arg(long, value_name = "PATH")]
     plot: Option<PathBuf>,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What promotions cost
+    Promotions,
+    /// What the commands that read cost
+    Commands,
 }
 
 /// Measures and prints.
@@ -85,10 +101,17 @@ pub async fn run(options: Options) -> Result<()> {
         table: Table::default(),
         growth: Growth::default(),
     };
+    let wants = |part| options.only.is_none_or(|only| only == part);
     let mut settled = options.settled;
-    for size in options.releases {
-        bench.of_size(usize::from(size), &settled).await?;
-        settled.clear();
+    if wants(Part::Promotions) {
+        for size in options.releases {
+            bench.of_size(usize::from(size), &settled).await?;
+            settled.clear();
+        }
+    }
+    if wants(Part::Commands) {
+        let (read, table) = (usize::try_from(options.read)?, &mut bench.table);
+        commands::measure(&bench.tools, &bench.repository, &bench.binary, read, table).await?;
     }
     bench.growth.tell(&mut bench.table);
     if let Some(path) = options.plot {

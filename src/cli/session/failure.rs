@@ -38,6 +38,7 @@ fn answered(server: &str, what: &str, status: &Status) -> String {
         return format!("{what}: {}", page(server, status.code));
     }
     let said = sentence(&status.message);
+    let said = ours(&said);
     match status.code {
         // kube reads every JSON object as a Status. One of a proxy has no code.
         0 => format!(
@@ -62,6 +63,14 @@ fn answered(server: &str, what: &str, status: &Status) -> String {
         }
         _ => format!("{what}: {said}"),
     }
+}
+
+/// What a policy of ours said: its message is complete, and the name that the API server generated before it refused means nothing to
+/// people. The policies of others are named.
+fn ours(said: &str) -> &str {
+    let policy = said.split_once(" is forbidden: ValidatingAdmissionPolicy 'signalbox-");
+    let denied = policy.and_then(|(_, policy)| policy.split_once("' denied request: "));
+    denied.map_or(said, |(_, message)| message)
 }
 
 fn page(server: &str, code: u16) -> String {
@@ -218,4 +227,26 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     }
     parts.reverse();
     parts.join(": ").trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_ours_speaks_for_itself_and_others_are_named() {
+        let denied = |policy: &str| {
+            format!(
+                "decisions.signalbox.dev \"a-x7f\" is forbidden: ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied \
+                 request: spec.by is \"a\", but you are \"b\"."
+            )
+        };
+        assert_eq!(
+            ours(&denied("signalbox-decision")),
+            "spec.by is \"a\", but you are \"b\"."
+        );
+        for other in [denied("freeze"), "User \"a\" cannot create resource.".to_owned()] {
+            assert_eq!(ours(&other), other);
+        }
+    }
 }

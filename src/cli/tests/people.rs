@@ -1,4 +1,6 @@
 //! The commands of people, against an API server in memory: what they print, byte for byte, at several widths.
+//!
+//! It is long because it is the one table of what people see.
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use signalbox::api::release::ReleaseStatus;
 use signalbox::api::{RELEASE_FINALIZER, Release};
 
 use super::fleet::Name;
@@ -16,13 +17,15 @@ use crate::operator::username;
 /// Products a namespace, and versions a product, so that siblings and namespaces grow as in real use.
 const PRODUCTS: usize = 10;
 const VERSIONS: usize = 10;
-const AT_ONCE: usize = 16;
+/// Concurrent requests.
+pub const AT_ONCE: usize = 16;
 
 /// The copies of settled Releases.
 pub struct Settled {
     admin: Client,
     operator: Client,
     template: Release,
+    tenth: Option<ReleaseStatus>,
     size: usize,
 }
 
@@ -37,8 +40,15 @@ impl Settled {
             operator: cluster.acting_as(&username())?,
             admin,
             template,
+            tenth: None,
             size: 0,
         })
+    }
+
+    /// The newest version of each product has this status instead.
+    pub fn every_tenth(mut self, status: ReleaseStatus) -> Self {
+        self.tenth = Some(status);
+        self
     }
 
     /// Creates copies until there are `size`.
@@ -75,7 +85,10 @@ impl Settled {
             .await
             .with_context(|| format!("a copy in {namespace} was refused"))?;
         copy.metadata.resource_version = created.resource_version();
-        copy.status.clone_from(&self.template.status);
+        copy.status = match &self.tenth {
+            Some(status) if version + 1 == VERSIONS => Some(status.clone()),
+            _ => self.template.status.clone(),
+        };
         Api::<Release>::namespaced(self.operator.clone(), &namespace)
             .replace_status(&created.name_any(), &PostParams::default(), &copy)
             .await
