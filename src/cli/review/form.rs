@@ -182,6 +182,7 @@ pub(super) fn read(text: &str, release: &str, reviewer: &str) -> Result<ReleaseR
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 mod tests {
     use super::*;
     use crate::decide::fixtures::release;
