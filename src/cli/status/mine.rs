@@ -1,6 +1,6 @@
 //! `status --mine`: the Releases that wait for the user who asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -40,17 +40,19 @@ pub(super) async fn mine(session: &Session, releases: Vec<Release>) -> Result<Ve
     }));
     let answers: Vec<Result<(Right, bool), String>> = answers.buffer_unordered(AT_ONCE).collect().await;
     let rights: BTreeMap<Right, bool> = answers.into_iter().collect::<Result<_, _>>()?;
-    let mut mine = Vec::new();
-    for release in releases {
-        let allowed = asked(&release, &user, &environments)
-            .iter()
-            .any(|right| rights.get(right) == Some(&true));
-        let waits = theirs(&release, &user) || allowed && !signed(session, &release, &user).await?;
-        if waits {
-            mine.push(release);
-        }
+    let allowed = |release: &Release| {
+        let asked = asked(release, &user, &environments);
+        asked.iter().any(|right| rights.get(right) == Some(&true))
+    };
+    let mut unsigned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for release in releases.iter().filter(|r| !theirs(r, &user) && allowed(r)) {
+        let namespace = release.namespace().unwrap_or_default();
+        unsigned.entry(namespace).or_default().push(release.name_any());
     }
-    Ok(mine)
+    let approvals = approvals(session, &unsigned, &user).await?;
+    let waits =
+        |release: &Release| theirs(release, &user) || allowed(release) && !signed(release, &approvals);
+    Ok(releases.into_iter().filter(waits).collect())
 }
 
 /// It waits for its requester to correct it, or for its reviewer.
@@ -108,29 +110,49 @@ fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environm
     rights
 }
 
+/// The namespace, the Release, the environment and the plan of an approval.
+type Approval = (String, String, String, String);
+
+/// What the user has approved in these namespaces: one list each, of all Decisions if it has several of the Releases.
+async fn approvals(
+    session: &Session,
+    releases: &BTreeMap<String, Vec<String>>,
+    user: &str,
+) -> Result<BTreeSet<Approval>, String> {
+    let lists = futures::stream::iter(releases.iter().map(|(namespace, names)| async move {
+        let fields = match names.as_slice() {
+            [name] => format!("spec.release={name}"),
+            _ => String::new(),
+        };
+        let query = Query {
+            namespace: Some(namespace),
+            fields,
+            ..Query::default()
+        };
+        list::<Decision>(session, &query).await
+    }));
+    let lists: Vec<Result<Listed<Decision>, String>> = lists.buffer_unordered(AT_ONCE).collect().await;
+    let mut approvals = BTreeSet::new();
+    for listed in lists {
+        for decision in listed?.items {
+            let namespace = decision.namespace().unwrap_or_default();
+            let spec = decision.spec;
+            if spec.action == Action::Approve && spec.by == user {
+                let plan = spec.plan_hash.unwrap_or_default();
+                approvals.insert((namespace, spec.release, spec.environment, plan));
+            }
+        }
+    }
+    Ok(approvals)
+}
+
 /// Whether the user has already approved what waits for approvals, and nothing else waits for them.
-async fn signed(session: &Session, release: &Release, user: &str) -> Result<bool, String> {
-    let promotions: Vec<&Promotion> = release.status.iter().flat_map(|s| &s.environments).collect();
-    if promotions.iter().any(|p| p.state.is_stuck()) {
-        return Ok(false);
-    }
-    let namespace = release.namespace().unwrap_or_default();
-    let query = Query {
-        namespace: Some(&namespace),
-        fields: format!("spec.release={}", release.name_any()),
-        ..Query::default()
+fn signed(release: &Release, approvals: &BTreeSet<Approval>) -> bool {
+    let promotions = || release.status.iter().flat_map(|s| &s.environments);
+    let approved = |p: &Promotion| {
+        let namespace = release.namespace().unwrap_or_default();
+        approvals.contains(&(namespace, release.name_any(), p.name.clone(), p.plan_hash.clone()))
     };
-    let decisions: Listed<Decision> = list(session, &query).await?;
-    let waiting = promotions
-        .iter()
-        .filter(|p| p.held_by().any(|c| c.reason == reasons::APPROVALS_MISSING));
-    let mut all = true;
-    for p in waiting {
-        all &= decisions.items.iter().any(|d| {
-            d.spec.action == Action::Approve
-                && d.spec.by == user
-                && d.spec.plan_hash.as_deref() == Some(&p.plan_hash)
-        });
-    }
-    Ok(all)
+    let waiting = |p: &&Promotion| p.held_by().any(|c| c.reason == reasons::APPROVALS_MISSING);
+    promotions().all(|p| !p.state.is_stuck()) && promotions().filter(waiting).all(approved)
 }

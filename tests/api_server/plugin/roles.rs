@@ -272,7 +272,7 @@ async fn what_cannot_be_read_is_said_and_nothing_is_shown() {
     // Without a group, and so without the right to read.
     let sit = stage.environment("sit");
     let stranger = Cast {
-        viewers: "nobody".to_owned(),
+        viewers: "none".to_owned(),
         binding: String::new(),
         stage: &stage,
     };

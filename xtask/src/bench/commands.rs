@@ -226,7 +226,7 @@ impl<'a> Commands<'a> {
             "commands with {size} Releases: wall, median of {ROUNDS}"
         ));
         table.row(
-            "kubectl get releases -A -o json",
+            "kubectl get releases.signalbox.dev -A -o json",
             kubectl,
             Unit::Milliseconds,
             None,
@@ -234,7 +234,7 @@ impl<'a> Commands<'a> {
         for (name, wall) in rows() {
             table.row(&name, *wall, Unit::Milliseconds, Some(WALL));
         }
-        table.section("wall, divided by that of kubectl get releases -A -o json");
+        table.section("wall, divided by that of kubectl get releases.signalbox.dev -A -o json");
         for (name, wall) in rows() {
             table.row(&name, wall / kubectl, Unit::Count, Some(RATIO));
         }
