@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     match cli::run(*arguments).await {
         Ok(exit) => ExitCode::from(exit),
         Err(sentence) => {
-            let _ = writeln!(std::io::stderr(), "error: {sentence}");
+            let _ = writeln!(std::io::stderr(), "error: {}", cli::harmless(&sentence));
             ExitCode::FAILURE
         }
     }

@@ -12,18 +12,22 @@
 #
 # It ends with 0 if the Release has Succeeded in the Environment, or waits there for people, which is no failure of a pipeline; with 0, too,
 # if a newer version has overtaken it; with 3 if it failed or was backed out; with 124 if the time is over.
-set -eu
+set -euf
 
 manifest=$(mktemp)
 trap 'rm -f "$manifest"' EXIT
 
-set --
-for image in $IMAGES; do
-  set -- "$@" --image "$image"
-done
-kubectl signalbox release "$PRODUCT" "$VERSION" "$@" --requested-by "$REQUESTER" --namespace "$NAMESPACE" > "$manifest"
-kubectl signalbox lint -f "$manifest"
-release=$(kubectl create --namespace "$NAMESPACE" --filename "$manifest" --output jsonpath='{.metadata.name}')
+# A job that is started again follows the Release that the earlier one created.
+release=$PRODUCT-$VERSION
+if ! kubectl get releases.signalbox.dev "$release" --namespace "$NAMESPACE" --output name > /dev/null 2>&1; then
+  set --
+  for image in $IMAGES; do
+    set -- "$@" --image "$image"
+  done
+  kubectl signalbox release "$PRODUCT" "$VERSION" "$@" --requested-by "$REQUESTER" --namespace "$NAMESPACE" > "$manifest"
+  kubectl signalbox lint -f "$manifest"
+  kubectl create --namespace "$NAMESPACE" --filename "$manifest"
+fi
 kubectl signalbox diff "$release" --namespace "$NAMESPACE" || true
 
 ended=0

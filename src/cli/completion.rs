@@ -130,7 +130,11 @@ fn names(current: &OsStr, what: Names) -> Vec<CompletionCandidate> {
             .enable_all()
             .build()
             .ok()?;
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, live(what)).await.ok().flatten() })
+        let found =
+            runtime.block_on(async { tokio::time::timeout(PATIENCE, live(what)).await.ok().flatten() });
+        // A command that asks for credentials may go on: no key press waits for it.
+        runtime.shutdown_background();
+        found
     });
     let names = asked.join().ok().flatten().unwrap_or_default();
     let names = names.into_iter().filter(|name| name.starts_with(&typed));

@@ -188,8 +188,8 @@ async fn decide(
             terminal.note("Nothing was created.");
             return Ok(1);
         }
-        subject.unchanged(session).await?;
     }
+    subject.unchanged(session).await?;
     let created = api
         .create(&create(false), &decision)
         .await
@@ -236,7 +236,7 @@ async fn decisions(session: &Session, release: &Release) -> Result<Vec<Decision>
         fields: format!("spec.release={}", release.name_any()),
         ..Query::default()
     };
-    let mut decisions = list::<Decision>(session, &query).await?.items;
+    let mut decisions = list::<Decision>(session, &query).await?.whole()?;
     decisions.sort_by_key(|d| d.metadata.creation_timestamp.clone());
     Ok(decisions)
 }

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::domain::text::moves;
+
 /// The formats of commands that print a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -25,7 +27,20 @@ pub(crate) enum Format {
 /// A sentence: it cannot be written as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, String> {
     let text = serde_json::to_string_pretty(value).map_err(|e| format!("Cannot print JSON: {e}"))?;
-    Ok(format!("{text}\n"))
+    // JSON allows characters that move a cursor, and only within strings, where each can be written as an escape.
+    let mut safe = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if moves(c) && c != '\n' {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    Ok(safe)
 }
 
 /// `value` as YAML.
@@ -33,5 +48,11 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, String> {
 /// # Errors
 /// A sentence: it cannot be written as YAML.
 pub(crate) fn yaml<T: Serialize>(value: &T) -> Result<String, String> {
-    serde_yaml_ng::to_string(value).map_err(|e| format!("Cannot print YAML: {e}"))
+    let text = serde_yaml_ng::to_string(value).map_err(|e| format!("Cannot print YAML: {e}"))?;
+    // YAML without quotes has no escapes. JSON is YAML, too.
+    if text.contains(|c| moves(c) && c != '\n') {
+        json(value)
+    } else {
+        Ok(text)
+    }
 }

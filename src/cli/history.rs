@@ -78,13 +78,17 @@ pub(crate) async fn run(
         list::<Decision>(session, &query),
         list::<ReleaseReview>(session, &query)
     );
-    show(
+    let (releases, decisions, reviews) = (releases?, decisions?, reviews?);
+    let unread = [releases.notes(), decisions.notes(), reviews.notes()].concat();
+    let exit = show(
         options,
-        &releases?.items,
-        &decisions?.items,
-        &reviews?.items,
+        &releases.items,
+        &decisions.items,
+        &reviews.items,
         terminal,
-    )
+    )?;
+    unread.iter().for_each(|note| terminal.note(note));
+    Ok(if unread.is_empty() { exit } else { 2 })
 }
 
 /// Prints the history that these objects show.

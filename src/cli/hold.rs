@@ -90,10 +90,7 @@ pub(crate) async fn hold(
             ));
         }
     }
-    let hold = Hold {
-        reason: options.reason.clone(),
-        environments: options.environment.clone(),
-    };
+    let hold = joined(release.spec.hold.as_ref(), options);
     if release.spec.hold.as_ref() == Some(&hold) {
         terminal.print(&format!(
             "release.signalbox.dev/{} is held already\n",
@@ -101,12 +98,13 @@ pub(crate) async fn hold(
         ))?;
         return Ok(0);
     }
-    // A merge patch keeps fields that it does not name, and the hold is replaced as a whole.
-    let change = json!({ "reason": hold.reason, "environments": options.environment.first().map(|_| &hold.environments) });
-    let places = if options.environment.is_empty() {
+    // A merge patch keeps fields that it does not name: each one is stated.
+    let environments = (!hold.environments.is_empty()).then_some(&hold.environments);
+    let change = json!({ "reason": hold.reason, "environments": environments });
+    let places = if hold.environments.is_empty() {
         "any environment that it has not entered".to_owned()
     } else {
-        options.environment.join(", ")
+        hold.environments.join(", ")
     };
     let question = format!("Hold {}: it will not enter {places}?", release.name_any());
     change_spec(
@@ -119,6 +117,26 @@ pub(crate) async fn hold(
         terminal,
     )
     .await
+}
+
+/// The hold that is asked for together with the one that stands: a hold never frees an environment, and keeps its reason unless there is
+/// a new one.
+fn joined(standing: Option<&Hold>, options: &HoldOptions) -> Hold {
+    let mut environments = options.environment.clone();
+    if let Some(standing) = standing {
+        let everywhere = standing.environments.is_empty() || environments.is_empty();
+        environments.extend(standing.environments.iter().cloned());
+        environments.sort();
+        environments.dedup();
+        if everywhere {
+            environments.clear();
+        }
+    }
+    let before = standing.and_then(|hold| hold.reason.clone());
+    Hold {
+        reason: options.reason.clone().or(before),
+        environments,
+    }
 }
 
 /// Ends the hold.

@@ -143,7 +143,12 @@ async fn read(session: &Session, namespace: &str) -> Result<(Vec<Value>, Vec<Val
 /// All of a kind, each with the kind that a list leaves out.
 async fn all<K>(session: &Session, namespace: &str) -> Result<Vec<Value>, String>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Serialize + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Serialize
+        + Debug
+        + Send
+        + 'static,
 {
     let query = Query {
         namespace: Some(namespace),

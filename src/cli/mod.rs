@@ -42,7 +42,7 @@ use jiff::Timestamp;
 use crate::api::Action;
 use session::{Connection, Session};
 use terminal::Colour;
-pub use terminal::{Exit, Terminal};
+pub use terminal::{Exit, Terminal, harmless};
 
 /// A Kubernetes operator that does a release manager's job in the cluster, and the commands for the people who work with it.
 #[derive(Parser)]

@@ -42,7 +42,10 @@ pub(crate) async fn run(
         list::<Decision>(session, &query),
         list::<ReleaseReview>(session, &query)
     );
-    let (releases, decisions, reviews) = (releases?.items, decisions?.items, reviews?.items);
+    let (releases, decisions, reviews) = (releases?, decisions?, reviews?);
+    let unread = [releases.notes(), decisions.notes(), reviews.notes()].concat();
+    unread.iter().for_each(|note| terminal.note(note));
+    let (releases, decisions, reviews) = (releases.items, decisions.items, reviews.items);
     show(
         &options.release,
         &session.namespace,

@@ -71,7 +71,8 @@ pub(crate) async fn run(
         ..Query::default()
     };
     let (releases, user) = tokio::join!(list::<Release>(session, &query), session.user());
-    let (releases, user) = (releases?.items, user?);
+    // The highest version may be among those that cannot be read.
+    let (releases, user) = (releases?.whole()?, user?);
     let running = if options.images.iter().all(|choice| pinned(&choice.image)) {
         Running::default()
     } else {

@@ -164,7 +164,9 @@ async fn overview(
         }
     };
     terminal.print(&text)?;
-    Ok(0)
+    let unread = listed.notes();
+    unread.iter().for_each(|note| terminal.note(note));
+    Ok(if unread.is_empty() { 0 } else { 2 })
 }
 
 /// An open review, for programs.
@@ -226,17 +228,20 @@ async fn write(
         return Ok(0);
     }
     let read = |text: &str| form::read(text, name, &user);
-    let spec = match &options.filename {
-        Some(path) => read(&file(path, terminal)?)?,
-        None => match editor::edit(&form, &read, terminal)? {
-            Edited::Done(spec) => spec,
-            Edited::Nothing => {
-                terminal.note("Nothing was changed, so nothing was submitted.");
-                return Ok(1);
-            }
-        },
-    };
-    submit(session, standing.as_ref(), spec, terminal).await
+    if let Some(path) = &options.filename {
+        let spec = read(&file(path, terminal)?)?;
+        return submit(session, standing.as_ref(), spec, terminal).await;
+    }
+    match editor::edit(&form, &read, terminal)? {
+        Edited::Done(spec, text) => {
+            let submitted = submit(session, standing.as_ref(), spec, terminal).await;
+            submitted.map_err(|why| editor::kept(text, &why))
+        }
+        Edited::Nothing => {
+            terminal.note("Nothing was changed, so nothing was submitted.");
+            Ok(1)
+        }
+    }
 }
 
 /// The review that counts: the oldest one.
@@ -245,7 +250,7 @@ async fn standing(session: &Session, release: &str) -> Result<Option<ReleaseRevi
         namespace: Some(&session.namespace),
         ..Query::default()
     };
-    let reviews = list::<ReleaseReview>(session, &query).await?.items;
+    let reviews = list::<ReleaseReview>(session, &query).await?.whole()?;
     let mut reviews: Vec<ReleaseReview> = reviews
         .into_iter()
         .filter(|r| r.spec.release == release)

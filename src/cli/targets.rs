@@ -159,6 +159,11 @@ async fn dry_run(session: &Session, target: &Target, namespace: &str, request: &
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
             };
+            // Only the difference is of interest: the workload's controller may have written in between.
+            let mut patch = patch.clone();
+            if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("resourceVersion");
+            }
             api.patch(&target.name, &parameters, &Patch::Strategic(patch))
                 .await?
         }

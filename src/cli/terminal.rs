@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::cli::output::{Paint, ended};
+use crate::view::layout::visible;
 
 /// The input, the outputs and the clock of a command.
 pub struct Terminal<'a> {
@@ -106,7 +107,7 @@ impl<'a> Terminal<'a> {
 
     /// Prints one line on standard error: a note, or progress. Its failure is no failure of the command.
     pub(crate) fn note(&mut self, line: &str) {
-        let _ = writeln!(self.errors, "{line}");
+        let _ = writeln!(self.errors, "{}", harmless(line));
     }
 
     /// Asks a question that is answered with yes or no. Anything but yes is no.
@@ -129,7 +130,7 @@ impl<'a> Terminal<'a> {
             ));
         }
         self.output.flush().or_else(ended)?;
-        let _ = write!(self.errors, "{question} ");
+        let _ = write!(self.errors, "{} ", harmless(question));
         let _ = self.errors.flush();
         let mut answer = String::new();
         let mut reader = std::io::BufReader::new(&mut *self.input);
@@ -138,6 +139,13 @@ impl<'a> Terminal<'a> {
             .map_err(|e| format!("Cannot read the answer: {e}."))?;
         Ok(answer.trim().to_owned())
     }
+}
+
+/// Lines, each without what would move a cursor.
+#[must_use]
+pub fn harmless(lines: &str) -> String {
+    let lines: Vec<_> = lines.split('\n').map(visible).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

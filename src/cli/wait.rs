@@ -1,16 +1,19 @@
 //! `signalbox wait`: follows a Release for a pipeline, until it is where the pipeline wants it, or cannot get there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
+use jiff::SignedDuration;
 use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
-use crate::api::release::{Promotion, State};
-use crate::api::{GoDuration, Release};
-use crate::cli::session::{Connection, Session, failed, get};
+use crate::api::environment::{Environment, Require};
+use crate::api::release::{CheckState, Promotion, State};
+use crate::api::{Decision, GoDuration, Release};
+use crate::cli::session::{Connection, Pause, Query, Session, get, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::explain::{WaitsFor, in_environment};
 use crate::view::timeline::visible;
@@ -147,9 +150,20 @@ async fn follow(
 ) -> Result<End, String> {
     let api: Api<Release> = Api::namespaced(session.client.clone(), &session.namespace);
     let place = format!(" in namespace {}", session.namespace);
-    let mut uid = None;
+    let environments = list::<Environment>(session, &Query::default()).await;
+    let environments = environments.map(|listed| listed.items).unwrap_or_default();
+    let (mut uid, mut pause) = (None, Pause::default());
     loop {
-        let release = get(session, &api, &options.release, &place).await?;
+        let release = match api.get(&options.release).await {
+            Ok(release) => release,
+            // The Release was there: the API server may only be restarting.
+            Err(error) if uid.is_some() && passing(&error) => {
+                terminal.note("The API server does not answer. Trying again.");
+                pause.next().await;
+                continue;
+            }
+            Err(_) => get(session, &api, &options.release, &place).await?,
+        };
         if let Some(name) = &options.environment
             && !release.spec.environments.contains(name)
         {
@@ -166,37 +180,96 @@ async fn follow(
             ));
         }
         uid.clone_from(&release.metadata.uid);
-        told.changes(&release, terminal)?;
-        if let Some(end) = end(&release, options) {
-            return Ok(end);
-        }
-        let fields = format!("metadata.name={}", options.release);
         let version = release.resource_version().unwrap_or_default();
-        let watched = api.watch(&WatchParams::default().fields(&fields), &version).await;
-        let mut events =
-            std::pin::pin!(watched.map_err(|e| failed(&session.server, "Cannot watch the Release", &e))?);
+        let mut latest = release;
+        let fields = format!("metadata.name={}", options.release);
+        let parameters = WatchParams::default().fields(&fields);
+        let watched = api.watch(&parameters, &version).await;
+        pause.begins();
+        let mut events = watched.ok().map(StreamExt::boxed);
         loop {
-            match events.try_next().await {
-                Ok(Some(WatchEvent::Added(release) | WatchEvent::Modified(release))) => {
-                    told.changes(&release, terminal)?;
-                    if let Some(end) = end(&release, options) {
-                        return Ok(end);
-                    }
-                }
-                Ok(Some(WatchEvent::Deleted(_))) => {
+            told.changes(&latest, terminal)?;
+            let found = end(&latest, options, &environments);
+            let unread = match found {
+                Some(End::Blocked | End::Failed) => undecided(session, &latest).await,
+                Some(end) => return Ok(end),
+                None => false,
+            };
+            if let Some(end) = found.filter(|_| !unread) {
+                return Ok(end);
+            }
+            let Some(events) = &mut events else { break };
+            // A watch ends after five minutes at most. One that is silent for longer has lost its connection.
+            let patience = Duration::from_secs(if unread { 2 } else { 330 });
+            match tokio::time::timeout(patience, events.try_next()).await {
+                Ok(Ok(Some(WatchEvent::Added(release) | WatchEvent::Modified(release)))) => latest = release,
+                Ok(Ok(Some(WatchEvent::Deleted(_)))) => {
                     return Err(format!("Release {} was deleted meanwhile.", options.release));
                 }
-                Ok(Some(WatchEvent::Bookmark(_))) => {}
-                // A watch ends now and then, and its version expires: the Release is read again.
-                Ok(Some(WatchEvent::Error(_)) | None) => break,
-                Err(error) => return Err(failed(&session.server, "The watch of the Release ended", &error)),
+                Ok(Ok(Some(WatchEvent::Bookmark(_)))) => {}
+                Err(_) if unread => {}
+                // The watch ended, its version expired, or the connection was lost: the Release is read again.
+                Ok(Ok(Some(WatchEvent::Error(_)) | None) | Err(_)) | Err(_) => break,
+            }
+        }
+        pause.next().await;
+    }
+}
+
+/// Whether the same request may succeed later.
+fn passing(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        kube::Error::Auth(_) => false,
+        _ => true,
+    }
+}
+
+/// How long the operator may take to act on a Decision.
+const DECIDED_LATELY: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether a Decision on this plan or attempt was created a moment ago that status does not show yet.
+async fn undecided(session: &Session, release: &Release) -> bool {
+    let query = Query {
+        namespace: Some(&session.namespace),
+        fields: format!("spec.release={}", release.name_any()),
+        ..Query::default()
+    };
+    let Ok(decisions) = list::<Decision>(session, &query).await else {
+        return false;
+    };
+    decisions.items.iter().any(|decision| {
+        let Some(p) = release.promotion(&decision.spec.environment) else {
+            return false;
+        };
+        let created = decision.creation_timestamp().map(|t| t.0);
+        let lately = created.is_some_and(|at| jiff::Timestamp::now().duration_since(at) < DECIDED_LATELY);
+        let uid = decision.metadata.uid.as_ref();
+        let obeyed =
+            p.decided.as_ref().map(|d| &d.uid) == uid || uid.is_some_and(|uid| p.obeyed.contains(uid));
+        let spec = &decision.spec;
+        let of_now = spec.attempt == Some(p.attempt) || spec.plan_hash.as_ref() == Some(&p.plan_hash);
+        lately && !obeyed && of_now
+    })
+}
+
+/// The environments whose success `name` needs: those from which it promotes, if it needs all of them, and theirs.
+fn needed(name: &str, environments: &[Environment], found: &mut BTreeSet<String>) {
+    let environment = environments.iter().find(|e| e.name_any() == name);
+    let Some(from) = environment.and_then(|e| e.spec.promotes_from.as_ref()) else {
+        return;
+    };
+    if from.require == Require::All || from.environments.len() == 1 {
+        for before in &from.environments {
+            if found.insert(before.clone()) {
+                needed(before, environments, found);
             }
         }
     }
 }
 
-/// Whether the wait is over. The worst environment decides, then the goal.
-fn end(release: &Release, options: &Options) -> Option<End> {
+/// Whether the wait is over. The worst of the environments that matter decides, then the goal.
+fn end(release: &Release, options: &Options, environments: &[Environment]) -> Option<End> {
     let status = release.status.as_ref()?;
     // A status of an older spec says nothing about this one.
     if status.observed_generation != release.metadata.generation {
@@ -217,22 +290,23 @@ fn end(release: &Release, options: &Options) -> Option<End> {
     if promotions.iter().all(|p| reached(p, options.goal)) {
         return Some(End::Reached);
     }
-    let asked = |p: &&&Promotion| asks_people(release, p);
-    if options.goal == Goal::Decision && promotions.iter().any(|p| asked(&p)) {
+    let mut before = BTreeSet::new();
+    promotions
+        .iter()
+        .for_each(|p| needed(&p.name, environments, &mut before));
+    let matters = |p: &&Promotion| wanted(p) || before.contains(&p.name);
+    let matter: Vec<&Promotion> = status.environments.iter().filter(matters).collect();
+    let asked = matter.iter().any(|p| asks_people(release, p));
+    if options.goal == Goal::Decision && (asked || promotions.iter().all(|p| p.state == State::Succeeded)) {
         return Some(End::Reached);
     }
-    if promotions.iter().any(|p| ended(p)) {
+    if matter.iter().any(|p| ended(p)) {
         return Some(End::Failed);
     }
-    if promotions.iter().any(|p| p.state.never_entered()) {
+    if matter.iter().any(|p| p.state.never_entered()) {
         return Some(End::NeverEnters);
     }
-    // What comes before the environment blocks it, too.
-    if status.environments.iter().any(ended) {
-        return Some(End::Failed);
-    }
-    let blocked = status.environments.iter().any(|p| asks_people(release, p));
-    (blocked && !options.for_people).then_some(End::Blocked)
+    (asked && !options.for_people).then_some(End::Blocked)
 }
 
 /// It failed, was backed out, or is being backed out.
@@ -243,17 +317,20 @@ fn ended(p: &Promotion) -> bool {
 fn reached(p: &Promotion, goal: Goal) -> bool {
     let entered = !p.state.before_entry() && !p.state.never_entered();
     match goal {
-        Goal::Ready => entered || p.state == State::Queued,
+        Goal::Ready => entered && !p.state.ended_badly() || p.state == State::Queued,
         Goal::Entered => entered && !p.state.ended_badly(),
         Goal::Decision => false,
         Goal::Finished => p.state == State::Succeeded,
     }
 }
 
-/// Only people can go on: an approval, another Decision, a hold that they have to end, or a fix.
+/// Only people can go on: an approval, another Decision, a hold that they have to end, or a fix. What could not be evaluated yet asks no one.
 fn asks_people(release: &Release, p: &Promotion) -> bool {
     if p.state.needs_decision() || p.state.before_entry() && release.held_from(&p.name).is_some() {
         return true;
+    }
+    if p.held_by().any(|check| check.state == CheckState::Unknown) {
+        return false;
     }
     let waits = in_environment(release, p).waits_for;
     matches!(

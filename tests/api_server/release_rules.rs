@@ -27,6 +27,12 @@ fn config(name: &str) -> Value {
 async fn links_are_web_addresses() {
     let stage = Stage::new("release-links").bare().await;
     let releases = Verdict::on::<Release>(stage.client(), Some(stage.namespace()));
+    let sound = || {
+        sound()
+            .with("/spec/source", json!({ "revision": "4f2a9c1" }))
+            .with("/spec/deploymentPlan", json!({ "summary": "Config first." }))
+            .with("/spec/backoutPlan", json!({ "summary": "Restore." }))
+    };
     for pointer in [
         "/spec/deploymentPlan/documentURL",
         "/spec/backoutPlan/documentURL",

@@ -68,7 +68,22 @@ impl Subject {
     /// A sentence: the Release does not list the environment, or the operator has not seen it yet.
     pub fn promotion(&self) -> Result<&Promotion, String> {
         let name = &self.environment_name;
+        let read = self
+            .release
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation);
         if let Some(p) = self.release.promotion(name) {
+            // The hash of the plan comes from status: what is shown must be what it was made of.
+            if read != self.release.metadata.generation {
+                return Err(format!(
+                    "The operator has not read the latest change of {} yet: status describes generation {}, and the spec is of generation {}. \
+                     Try again in a moment. If this persists, check that the operator runs.",
+                    self.named(),
+                    read.unwrap_or_default(),
+                    self.release.metadata.generation.unwrap_or_default()
+                ));
+            }
             return Ok(p);
         }
         let listed = &self.release.spec.environments;
@@ -141,6 +156,7 @@ impl Subject {
             Err(why) => Err(why),
         };
         heading(text, paint, "What changes");
+        let begin = text.len();
         match found {
             Ok(found) if !found.partial => {
                 let mut same = Vec::new();
@@ -173,6 +189,22 @@ impl Subject {
                 self.stated(p, width, text);
                 wrapped(text, 2, width, &why);
             }
+        }
+        let shown = text[begin..].to_owned();
+        self.hidden(&shown, p, width, text);
+    }
+
+    /// Where something is hidden, how it can be read: it is signed, too.
+    fn hidden(&self, shown: &str, p: &Promotion, width: usize, text: &mut String) {
+        if shown.contains("***") {
+            let namespace = self.release.namespace().unwrap_or_default();
+            let said = format!(
+                "Values that look secret are hidden (***), but you sign them, too. To read them: {} diff {} {} -n {namespace} --show-values",
+                remedy::PROGRAM,
+                self.release.name_any(),
+                p.name
+            );
+            wrapped(text, 2, width, &said);
         }
     }
 
@@ -218,33 +250,64 @@ impl Subject {
         }
     }
 
+    /// Everything of both plans that the hash covers.
     fn plans(&self, width: usize, text: &mut String) {
         let spec = &self.release.spec;
-        let deploy = spec
-            .deployment_plan
-            .as_deref()
-            .and_then(|plan| plan.summary.as_deref());
-        let back = spec.backout_plan.as_deref();
+        let source = spec.source.as_ref();
+        let source = [
+            ("revision", source.and_then(|s| s.revision.clone())),
+            ("notes", source.and_then(|s| s.notes_url.clone())),
+        ];
         text.push('\n');
-        wrapped(
-            text,
-            0,
-            width,
-            &format!("Deployment plan: {}", deploy.unwrap_or("none")),
-        );
-        let said = match back {
-            None => "none. If it fails, it waits for a Decision.".to_owned(),
+        said(text, width, "Source", &source);
+        for component in &spec.components {
+            let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+            let order = [
+                ("after", listed(&component.after)),
+                ("restarted with", listed(&component.restart_on)),
+                ("ready within", Some(component.ready_within.to_string())),
+            ];
+            said(text, width, &format!("Component {}", component.name), &order);
+        }
+        match spec.deployment_plan.as_deref() {
+            None => wrapped(text, 0, width, "Deployment plan: none."),
             Some(plan) => {
-                let summary = plan.summary.as_deref().unwrap_or("no summary");
-                let data = if plan.data_reversible {
-                    ""
-                } else {
-                    " Its data cannot be restored, so it never starts by itself."
-                };
-                format!("{summary}{data}")
+                let parts = [
+                    ("summary", plan.summary.clone()),
+                    ("document", plan.document_url.clone()),
+                    ("owner", plan.owner.clone()),
+                    ("expected to take", Some(plan.expected_duration.to_string())),
+                ];
+                said(text, width, "Deployment plan", &parts);
             }
-        };
-        wrapped(text, 0, width, &format!("Backout plan: {said}"));
+        }
+        match spec.backout_plan.as_deref() {
+            None => wrapped(
+                text,
+                0,
+                width,
+                "Backout plan: none. If it fails, it waits for a Decision.",
+            ),
+            Some(plan) => {
+                let parts = [
+                    ("summary", plan.summary.clone()),
+                    ("document", plan.document_url.clone()),
+                    ("owner", plan.owner.clone()),
+                    ("strategy", Some(format!("{:?}", plan.strategy))),
+                    ("trigger", Some(format!("{:?}", plan.trigger))),
+                    ("at most", Some(plan.max_duration.to_string())),
+                ];
+                said(text, width, "Backout plan", &parts);
+                if !plan.data_reversible {
+                    wrapped(
+                        text,
+                        2,
+                        width,
+                        "Its data cannot be restored, so it never starts by itself.",
+                    );
+                }
+            }
+        }
     }
 
     fn checks(&self, p: &Promotion, paint: Paint, width: usize, text: &mut String) {
@@ -311,13 +374,33 @@ impl Subject {
     }
 }
 
-/// The values that a patch states, by their paths. A list is one value.
+/// A heading, and below it the parts that are stated.
+fn said(text: &mut String, width: usize, title: &str, parts: &[(&str, Option<String>)]) {
+    let stated = parts
+        .iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}: {value}")));
+    let stated: Vec<String> = stated.collect();
+    if !stated.is_empty() {
+        wrapped(text, 0, width, &format!("{title}:"));
+        for part in stated {
+            wrapped(text, 2, width, &part);
+        }
+    }
+}
+
+/// The values that a patch states, by their paths.
 fn leaves(patch: &Value) -> Vec<(String, Value)> {
     fn below(at: &str, value: &Value, found: &mut Vec<(String, Value)>) {
         match value {
             Value::Object(fields) => fields
                 .iter()
                 .for_each(|(key, value)| below(&paths::below(at, key), value, found)),
+            Value::Array(elements) if elements.iter().any(|e| e.is_object() || e.is_array()) => {
+                let places = elements.iter().enumerate();
+                places.for_each(|(place, element)| {
+                    below(&paths::below(at, &place.to_string()), element, found)
+                });
+            }
             value => found.push((at.to_owned(), value.clone())),
         }
     }

@@ -376,6 +376,10 @@ async fn autoscalers(
     for (namespace, read) in at_once(reads).await {
         match read {
             Ok(listed) => {
+                unread.extend(listed.unreadable.iter().map(|one| Unread {
+                    what: format!("HorizontalPodAutoscalers ({namespace})"),
+                    because: one.to_string(),
+                }));
                 found.insert(namespace, listed.items);
             }
             Err(because) => unread.push(Unread {

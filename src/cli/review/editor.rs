@@ -3,13 +3,15 @@
 use std::io::Write as _;
 use std::process::Command;
 
+use tempfile::TempPath;
+
 use crate::api::review::ReleaseReviewSpec;
 use crate::cli::terminal::Terminal;
 
 /// What came back from the editor.
 pub(super) enum Edited {
-    /// A review.
-    Done(ReleaseReviewSpec),
+    /// A review, and the file with its text.
+    Done(ReleaseReviewSpec, TempPath),
     /// The text as it was.
     Nothing,
 }
@@ -37,28 +39,34 @@ pub(super) fn edit(
     file.write_all(form.as_bytes())
         .map_err(|e| format!("Cannot write a temporary file: {e}."))?;
     loop {
-        open(file.path())?;
+        let opened = open(file.path());
         let text = std::fs::read_to_string(file.path())
             .map_err(|e| format!("Cannot read the temporary file: {e}."))?;
+        match opened {
+            Ok(()) => {}
+            Err(why) if text == form => return Err(why),
+            Err(why) => return Err(kept(file.into_temp_path(), &why)),
+        }
         if text == form {
             return Ok(Edited::Nothing);
         }
         match read(&text) {
-            Ok(spec) => return Ok(Edited::Done(spec)),
+            Ok(spec) => return Ok(Edited::Done(spec, file.into_temp_path())),
             Err(why) => {
                 terminal.note(&why);
-                if !terminal.confirmed("Edit it again?")? {
-                    let kept = file
-                        .into_temp_path()
-                        .keep()
-                        .map_err(|e| format!("Cannot keep the temporary file: {e}."))?;
-                    return Err(format!(
-                        "Nothing was submitted. Your text is in {}: correct it, and submit it with -f.",
-                        kept.display()
-                    ));
+                if !terminal.confirmed("Edit it again?").unwrap_or(false) {
+                    return Err(kept(file.into_temp_path(), "Nothing was submitted."));
                 }
             }
         }
+    }
+}
+
+/// `why`, and where the text of the user is kept: what was written is never lost.
+pub(super) fn kept(text: TempPath, why: &str) -> String {
+    match text.keep() {
+        Ok(path) => format!("{why} Your text is in {}: submit it with -f.", path.display()),
+        Err(e) => format!("{why} Your text cannot be kept: {e}."),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lists, page by page. One object that cannot be read does not hide the others.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use indicatif::ProgressBar;
@@ -9,13 +10,15 @@ use kube::core::Request;
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::value::RawValue;
+use tokio::task::JoinHandle;
 
 use super::{Session, failed};
 use crate::api::Release;
 
-/// The page size that kubectl uses.
-const PAGE: u32 = 500;
+/// Half of kubectl's page size: the text of a page is in memory several times while it is read.
+const PAGE: u32 = 250;
 
 /// Which objects are listed.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,24 @@ pub(crate) struct Listed<K> {
     pub unreadable: Vec<Unreadable>,
     /// From which a watch continues. Empty if the API server did not say.
     pub resource_version: String,
+}
+
+impl<K> Listed<K> {
+    /// What could not be read, for people: a note each.
+    pub fn notes(&self) -> Vec<String> {
+        self.unreadable.iter().map(|one| format!("note: {one}")).collect()
+    }
+
+    /// The objects, if all could be read.
+    ///
+    /// # Errors
+    /// A sentence that names the first that could not.
+    pub fn whole(self) -> Result<Vec<K>, String> {
+        match self.unreadable.first() {
+            None => Ok(self.items),
+            Some(one) => Err(one.to_string()),
+        }
+    }
 }
 
 /// An object that this version cannot read.
@@ -119,17 +140,13 @@ struct NamedMetadata {
 /// A sentence: no right, no definition, or no answer.
 pub(crate) async fn list<K>(session: &Session, query: &Query<'_>) -> Result<Listed<K>, String>
 where
-    K: Resource<DynamicType = ()> + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut listed = Listed {
-        items: Vec::new(),
-        unreadable: Vec::new(),
-        resource_version: String::new(),
-    };
+    let mut reading = Vec::new();
     let mut more = String::new();
     let progress = Progress::default();
     loop {
-        progress.read(K::plural(&()).as_ref(), listed.items.len());
+        progress.read(K::plural(&()).as_ref(), reading.len() * PAGE as usize);
         let mut parameters = ListParams::default().limit(PAGE);
         if !query.labels.is_empty() {
             parameters = parameters.labels(query.labels);
@@ -145,8 +162,7 @@ where
             Ok(page) => page,
             // The pages of a long list expire after some minutes: it is read again from the start.
             Err(kube::Error::Api(status)) if status.code == 410 && !more.is_empty() => {
-                listed.items.clear();
-                listed.unreadable.clear();
+                reading.clear();
                 more.clear();
                 continue;
             }
@@ -155,18 +171,58 @@ where
                 return Err(failed(&session.server, &what, &error));
             }
         };
-        for raw in page.items {
-            match serde_json::from_str::<K>(raw.get()) {
-                Ok(item) => listed.items.push(item),
-                Err(error) => listed.unreadable.push(unreadable::<K>(&raw, &error)),
-            }
-        }
-        listed.resource_version = page.metadata.resource_version;
+        // The API server writes the next page meanwhile.
+        reading.push(tokio::task::spawn_blocking(|| read::<K>(page.items)));
         more = page.metadata.more;
         if more.is_empty() {
-            return Ok(listed);
+            return all(reading, page.metadata.resource_version).await;
         }
     }
+}
+
+/// The objects of a page, as far as this version can read them.
+fn read<K>(page: Vec<Box<RawValue>>) -> Vec<Result<K, Unreadable>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let read = |raw: Box<RawValue>| object(&raw).map_err(|error| unreadable::<K>(&raw, &error));
+    page.into_iter().map(read).collect()
+}
+
+/// One object without `metadata.managedFields`, which take more time and memory than the rest, and which no command shows.
+fn object<K: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<K> {
+    let mut fields: BTreeMap<&str, &RawValue> = serde_json::from_str(raw.get())?;
+    let metadata = match fields.remove("metadata") {
+        Some(metadata) => {
+            let mut metadata: BTreeMap<&str, &RawValue> = serde_json::from_str(metadata.get())?;
+            metadata.remove("managedFields");
+            Some(serde_json::value::to_raw_value(&metadata)?)
+        }
+        None => None,
+    };
+    fields.extend(metadata.as_deref().map(|metadata| ("metadata", metadata)));
+    K::deserialize(MapDeserializer::new(fields.into_iter()))
+}
+
+/// The objects of all pages.
+async fn all<K>(
+    pages: Vec<JoinHandle<Vec<Result<K, Unreadable>>>>,
+    resource_version: String,
+) -> Result<Listed<K>, String> {
+    let mut listed = Listed {
+        items: Vec::new(),
+        unreadable: Vec::new(),
+        resource_version,
+    };
+    for page in pages {
+        for object in page.await.map_err(|e| format!("Cannot read a list: {e}."))? {
+            match object {
+                Ok(item) => listed.items.push(item),
+                Err(unreadable) => listed.unreadable.push(unreadable),
+            }
+        }
+    }
+    Ok(listed)
 }
 
 async fn page<K>(client: &Client, namespace: Option<&str>, parameters: &ListParams) -> kube::Result<Page>
@@ -203,7 +259,10 @@ pub(crate) async fn reach(
         ..Query::default()
     };
     let refused = match list::<Release>(session, &within(namespace)).await {
-        Ok(listed) => return Ok((listed.items, None)),
+        Ok(listed) => {
+            let why: Vec<String> = listed.unreadable.iter().map(ToString::to_string).collect();
+            return Ok((listed.items, (!why.is_empty()).then(|| why.join(" "))));
+        }
         Err(refused) if namespace.is_some() => return Err(refused),
         Err(refused) => refused,
     };

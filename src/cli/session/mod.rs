@@ -7,6 +7,7 @@ mod flags;
 mod kubeconfig;
 mod listing;
 mod oidc;
+mod pause;
 mod plugin;
 mod proxy;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use files::Variables;
 pub(crate) use failure::failed;
 pub(crate) use flags::Connection;
 pub(crate) use listing::{Listed, Query, get, list, reach};
+pub(crate) use pause::Pause;
 
 /// The field manager of what people write with this command line.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-signalbox";

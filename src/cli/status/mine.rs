@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::api::environment::Environment;
@@ -20,7 +21,11 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// A sentence: the API server does not say who the user is, or what they may do.
-pub(super) async fn mine(session: &Session, releases: Vec<Release>) -> Result<Vec<Release>, String> {
+pub(super) async fn mine(
+    session: &Session,
+    releases: Vec<Release>,
+    now: Timestamp,
+) -> Result<Vec<Release>, String> {
     let user = session.user().await?;
     let environments: Listed<Environment> = list(session, &Query::default()).await?;
     let environments: BTreeMap<String, Environment> = environments
@@ -30,8 +35,8 @@ pub(super) async fn mine(session: &Session, releases: Vec<Release>) -> Result<Ve
         .collect();
     let mut rights: BTreeMap<Right, bool> = BTreeMap::new();
     for release in &releases {
-        for right in asked(release, &user, &environments) {
-            rights.entry(right).or_insert(false);
+        for ask in asked(release, &user, &environments) {
+            rights.entry(ask.right).or_insert(false);
         }
     }
     let answers = futures::stream::iter(rights.keys().cloned().map(|right| async move {
@@ -40,17 +45,26 @@ pub(super) async fn mine(session: &Session, releases: Vec<Release>) -> Result<Ve
     }));
     let answers: Vec<Result<(Right, bool), String>> = answers.buffer_unordered(AT_ONCE).collect().await;
     let rights: BTreeMap<Right, bool> = answers.into_iter().collect::<Result<_, _>>()?;
-    let mut mine = Vec::new();
-    for release in releases {
-        let allowed = asked(&release, &user, &environments)
-            .iter()
-            .any(|right| rights.get(right) == Some(&true));
-        let waits = theirs(&release, &user) || allowed && !signed(session, &release, &user).await?;
-        if waits {
-            mine.push(release);
+    let lawful = |release: &Release| {
+        let asked = asked(release, &user, &environments).into_iter();
+        asked
+            .filter(|ask| rights.get(&ask.right) == Some(&true))
+            .collect::<Vec<_>>()
+    };
+    let mut open: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for release in releases.iter().filter(|r| !theirs(r, &user)) {
+        if lawful(release).iter().any(|ask| ask.approval.is_some()) {
+            let namespace = release.namespace().unwrap_or_default();
+            open.entry(namespace).or_default().push(release.name_any());
         }
     }
-    Ok(mine)
+    let approvals = approvals(session, &open, &user).await?;
+    let signed = |ask: &Ask| {
+        let given = ask.approval.as_ref().and_then(|approval| approvals.get(approval));
+        given.is_some_and(|given| ask.valid_for.is_none_or(|valid| *given + valid > now))
+    };
+    let waits = |release: &Release| theirs(release, &user) || lawful(release).iter().any(|ask| !signed(ask));
+    Ok(releases.into_iter().filter(waits).collect())
 }
 
 /// It waits for its requester to correct it, or for its reviewer.
@@ -77,12 +91,24 @@ fn theirs(release: &Release, user: &str) -> bool {
     requester && (refused || promotions().any(blocks)) || reviewer && review
 }
 
-/// The rights with which the user could act on the Release now.
-fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environment>) -> Vec<Right> {
+/// The namespace, the Release, the environment, the plan and the gate of an approval.
+type Approval = (String, String, String, String, String);
+
+/// Something that the user could do about a Release now.
+struct Ask {
+    right: Right,
+    /// The approval that is asked for. Absent for other Decisions.
+    approval: Option<Approval>,
+    /// How long such an approval counts. Absent: without limit.
+    valid_for: Option<SignedDuration>,
+}
+
+/// What the user could do about the Release now, with which rights.
+fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environment>) -> Vec<Ask> {
     let namespace = release.namespace().unwrap_or_default();
     let promotions = release.status.iter().flat_map(|s| &s.environments);
     let overtaken = promotions.clone().any(|p| p.state.never_entered());
-    let mut rights = Vec::new();
+    let mut asks = Vec::new();
     for p in promotions {
         let right = |verb: &str, role: &str| Right {
             verb: verb.to_owned(),
@@ -91,46 +117,77 @@ fn asked(release: &Release, user: &str, environments: &BTreeMap<String, Environm
             namespace: namespace.clone(),
             name: p.name.clone(),
         };
+        let act = |action: Action| Ask {
+            right: right(remedy::verb(action), ""),
+            approval: None,
+            valid_for: None,
+        };
         let requester = may_be_one_person(user, &release.spec.requested_by);
-        let missing = p
-            .held_by()
-            .filter(|c| c.reason == reasons::APPROVALS_MISSING && !requester);
-        for check in missing {
-            let role = remedy::role(environments.get(&p.name), &check.name);
-            rights.extend(role.map(|role| right("approve", role)));
+        for check in p.held_by() {
+            match check.reason.as_str() {
+                reasons::APPROVALS_MISSING if !requester => {
+                    let gates = environments.get(&p.name).map(|e| &e.spec.gates);
+                    let gate = gates.into_iter().flatten().find(|gate| gate.name == check.name);
+                    asks.extend(gate.and_then(|gate| gate.approval.as_ref()).map(|approval| Ask {
+                        right: right("approve", &approval.role),
+                        approval: Some((
+                            namespace.clone(),
+                            release.name_any(),
+                            p.name.clone(),
+                            p.plan_hash.clone(),
+                            check.name.clone(),
+                        )),
+                        valid_for: approval.valid_for.as_ref().map(|valid| valid.get()),
+                    }));
+                }
+                reasons::TARGET_UNHEALTHY | reasons::UNSETTLED => asks.push(act(Action::Accept)),
+                reasons::JOB_FAILED | reasons::JOB_TIMED_OUT => asks.push(act(Action::Retry)),
+                _ => {}
+            }
         }
         // What was backed out and overtaken is finished.
         if p.state.is_stuck() && (!overtaken || p.state.needs_decision()) {
-            let actions = remedy::decisions(p).iter();
-            rights.extend(actions.map(|action| right(remedy::verb(*action), "")));
+            asks.extend(remedy::decisions(p).iter().map(|action| act(*action)));
         }
     }
-    rights
+    asks
 }
 
-/// Whether the user has already approved what waits for approvals, and nothing else waits for them.
-async fn signed(session: &Session, release: &Release, user: &str) -> Result<bool, String> {
-    let promotions: Vec<&Promotion> = release.status.iter().flat_map(|s| &s.environments).collect();
-    if promotions.iter().any(|p| p.state.is_stuck()) {
-        return Ok(false);
+/// What the user has approved in these namespaces: one list each, of all Decisions if it has several of the Releases.
+async fn approvals(
+    session: &Session,
+    releases: &BTreeMap<String, Vec<String>>,
+    user: &str,
+) -> Result<BTreeMap<Approval, Timestamp>, String> {
+    let lists = futures::stream::iter(releases.iter().map(|(namespace, names)| async move {
+        let fields = match names.as_slice() {
+            [name] => format!("spec.release={name}"),
+            _ => String::new(),
+        };
+        let query = Query {
+            namespace: Some(namespace),
+            fields,
+            ..Query::default()
+        };
+        list::<Decision>(session, &query).await
+    }));
+    let lists: Vec<Result<Listed<Decision>, String>> = lists.buffer_unordered(AT_ONCE).collect().await;
+    let mut approvals = BTreeMap::new();
+    for listed in lists {
+        for decision in listed?.items {
+            let namespace = decision.namespace().unwrap_or_default();
+            let given = decision.creation_timestamp().map_or(Timestamp::MIN, |t| t.0);
+            let spec = decision.spec;
+            if spec.action == Action::Approve && spec.by == user {
+                let (plan, gate) = (
+                    spec.plan_hash.unwrap_or_default(),
+                    spec.subject.unwrap_or_default(),
+                );
+                let approval = (namespace, spec.release, spec.environment, plan, gate);
+                let latest = approvals.entry(approval).or_insert(given);
+                *latest = given.max(*latest);
+            }
+        }
     }
-    let namespace = release.namespace().unwrap_or_default();
-    let query = Query {
-        namespace: Some(&namespace),
-        fields: format!("spec.release={}", release.name_any()),
-        ..Query::default()
-    };
-    let decisions: Listed<Decision> = list(session, &query).await?;
-    let waiting = promotions
-        .iter()
-        .filter(|p| p.held_by().any(|c| c.reason == reasons::APPROVALS_MISSING));
-    let mut all = true;
-    for p in waiting {
-        all &= decisions.items.iter().any(|d| {
-            d.spec.action == Action::Approve
-                && d.spec.by == user
-                && d.spec.plan_hash.as_deref() == Some(&p.plan_hash)
-        });
-    }
-    Ok(all)
+    Ok(approvals)
 }

@@ -31,7 +31,7 @@ pub(crate) async fn run(
     }
     let mut listed: Listed<Release> = list(session, &options.query(session)).await?;
     if options.mine {
-        listed.items = mine::mine(session, listed.items).await?;
+        listed.items = mine::mine(session, listed.items, terminal.now).await?;
     }
     let shown = show(session, options, &listed.items, terminal)?;
     terminal.print(&shown)?;

@@ -10,7 +10,7 @@ use super::options::Options;
 use super::releases::show;
 use crate::api::Release;
 use crate::cli::format::Format;
-use crate::cli::session::{Listed, Session, failed, list};
+use crate::cli::session::{Listed, Pause, Session, failed, list};
 use crate::cli::terminal::{Exit, Terminal};
 
 /// Moves the cursor to the top and clears what is below.
@@ -60,37 +60,61 @@ pub(super) async fn run(
 
 async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>) -> Result<(), String> {
     let mut last = String::new();
+    let mut pause = Pause::default();
     loop {
         // A watch ends now and then. The list is then read again.
-        let listed: Listed<Release> = list(session, &options.query(session)).await?;
+        let listed: Listed<Release> = match list(session, &options.query(session)).await {
+            Ok(listed) => listed,
+            // Something was drawn: the API server may only be restarting.
+            Err(_) if !last.is_empty() => {
+                pause.next().await;
+                continue;
+            }
+            Err(why) => return Err(why),
+        };
         let mut releases = listed.items;
         if !once(session, options, &releases, &mut last, terminal).await? {
             return Ok(());
         }
-        let mut events = std::pin::pin!(events(session, options, &listed.resource_version).await?);
-        let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
-        tick.tick().await;
-        loop {
-            tokio::select! {
-                event = events.try_next() => match event {
-                    Ok(Some(event)) => {
-                        if !merge(&mut releases, event) {
-                            break;
-                        }
-                        // One change of an operator often comes with others: they are drawn together.
-                        while let Some(Ok(Some(event))) = futures::FutureExt::now_or_never(events.try_next()) {
-                            merge(&mut releases, event);
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) => return Err(failed(&session.server, "The watch of releases ended", &error)),
-                },
-                // Ages grow.
-                _ = tick.tick() => {}
-            }
-            if !once(session, options, &releases, &mut last, terminal).await? {
+        if let Ok(events) = events(session, options, &listed.resource_version).await {
+            pause.begins();
+            if !follow(session, options, &mut releases, events, &mut last, terminal).await? {
                 return Ok(());
             }
+        }
+        pause.next().await;
+    }
+}
+
+/// Draws each change until the watch ends. `false` if the reader of the output has gone.
+async fn follow(
+    session: &Session,
+    options: &Options,
+    releases: &mut Vec<Release>,
+    events: impl futures::Stream<Item = kube::Result<WatchEvent<Release>>>,
+    last: &mut String,
+    terminal: &mut Terminal<'_>,
+) -> Result<bool, String> {
+    let mut events = std::pin::pin!(events);
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(10));
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            event = events.try_next() => {
+                let Ok(Some(event)) = event else { return Ok(true) };
+                if !merge(releases, event) {
+                    return Ok(true);
+                }
+                // One change of an operator often comes with others: they are drawn together.
+                while let Some(Ok(Some(event))) = futures::FutureExt::now_or_never(events.try_next()) {
+                    merge(releases, event);
+                }
+            },
+            // Ages grow.
+            _ = tick.tick() => {}
+        }
+        if !once(session, options, releases, last, terminal).await? {
+            return Ok(false);
         }
     }
 }
@@ -154,7 +178,7 @@ async fn once(
         show(
             session,
             options,
-            &mine::mine(session, releases.to_vec()).await?,
+            &mine::mine(session, releases.to_vec(), terminal.now).await?,
             terminal,
         )?
     } else {

@@ -559,6 +559,176 @@ fn a_plan_that_changes_while_it_is_read_is_not_signed() {
 }
 
 #[test]
+fn a_plan_that_the_operator_has_not_read_yet_is_not_signed() {
+    let server = Server::after_the_demo(BOB);
+    server.allow("approve", "environments/release-board", "production");
+    server.change("payments-2026.12.1", |release| {
+        release["metadata"]["generation"] = json!(2)
+    });
+    let person = Screen {
+        answer: Some("y\n"),
+        ..PIPE
+    };
+    let said = run(&server, "approve payments-2026.12.1 production", person)
+        .exit
+        .unwrap_err();
+    assert!(
+        said.contains("status describes generation 1, and the spec is of generation 2"),
+        "{said}"
+    );
+    assert_eq!(server.writes.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn with_yes_a_release_that_was_created_again_is_not_decided_on() {
+    // The dry run of the Decision comes before the Release is read again.
+    let server = Server::after_the_demo(BOB);
+    server.on_write("/decisions", |objects| {
+        let again = objects
+            .iter_mut()
+            .filter(|o| o["metadata"]["name"] == "payments-2026.12.2");
+        again.for_each(|release| release["metadata"]["uid"] = json!("another"));
+    });
+    let said = run(&server, "back-out payments-2026.12.2 uat --yes", PIPE)
+        .exit
+        .unwrap_err();
+    assert!(said.contains("changed while you read it"), "{said}");
+}
+
+#[test]
+fn a_hold_never_frees_what_another_hold_holds() {
+    let server = Server::after_the_demo(ALICE);
+    let held = |server: &Arc<Server>| {
+        let text = run(server, "status payments-2026.12.1 -o json", PIPE).output;
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["releases"][0]["hold"].clone()
+    };
+    let hold = "hold payments-2026.12.1 --yes";
+    for (words, wanted) in [
+        (
+            "--environment production -m first",
+            json!({ "reason": "first", "environments": ["production"] }),
+        ),
+        (
+            "--environment uat",
+            json!({ "reason": "first", "environments": ["production", "uat"] }),
+        ),
+        ("-m incident", json!({ "reason": "incident" })),
+        ("--environment sit", json!({ "reason": "incident" })),
+        ("", json!({ "reason": "incident" })),
+    ] {
+        let ran = run(&server, &format!("{hold} {words}"), PIPE);
+        assert_eq!(ran.exit, Ok(0), "{words}");
+        assert_eq!(held(&server), wanted, "{words}");
+    }
+}
+
+#[test]
+fn a_wait_ends_by_the_environments_that_matter() {
+    let demo = || Server::after_the_demo(BOB);
+    let promotion = |server: &Arc<Server>, place: usize, change: &dyn Fn(&mut serde_json::Value)| {
+        server.change("payments-2026.12.1", |release| {
+            change(&mut release["status"]["environments"][place])
+        });
+    };
+    let ends = |server: &Arc<Server>, words: &str| {
+        run(
+            server,
+            &format!("wait payments-2026.12.1 --timeout 1s {words}"),
+            PIPE,
+        )
+        .exit
+    };
+    // A hold of production says nothing about uat, which is still deploying.
+    let server = demo();
+    promotion(&server, 1, &|p| p["state"] = json!("Deploying"));
+    server.change("payments-2026.12.1", |r| {
+        r["spec"]["hold"] = json!({ "environments": ["production"] })
+    });
+    assert_eq!(ends(&server, "--environment uat"), Ok(124));
+    assert_eq!(ends(&server, "--environment sit"), Ok(0));
+    // sit comes before uat, and production does not.
+    promotion(&server, 0, &|p| p["state"] = json!("Failed"));
+    assert_eq!(ends(&server, "--environment uat"), Ok(3));
+    promotion(&server, 0, &|p| p["state"] = json!("Succeeded"));
+    promotion(&server, 2, &|p| p["state"] = json!("Failed"));
+    assert_eq!(ends(&server, "--environment uat"), Ok(124));
+    assert_eq!(ends(&server, ""), Ok(3));
+    // A Failed promotion is not ready, and one that Succeeded asks no one any more.
+    assert_eq!(ends(&server, "--environment production --for ready"), Ok(3));
+    let server = demo();
+    assert_eq!(ends(&server, "--environment sit --for decision"), Ok(0));
+    // What could not be evaluated yet asks no one.
+    promotion(&server, 2, &|p| {
+        for check in p["checks"].as_array_mut().unwrap() {
+            check["state"] = json!("Unknown");
+            check["reason"] = json!("NotReadYet");
+        }
+    });
+    assert_eq!(ends(&server, ""), Ok(124));
+    // A Decision that was created a moment ago may not be in status yet.
+    let server = demo();
+    assert_eq!(ends(&server, ""), Ok(2));
+    let hash = server.find("payments-2026.12.1")["status"]["environments"][2]["planHash"].clone();
+    let spec = json!({ "release": "payments-2026.12.1", "environment": "production", "action": "Approve", "subject": "board",
+        "role": "release-board", "by": BOB, "planHash": hash });
+    let created = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let metadata =
+        json!({ "name": "now", "namespace": "payments", "uid": "now", "creationTimestamp": created });
+    server.add(json!({ "apiVersion": "signalbox.dev/v1alpha1", "kind": "Decision", "metadata": metadata, "spec": spec }));
+    assert_eq!(ends(&server, ""), Ok(124));
+}
+
+#[test]
+fn mine_is_what_the_user_has_not_done_yet() {
+    let server = Server::after_the_demo(BOB);
+    server.allow("approve", "environments/release-board", "production");
+    let mine = || run(&server, "status --mine -o name", PIPE).output;
+    assert_eq!(mine(), "release.signalbox.dev/payments-2026.12.1\n");
+    let hash = server.find("payments-2026.12.1")["status"]["environments"][2]["planHash"].clone();
+    let approve = |name: &str, gate: &str, created: &str| {
+        let spec = json!({ "release": "payments-2026.12.1", "environment": "production", "action": "Approve", "subject": gate,
+            "role": "release-board", "by": BOB, "planHash": hash });
+        let metadata =
+            json!({ "name": name, "namespace": "payments", "uid": name, "creationTimestamp": created });
+        server.add(json!({ "apiVersion": "signalbox.dev/v1alpha1", "kind": "Decision", "metadata": metadata, "spec": spec }));
+    };
+    // Another gate, and an approval that has expired (validFor: 72h).
+    approve("a", "security", "2026-11-28T13:04:00Z");
+    approve("b", "board", "2026-11-25T13:04:00Z");
+    assert_eq!(mine(), "release.signalbox.dev/payments-2026.12.1\n");
+    approve("c", "board", "2026-11-28T13:04:00Z");
+    assert_eq!(mine(), "");
+}
+
+#[test]
+fn what_cannot_be_read_is_never_left_out_without_a_word() {
+    for (words, exit) in [
+        ("status", Ok(2)),
+        ("history", Ok(2)),
+        ("calendar", Ok(2)),
+        ("review list", Ok(2)),
+        ("notes payments-2026.11.1", Ok(0)),
+        ("release payments 2027.1.1", Err(())),
+    ] {
+        let server = Server::after_the_demo(BOB);
+        server.change("payments-2026.12.2", |release| {
+            release["spec"]["change"]["model"] = json!("Emergency")
+        });
+        let ran = run(&server, words, PIPE);
+        let said = format!(
+            "{}{}",
+            ran.errors,
+            ran.exit.as_ref().err().cloned().unwrap_or_default()
+        );
+        assert!(
+            said.contains("Release payments/payments-2026.12.2 is not shown"),
+            "{words}: {said}"
+        );
+        assert_eq!(ran.exit.map_err(|_| ()), exit, "{words}");
+    }
+}
+
+#[test]
 fn holds_and_withdrawals_change_one_field() {
     let server = Server::after_the_demo(ALICE);
     let mut text = String::new();
@@ -631,6 +801,9 @@ fn nothing_that_people_wrote_moves_the_cursor() {
         "calendar",
         "diff payments-2026.12.1",
         "release payments 2027.1.1",
+        "status -o json",
+        "status -o yaml",
+        "hold payments-2026.12.1 --dry-run",
         "wait payments-2026.12.1",
     ] {
         let ran = run(

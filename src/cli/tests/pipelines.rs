@@ -11,13 +11,14 @@ fn home() -> &'static Path {
 }
 
 /// A folder for $PATH in which `kubectl` records its words, and answers `wait` with this exit status.
-fn stub(waits: i32) -> (tempfile::TempDir, PathBuf) {
+fn stub(waits: i32, exists: bool) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let script = format!(
-        "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\ncase \"$*\" in\n  'signalbox wait '*) exit {waits} ;;\n  \
-         'signalbox release '*) echo 'kind: Release' ;;\n  create*) printf payments-2026.12.3 ;;\nesac\n",
-        log.display()
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\ncase \"$*\" in\n  'signalbox wait '*) exit {waits} ;;\n  'get '*) exit {} ;;\n  \
+         'signalbox release '*) echo 'kind: Release' ;;\n  create*) echo created ;;\nesac\n",
+        log.display(),
+        i32::from(!exists)
     );
     let kubectl = folder.path().join("kubectl");
     std::fs::write(&kubectl, script).unwrap();
@@ -27,7 +28,16 @@ fn stub(waits: i32) -> (tempfile::TempDir, PathBuf) {
 
 /// Runs `script` as a CI system does, and returns its exit status, its output and what was asked of kubectl.
 fn run(script: &str, waits: i32, variables: &[(&str, &str)]) -> (i32, String, Vec<String>) {
-    let (folder, log) = stub(waits);
+    run_again(script, waits, false, variables)
+}
+
+fn run_again(
+    script: &str,
+    waits: i32,
+    exists: bool,
+    variables: &[(&str, &str)],
+) -> (i32, String, Vec<String>) {
+    let (folder, log) = stub(waits, exists);
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     let ran = Command::new("sh")
         .args(["-e", "-c", script])
@@ -57,14 +67,14 @@ fn asked_the_right_things(asked: &[String], requester: &str) {
     let wanted = format!(
         "signalbox release payments 2026.12.3 --image ledger={IMAGE} --requested-by {requester} --namespace payments"
     );
-    assert_eq!(asked[0], wanted);
-    assert!(asked[1].starts_with("signalbox lint -f "), "{asked:?}");
+    assert_eq!(asked[1], wanted);
+    assert!(asked[2].starts_with("signalbox lint -f "), "{asked:?}");
     assert!(
-        asked[2].starts_with("create --namespace payments --filename "),
+        asked[3].starts_with("create --namespace payments --filename "),
         "{asked:?}"
     );
     assert_eq!(
-        asked[4],
+        asked[5],
         "signalbox wait payments-2026.12.3 --namespace payments --environment uat --timeout 60m"
     );
 }
@@ -98,6 +108,10 @@ fn each_end_of_the_wait_ends_the_pipeline_as_documented() {
             .any(|words| words.starts_with("signalbox explain payments-2026.12.3"));
         assert_eq!(explained, explains, "{asked:?}");
     }
+    let (ended, output, asked) = run_again(script, 0, true, &variables);
+    assert_eq!(ended, 0, "{output}");
+    let created = |words: &&String| words.starts_with("create") || words.starts_with("signalbox release");
+    assert_eq!(asked.iter().filter(created).count(), 0, "{asked:?}");
     let (ended, output, asked) = run(script, 0, &variables[1..]);
     assert!(ended != 0 && output.contains("PRODUCT"), "{output}");
     assert_eq!(asked, Vec::<String>::new());

@@ -27,7 +27,12 @@ pub(crate) struct Server {
     date: Mutex<Option<String>>,
     /// Rights that other users lack, each as `user verb resource`. They have all others.
     lacks: Mutex<Vec<String>>,
+    /// What else happens with a write.
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+/// The end of a path, and what happens to the objects with each write to it.
+type Meanwhile = (&'static str, Box<dyn Fn(&mut Vec<Value>) + Send>);
 
 impl Server {
     /// A cluster after the demo, with a release that waits for an approval and one that waits for a Decision.
@@ -54,6 +59,7 @@ impl Server {
             refusals: Mutex::new(BTreeMap::new()),
             date: Mutex::new(None),
             lacks: Mutex::new(Vec::new()),
+            meanwhile: Mutex::new(None),
         })
     }
 
@@ -95,6 +101,21 @@ impl Server {
     /// Adds an object.
     pub fn add(&self, object: Value) {
         self.objects.lock().unwrap().push(object);
+    }
+
+    /// The object of this name.
+    pub fn find(&self, name: &str) -> Value {
+        let objects = self.objects.lock().unwrap();
+        objects
+            .iter()
+            .find(|o| o["metadata"]["name"] == name)
+            .cloned()
+            .unwrap()
+    }
+
+    /// What happens to the objects with each write to a path that ends so.
+    pub fn on_write(&self, path: &'static str, happens: impl Fn(&mut Vec<Value>) + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some((path, Box::new(happens)));
     }
 
     /// Removes the objects of this name.
@@ -260,6 +281,11 @@ impl Server {
     fn write(&self, method: &Method, path: &str, dry_run: bool, body: Value) -> Value {
         let name = Place::of(path).name;
         let mut objects = self.objects.lock().unwrap();
+        if let Some((end, happens)) = &*self.meanwhile.lock().unwrap()
+            && path.ends_with(end)
+        {
+            happens(&mut objects);
+        }
         if *method == Method::POST {
             let mut created = body;
             let start = created["metadata"]["generateName"]

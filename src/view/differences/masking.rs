@@ -10,7 +10,7 @@ const MASK: &str = "***";
 const CHANGED: &str = "*** (changed)";
 
 /// Names of secrets, with small letters and digits only.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "password",
     "passwd",
     "passphrase",
@@ -33,9 +33,11 @@ const NAMES: [&str; 22] = [
     "connstring",
     "connstr",
     "cookiekey",
+    "keydata",
+    "sharedaccess",
 ];
 /// Words that count only as a whole.
-const WORDS: [&str; 4] = ["pass", "pwd", "pw", "dsn"];
+const WORDS: [&str; 6] = ["pass", "pwd", "pw", "dsn", "auth", "sig"];
 /// Fields of Kubernetes that name a Secret. The name is not secret.
 const REFERENCES: [&str; 2] = ["secretName", "secretNamespace"];
 
@@ -195,13 +197,17 @@ impl Masking {
             let (address, after) = address.split_at(address.find(ends).unwrap_or(address.len()));
             // A password may contain an @ itself.
             let secret = address.rsplit_once('@').and_then(|(user, host)| {
-                let (user, password) = user.split_once(':')?;
-                (!password.is_empty()).then_some((user, password, host))
+                let named = user.split_once(':').filter(|(_, password)| !password.is_empty());
+                // A token may stand alone before the host.
+                let alone = (user.len() >= 16).then_some(("", user));
+                let (user, password) = named.or(alone)?;
+                Some((user, password, host))
             });
             match secret {
                 Some((user, password, host)) => {
                     let mask = self.mask(&format!("{at} url {user}"), password);
-                    shown.push_str(&format!("{user}:{mask}@{host}"));
+                    let colon = if user.is_empty() { "" } else { ":" };
+                    shown.push_str(&format!("{user}{colon}{mask}@{host}"));
                 }
                 None => shown.push_str(address),
             }
@@ -211,7 +217,7 @@ impl Masking {
     }
 
     /// Values after a name that looks secret, as in `password=…`, `password: …`, `"password": "…"`, `<password>…` or `--password …`.
-    /// An unquoted value ends with the line. Whether a block of further lines is the value.
+    /// An unquoted value ends with the line, or where a shell would begin the next command. Whether a block of further lines is the value.
     fn assigned(&mut self, at: &str, line: &str) -> (String, bool) {
         let (mut shown, mut rest, mut first) = (String::new(), line, true);
         while let Some(begin) = rest.find(of_name) {
@@ -264,10 +270,23 @@ fn value_of(after: &str, alone: bool) -> Option<&str> {
     (separated && !value.is_empty()).then_some(value)
 }
 
+/// Where a shell would begin the next command: it must be seen. A sign between letters belongs to the value.
+fn command(value: &str) -> usize {
+    let signs = value.match_indices([';', '|', '&']);
+    let ends = signs.filter(|(at, sign)| {
+        let (before, after) = (&value[..*at], &value[at + sign.len()..]);
+        let apart = |c: char| c.is_whitespace() || matches!(c, '|' | '&');
+        before.ends_with(char::is_whitespace) || after.starts_with(apart)
+    });
+    ends.map(|(at, _)| value[..at].trim_end().len())
+        .next()
+        .unwrap_or(value.len())
+}
+
 /// The opening quote, the value in it, and what follows.
 fn extent(value: &str) -> (&str, &str, &str) {
     let Some(quote) = value.chars().next().filter(|c| ['"', '\''].contains(c)) else {
-        let end = value.find('<').unwrap_or(value.len());
+        let end = value.find('<').unwrap_or(value.len()).min(command(value));
         return ("", &value[..end], &value[end..]);
     };
     let mut escaped = false;

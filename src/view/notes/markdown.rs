@@ -280,7 +280,15 @@ fn table<const N: usize>(header: &[&str; N], rows: impl Iterator<Item = [String;
 fn text(said: &str) -> String {
     let line = printable(&said.replace("\r\n", " ").replace('\n', " "));
     let mut out = String::with_capacity(line.len());
+    let mut before = ' ';
     for letter in line.chars() {
+        let mentions = letter == '@' && !before.is_alphanumeric();
+        before = letter;
+        if mentions {
+            // No one is notified by notes that are posted.
+            out.push_str("&#64;");
+            continue;
+        }
         if matches!(
             letter,
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '&' | '#' | '$'
