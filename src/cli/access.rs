@@ -111,7 +111,7 @@ pub(crate) fn table(answer: &Answer, paint: Paint) -> String {
             headed(&mut text, paint, &title, &ACTS, &rows);
         }
     }
-    if answer.everywhere.is_empty() && answer.namespaces.is_empty() {
+    if answer.everywhere.is_empty() && answer.namespaces.is_empty() && answer.complete {
         let _ = writeln!(text, "No binding grants any right to Signalbox objects.\n");
     }
     around(&mut text, paint, &answer.around);

@@ -90,7 +90,7 @@ fn show(
     if !options.environments.is_empty() {
         let absent = |name: &&String| !environments.iter().any(|environment| is(environment, name));
         if let Some(name) = options.environments.iter().find(absent) {
-            return Err(format!("There is no Environment {name}."));
+            return Err(format!("Environment {name:?} does not exist."));
         }
         environments.retain(|environment| options.environments.iter().any(|name| is(environment, name)));
     }
@@ -168,7 +168,7 @@ mod tests {
                 ["-m", "december"],
                 "The calendar cannot be shown: \"december\" is not a month: write year and month, like 2026-12.",
             ),
-            (["-e", "moon"], "There is no Environment moon."),
+            (["-e", "moon"], "Environment \"moon\" does not exist."),
             (["--time-zone", "Mars/Base"], "must be the name of a time zone"),
         ] {
             let error = printed(&words).expect_err("an error");

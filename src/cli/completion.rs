@@ -110,6 +110,20 @@ pub(crate) fn releases() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| names(current, Names::Releases))
 }
 
+/// The name of a Release, also behind its kind, as `-o name` prints it.
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a Result")]
+pub(crate) fn bare(name: &str) -> Result<String, std::convert::Infallible> {
+    let kinds = [
+        "release.signalbox.dev",
+        "releases.signalbox.dev",
+        "release",
+        "releases",
+        "rel",
+    ];
+    let behind = name.split_once('/').filter(|(kind, _)| kinds.contains(kind));
+    Ok(behind.map_or(name, |(_, name)| name).to_owned())
+}
+
 /// Names of Environments.
 pub(crate) fn environments() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| names(current, Names::Environments))

@@ -18,7 +18,7 @@ use subject::Subject;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
     /// The Environment
     #[arg(value_name = "ENVIRONMENT", add = crate::cli::completion::environments())]

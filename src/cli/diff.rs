@@ -15,9 +15,9 @@ use crate::view::layout::visible;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
-    /// The Environment (default: each that the Release has not entered)
+    /// The Environment (default: each that the Release has not entered, or all if there is none)
     #[arg(value_name = "ENVIRONMENT", add = crate::cli::completion::environments())]
     environment: Option<String>,
     /// End with exit status 1 if something differs, and with 2 after an error, as kubectl diff

@@ -26,7 +26,7 @@ use people::People;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
     /// Only this Environment (default: all that the Release lists)
     #[arg(value_name = "ENVIRONMENT", add = crate::cli::completion::environments())]
@@ -325,9 +325,13 @@ impl Page<'_> {
             if check.reason == reasons::APPROVALS_MISSING
                 && let Some(role) = remedy::role(environment, &check.name)
             {
-                let people = self.people.approving(role, &p.name);
-                if !people.is_empty() {
-                    self.line(text, 10, Tone::Plain, &format!("Who may: {}.", people.join(", ")));
+                if let Some(people) = self.people.approving(role, &p.name) {
+                    self.line(
+                        text,
+                        10,
+                        Tone::Plain,
+                        &format!("Who may: {}.", or_no_one(&people)),
+                    );
                 }
             }
         }
@@ -356,8 +360,7 @@ impl Page<'_> {
         let actions = remedy::decisions(p).iter().filter(|_| p.state.is_stuck());
         let able = actions.map(|action| (remedy::word(*action), self.people.deciding(*action, &p.name)));
         let able: Vec<String> = able
-            .filter(|(_, people)| !people.is_empty())
-            .map(|(word, people)| format!("{word}: {}", people.join(", ")))
+            .filter_map(|(word, people)| Some(format!("{word}: {}", or_no_one(&people?))))
             .collect();
         if !able.is_empty() {
             self.line(text, 2, Tone::Plain, &format!("Who may: {}.", able.join("; ")));
@@ -429,5 +432,13 @@ impl Page<'_> {
                 ),
             );
         }
+    }
+}
+
+fn or_no_one(people: &[String]) -> String {
+    if people.is_empty() {
+        "no one".to_owned()
+    } else {
+        people.join(", ")
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::terminal::{Exit, Terminal};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
     /// Do not ask
     #[arg(short, long)]

@@ -8,11 +8,12 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::Environment;
 use crate::cli::session::{Connection, Query, Session, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::remedy::PROGRAM;
@@ -30,12 +31,15 @@ pub(crate) struct Options {
     /// The version that runs now, for the first Release
     #[arg(long, value_name = "VERSION", default_value = "1.0.0")]
     version: String,
-    /// A user who approves for the last stage; may be repeated
+    /// A user who approves for the last stage, and decides about releases that failed; may be repeated
     #[arg(long, value_name = "USER")]
     approver: Vec<String>,
     /// A group of such users; may be repeated
     #[arg(long, value_name = "GROUP")]
     approver_group: Vec<String>,
+    /// The user who writes the post-implementation reviews: neither the requester nor an approver
+    #[arg(long, value_name = "USER")]
+    reviewer: Option<String>,
     /// The folder to write to. Files that exist are never overwritten
     #[arg(long, value_name = "PATH", default_value = "signalbox")]
     output: PathBuf,
@@ -77,6 +81,7 @@ pub(crate) async fn run(
         options.stages.clone()
     };
     let user = session.user().await?;
+    free(session, &named, terminal).await?;
     let mut stages = Vec::new();
     for (environment, namespace) in named {
         terminal.note(&format!("Reading namespace {namespace}…"));
@@ -95,6 +100,7 @@ pub(crate) async fn run(
         requester: user,
         approvers: options.approver.clone(),
         approver_groups: options.approver_group.clone(),
+        reviewer: options.reviewer.clone(),
         stages,
     };
     let files = starter(&plan).map_err(|e| e.to_string())?;
@@ -109,6 +115,34 @@ pub(crate) async fn run(
          kubectl create -f {folder}/release.yaml"
     ));
     Ok(0)
+}
+
+/// Whether the names of the stages are free: Environments belong to the whole cluster, and to apply the files would change them.
+async fn free(
+    session: &Session,
+    stages: &[(String, String)],
+    terminal: &mut Terminal<'_>,
+) -> Result<(), String> {
+    let environments = match list::<Environment>(session, &Query::default()).await {
+        Ok(listed) => listed.items,
+        Err(why) => {
+            terminal.note(&format!(
+                "note: Whether Environments of these names exist is not known. {why}"
+            ));
+            return Ok(());
+        }
+    };
+    let taken = stages
+        .iter()
+        .find(|(name, _)| environments.iter().any(|e| e.name_any() == *name));
+    match taken {
+        None => Ok(()),
+        Some((name, namespace)) => Err(format!(
+            "Environment {name:?} exists already, and the whole cluster shares it: to apply the new one would change it. Have the existing one \
+             lead to your namespace, or choose another name, such as --stage {}-{name}={namespace}.",
+            session.namespace
+        )),
+    }
 }
 
 /// The stages, as the user types them.

@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options, program: Command, terminal: &mut Terminal<'
     };
     let Some(at) = pages.iter().position(|(name, _)| *name == wanted) else {
         return Err(format!(
-            "There is no command {:?}.",
+            "There is no command {:?}. --help lists them.",
             options.command.as_deref().unwrap_or_default()
         ));
     };

@@ -250,7 +250,16 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
     match arguments.command {
         Command::Person(command) => {
             let (connection, namespace) = command.connection();
-            let session = Session::open(connection, namespace).await?;
+            let session = match Session::open(connection, namespace).await {
+                Ok(session) => session,
+                Err(why) => {
+                    if matches!(command, Person::Version(_)) {
+                        terminal.print(&format!("Client: {}\n", env!("CARGO_PKG_VERSION")))?;
+                        terminal.output.flush().or_else(output::ended)?;
+                    }
+                    return Err(why);
+                }
+            };
             command.run(&session, terminal).await
         }
         Command::Run(options) => run::run(options).await.map(|()| 0),

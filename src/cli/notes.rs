@@ -8,7 +8,7 @@ use crate::view::notes::{markdown, notes};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Name of the Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
     /// Namespace of the Release (default: that of the context)
     #[arg(short, long, value_name = "NAME")]
@@ -73,7 +73,8 @@ fn show(
         metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
     };
     let release = releases.iter().find(named);
-    let release = release.ok_or_else(|| format!("There is no Release {name} in namespace {namespace}."))?;
+    let release =
+        release.ok_or_else(|| format!("Release {name:?} does not exist in namespace {namespace}."))?;
     let printed = markdown(&notes(release, releases, decisions, reviews));
     terminal.print(&printed)?;
     Ok(0)
@@ -100,7 +101,7 @@ mod tests {
             ("payments-2026.11.2", "payments"),
             ("payments-2026.11.1", "billing"),
         ] {
-            let wanted = format!("There is no Release {name} in namespace {namespace}.");
+            let wanted = format!("Release {name:?} does not exist in namespace {namespace}.");
             assert_eq!(printed(name, namespace), Err(wanted));
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long = "image", value_name = "COMPONENT=IMAGE")]
     images: Vec<Choice>,
     /// The Release that is copied (default: the one with the highest version)
-    #[arg(long, value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(long, value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     from: Option<String>,
     /// The release line (default: the only one of the product)
     #[arg(long, value_name = "NAME")]
@@ -37,6 +37,12 @@ pub(crate) struct Options {
     /// Why: the reason of the change
     #[arg(short = 'm', long = "message", value_name = "REASON")]
     reason: Option<String>,
+    /// The summary of its deployment plan (default: that of the Release that is copied)
+    #[arg(long, value_name = "TEXT")]
+    summary: Option<String>,
+    /// The document of its deployment plan (default: that of the Release that is copied)
+    #[arg(long, value_name = "URL")]
+    document: Option<String>,
     /// The person who requests it, if that is not you: this needs the verb request-for
     #[arg(long, value_name = "USER")]
     requested_by: Option<String>,
@@ -73,6 +79,13 @@ pub(crate) async fn run(
     let (releases, user) = tokio::join!(list::<Release>(session, &query), session.user());
     // The highest version may be among those that cannot be read.
     let (releases, user) = (releases?.whole()?, user?);
+    let cut = |choice: &&Choice| choice.image.contains('@') && !pinned(&choice.image);
+    if let Some(choice) = options.images.iter().find(cut) {
+        return Err(format!(
+            "Image {:?} of component {} is not complete: its digest must be sha256: and 64 hexadecimal digits.",
+            choice.image, choice.component
+        ));
+    }
     let running = if options.images.iter().all(|choice| pinned(&choice.image)) {
         Running::default()
     } else {
@@ -88,7 +101,8 @@ pub(crate) async fn run(
         reason: options.reason.as_deref(),
         user: options.requested_by.as_deref().unwrap_or(&user),
     };
-    let release = next(&releases, &wanted, &running).map_err(|e| e.to_string())?;
+    let mut release = next(&releases, &wanted, &running).map_err(|e| e.to_string())?;
+    planned(&mut release, options, terminal);
     if !options.create {
         terminal.print(&manifest(&release).map_err(|e| e.to_string())?)?;
         return Ok(0);
@@ -102,6 +116,22 @@ pub(crate) async fn run(
     let created = created.map_err(|e| failed(&session.server, "The API server refuses the Release", &e))?;
     terminal.print(&format!("release.signalbox.dev/{} created\n", created.name_any()))?;
     Ok(0)
+}
+
+/// Sets what the options say about the plan, and says what is copied: people sign it.
+fn planned(release: &mut Release, options: &Options, terminal: &mut Terminal<'_>) {
+    if options.images.is_empty() {
+        terminal.note("note: No image changes: name those that do with --image.");
+    }
+    let Some(plan) = release.spec.deployment_plan.as_deref_mut() else {
+        return;
+    };
+    if options.summary.is_none() {
+        let summary = plan.summary.as_deref().unwrap_or("none");
+        terminal.note(&format!("note: The plans are copied. Summary of the deployment plan: {summary} Change it with --summary and --document."));
+    }
+    plan.summary = options.summary.clone().or(plan.summary.take());
+    plan.document_url = options.document.clone().or(plan.document_url.take());
 }
 
 /// The images of the pods in the target namespaces of the product, as far as the user may list them.

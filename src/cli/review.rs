@@ -11,12 +11,13 @@ use serde_json::json;
 
 use crate::api::release::{ReviewState, ReviewStatus};
 use crate::api::review::ReleaseReviewSpec;
-use crate::api::{Decision, Release, ReleaseReview};
+use crate::api::{Action, Decision, Release, ReleaseReview};
 use crate::cli::format::{self, Format};
 use crate::cli::session::{Connection, FIELD_MANAGER, Listed, Query, Session, failed, get, list};
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::cli::times::second;
+use crate::decide::trust::may_be_one_person;
 use editor::Edited;
 
 #[derive(clap::Args)]
@@ -25,7 +26,7 @@ pub(crate) struct Options {
     #[command(subcommand)]
     command: Option<Sub>,
     /// The Release to review
-    #[arg(value_name = "RELEASE", required = true, add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", required = true, value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: Option<String>,
     /// Submit this file instead of opening an editor; - for standard input
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
@@ -222,6 +223,20 @@ async fn write(
         .await
         .map(|listed| listed.items)
         .unwrap_or_default();
+    let approved = decisions
+        .iter()
+        .find(|d| d.spec.action == Action::Approve && may_be_one_person(&d.spec.by, &user));
+    if may_be_one_person(&user, &release.spec.requested_by) {
+        return Err(format!(
+            "You requested Release {name}, so your review would not count. Another person writes it."
+        ));
+    }
+    if let Some(approved) = approved {
+        return Err(format!(
+            "You approved Release {name} in {}, so your review would not count. Another person writes it.",
+            approved.spec.environment
+        ));
+    }
     let form = form::prefilled(&release, &decisions, standing.as_ref(), &user);
     if options.print {
         terminal.print(&form)?;

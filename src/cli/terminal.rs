@@ -107,6 +107,8 @@ impl<'a> Terminal<'a> {
 
     /// Prints one line on standard error: a note, or progress. Its failure is no failure of the command.
     pub(crate) fn note(&mut self, line: &str) {
+        // In one log, both are in the order in which they were written.
+        let _ = self.output.flush();
         let _ = writeln!(self.errors, "{}", harmless(line));
     }
 

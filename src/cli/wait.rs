@@ -21,7 +21,7 @@ use crate::view::timeline::visible;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The Release
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
     /// What to wait for
     #[arg(long = "for", value_name = "GOAL", default_value = "finished")]
@@ -128,6 +128,7 @@ pub(crate) async fn run(
         .map(|t| Duration::try_from(t.get()).unwrap_or_default());
     let mut told = Told {
         options,
+        namespace: &session.namespace,
         lines: Vec::new(),
     };
     let followed = follow(session, options, &mut told, terminal);
@@ -342,6 +343,7 @@ fn asks_people(release: &Release, p: &Promotion) -> bool {
 /// What was said so far.
 struct Told<'a> {
     options: &'a Options,
+    namespace: &'a str,
     lines: Vec<(String, State, String)>,
 }
 
@@ -403,12 +405,13 @@ impl Told<'_> {
                 Goal::Decision => format!("{name} waits for people."),
                 Goal::Finished => format!("{name} has Succeeded."),
             },
-            End::Blocked => {
-                format!("{name} waits for people. `kubectl signalbox explain {name}` says for whom.")
-            }
+            End::Blocked => format!(
+                "{name} waits for people. `kubectl signalbox explain {name} -n {}` says for whom.",
+                self.namespace
+            ),
             End::Failed => format!("{name} failed, or was backed out."),
             End::NeverEnters => format!("{name} never enters: it is superseded or withdrawn."),
-            End::TimedOut => format!("{name}: the time is over."),
+            End::TimedOut => format!("{name} is not there yet, and --timeout is over."),
         };
         match self.options.output {
             Form::Json => self.say(

@@ -157,7 +157,7 @@ pub fn of_state(release: &Release, p: &Promotion) -> Option<Remedy> {
     let actions = decisions(p);
     let verbs: Vec<&str> = actions.iter().map(|action| verb(*action)).collect();
     Some(Remedy {
-        who: format!("people with the verbs {} on {}", verbs.join(", "), p.name),
+        who: format!("people with the verb {} on {}", verbs.join(" or "), p.name),
         advice: "",
         commands: actions
             .iter()

@@ -140,10 +140,30 @@ impl Subject {
         if let Some(hash) = &spec.plan_hash {
             line(&format!("Plan: {hash}"));
         }
-        self.changes(session, p, paint, width, &mut text).await;
-        self.plans(width, &mut text);
-        self.checks(p, paint, width, &mut text);
-        self.signatures(p, width, &mut text);
+        match spec.action {
+            Action::Approve | Action::Reject => {
+                self.changes(session, p, paint, width, &mut text).await;
+                self.plans(width, &mut text);
+                self.checks(p, paint, width, &mut text);
+                self.signatures(p, width, &mut text);
+            }
+            Action::Retry => {
+                heading(&mut text, paint, "What happens");
+                let next = format!(
+                    "Attempt {} begins. All checks are evaluated again, and approvals are needed again.",
+                    p.attempt + 1
+                );
+                wrapped(&mut text, 2, width, &next);
+                self.changes(session, p, paint, width, &mut text).await;
+                self.checks(p, paint, width, &mut text);
+            }
+            Action::BackOut => self.restored(p, paint, width, &mut text),
+            Action::Accept | Action::Abandon => {
+                heading(&mut text, paint, "What happens");
+                wrapped(&mut text, 2, width, outcome(spec.action, p));
+                self.checks(p, paint, width, &mut text);
+            }
+        }
         text.push('\n');
         Ok(text)
     }
@@ -247,6 +267,45 @@ impl Subject {
             for path in &component.remove {
                 wrapped(text, 4, width, &format!("{path} is removed"));
             }
+        }
+    }
+
+    /// What a backout restores. The values are stored where only the operator reads them; images stand in status, too.
+    fn restored(&self, p: &Promotion, paint: Paint, width: usize, text: &mut String) {
+        heading(text, paint, "What is restored");
+        for component in &self.release.spec.components {
+            wrapped(
+                text,
+                2,
+                width,
+                &format!("{}: {}", component.name, component.target),
+            );
+            let there = p.components.iter().find(|c| c.name == component.name);
+            let images = there.and_then(|c| c.from.as_ref().zip(c.to.as_ref()));
+            if let Some((from, to)) = images.filter(|(from, to)| from != to) {
+                wrapped(text, 4, width, &format!("runs: {to}"));
+                wrapped(text, 4, width, &format!("becomes: {from}"));
+            }
+        }
+        wrapped(
+            text,
+            2,
+            width,
+            "Every field that this release changed gets back the value that was captured before it entered, and is compared with it.",
+        );
+        let irreversible = self
+            .release
+            .spec
+            .backout_plan
+            .as_deref()
+            .is_some_and(|plan| !plan.data_reversible);
+        if irreversible {
+            wrapped(
+                text,
+                2,
+                width,
+                "Its data cannot be restored: backoutPlan.dataReversible is false.",
+            );
         }
     }
 
@@ -371,6 +430,17 @@ impl Subject {
             "{} changed while you read it, so nothing was created. Read it again, and decide again.",
             self.named()
         ))
+    }
+}
+
+/// What a Decision without a change of targets leads to.
+fn outcome(action: Action, p: &Promotion) -> &'static str {
+    match action {
+        Action::Accept if p.state.before_entry() => "The release may enter with its targets as they are now.",
+        Action::Accept => "The promotion counts as Succeeded. Its targets stay as they are now.",
+        _ => {
+            "The promotion ends as Failed. Its targets stay as they are now, and no other release enters until there is a Decision."
+        }
     }
 }
 
@@ -603,7 +673,7 @@ fn not_valid(subject: &Subject, p: &Promotion, action: Action) -> String {
     let instead = if lawful.is_empty() {
         "Nothing has to be decided there.".to_owned()
     } else {
-        format!("Possible are {}.", lawful.join(", "))
+        format!("Possible: {}.", lawful.join(", "))
     };
     visible(&format!(
         "{} is not valid for {} in {}, which is {}. {instead}",

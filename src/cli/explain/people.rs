@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use crate::access::{Answer, Question, Row, Who};
+use crate::access::{Question, Row, Who};
 use crate::api::reasons;
 use crate::api::{Action, Release};
 use crate::cli::rights;
@@ -12,7 +12,8 @@ use crate::view::remedy;
 
 /// The people of a Release. Without the right to read RBAC there are none.
 pub(super) struct People {
-    rows: Vec<Row>,
+    /// Absent if RBAC is not known.
+    rows: Option<Vec<Row>>,
     requester: String,
 }
 
@@ -28,7 +29,7 @@ impl People {
         });
         if !asks {
             return Self {
-                rows: vec![],
+                rows: None,
                 requester,
             };
         }
@@ -40,40 +41,31 @@ impl People {
         };
         let answer = rights::answer(session, &question).await;
         // Half of the bindings would name half of the people.
-        let rows = match answer {
-            Ok(Answer {
-                complete: true,
-                everywhere,
-                namespaces,
-                ..
-            }) => everywhere
-                .into_iter()
-                .chain(namespaces.into_iter().flat_map(|home| home.rows))
-                .collect(),
-            _ => vec![],
-        };
+        let rows = answer.ok().filter(|answer| answer.complete).map(|answer| {
+            let homes = answer.namespaces.into_iter().flat_map(|home| home.rows);
+            answer.everywhere.into_iter().chain(homes).collect()
+        });
         Self { rows, requester }
     }
 
     /// Who may approve in this role. The requester never approves.
-    pub fn approving(&self, role: &str, environment: &str) -> Vec<String> {
+    pub fn approving(&self, role: &str, environment: &str) -> Option<Vec<String>> {
         let of_role = |row: &&Row| row.act == "approve" && row.role.as_deref() == Some(role);
         let others = |name: &String| !may_be_one_person(name, &self.requester);
-        self.names(environment, of_role)
-            .into_iter()
-            .filter(others)
-            .collect()
+        let names = self.names(environment, of_role)?;
+        Some(names.into_iter().filter(others).collect())
     }
 
     /// Who may decide so.
-    pub fn deciding(&self, action: Action, environment: &str) -> Vec<String> {
+    pub fn deciding(&self, action: Action, environment: &str) -> Option<Vec<String>> {
         self.names(environment, |row| row.act == remedy::verb(action))
     }
 
-    fn names(&self, environment: &str, of: impl Fn(&&Row) -> bool) -> Vec<String> {
+    fn names(&self, environment: &str, of: impl Fn(&&Row) -> bool) -> Option<Vec<String>> {
         let here = |row: &&Row| row.environment.as_deref().is_none_or(|name| name == environment);
         let rows = self
             .rows
+            .as_ref()?
             .iter()
             .filter(|row| row.may && !row.built_in)
             .filter(here)
@@ -81,7 +73,7 @@ impl People {
         let mut names: Vec<String> = rows.map(|row| called(&row.who)).collect();
         names.sort();
         names.dedup();
-        names
+        Some(names)
     }
 }
 

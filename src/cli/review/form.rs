@@ -150,12 +150,14 @@ pub(super) fn read(text: &str, release: &str, reviewer: &str) -> Result<ReleaseR
     let written: Written = serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(text))
         .map_err(|e| {
             let path = e.path().to_string();
-            let place = if path == "." {
+            let inner = e.inner().to_string();
+            // The reader of YAML names the field of some errors itself.
+            let place = if path == "." || inner.starts_with(&path) {
                 String::new()
             } else {
                 format!("{path}: ")
             };
-            format!("The text is not a review: {place}{}.", e.inner())
+            format!("The text is not a review: {place}{inner}.")
         })?;
     let actions = written.actions.unwrap_or_default();
     let lessons = written.lessons.unwrap_or_default();

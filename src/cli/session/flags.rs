@@ -3,30 +3,32 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Under which these options stand in the help.
+const HEADING: &str = "Connection, as in kubectl";
+
 /// Which cluster, and as which user.
 #[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Connection, as in kubectl")]
 pub(crate) struct Connection {
     /// Path of a kubeconfig (default: the files of $KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount)
-    #[arg(long, value_name = "PATH")]
+    #[arg(help_heading = HEADING, long, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     pub context: Option<String>,
     /// The cluster of the kubeconfig to use, instead of the context's
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// The user of the kubeconfig to use, instead of the context's
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     pub user: Option<String>,
     /// Act as another user, whom you need the right to impersonate
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(help_heading = HEADING, long = "as", value_name = "USER")]
     pub impersonate: Option<String>,
     /// A group to act as, together with --as; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    #[arg(help_heading = HEADING, long = "as-group", value_name = "GROUP", requires = "impersonate")]
     pub groups: Vec<String>,
     /// How long one request may take, such as 10s; 0 is without a limit
-    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = timeout)]
+    #[arg(help_heading = HEADING, long, value_name = "DURATION", default_value = "0", value_parser = timeout)]
     pub request_timeout: Timeout,
 }
 

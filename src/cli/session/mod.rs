@@ -25,6 +25,7 @@ use kube::client::ClientBuilder;
 use kube::{Api, Client};
 
 use crate::api::GROUP;
+use crate::decide::consent::is_label;
 use files::Variables;
 
 pub(crate) use failure::failed;
@@ -75,6 +76,13 @@ impl Session {
         namespace: Option<&str>,
         variables: Variables<'_>,
     ) -> Result<Self, String> {
+        if let Some(name) = namespace
+            && !is_label(name)
+        {
+            return Err(format!(
+                "--namespace {name:?} is not the name of a namespace: lower-case letters, digits and dashes, with a letter or digit at both ends."
+            ));
+        }
         // The provider is installed once per process. An earlier call installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stated = kubeconfig::config(connection, variables)?;

@@ -29,7 +29,14 @@ pub(crate) async fn run(
     if options.watch {
         return watching::run(session, options, terminal).await;
     }
-    let mut listed: Listed<Release> = list(session, &options.query(session)).await?;
+    let mut listed: Listed<Release> = list(session, &options.query(session)).await.map_err(|why| {
+        let instead = if options.all_namespaces {
+            " Without -A, the Releases of one namespace are shown (-n)."
+        } else {
+            ""
+        };
+        format!("{why}{instead}")
+    })?;
     if options.mine {
         listed.items = mine::mine(session, listed.items, terminal.now).await?;
     }

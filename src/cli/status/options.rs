@@ -6,7 +6,7 @@ use crate::cli::session::{Connection, Query, Session};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Releases to show (default: all of the namespace)
-    #[arg(value_name = "RELEASE", add = crate::cli::completion::releases())]
+    #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     pub releases: Vec<String>,
     /// Namespace of the Releases (default: that of the context)
     #[arg(short, long, value_name = "NAME")]

@@ -110,8 +110,8 @@ async fn follow(
                     merge(releases, event);
                 }
             },
-            // Ages grow.
-            _ = tick.tick() => {}
+            // Ages grow. A pipe gets only what changed.
+            _ = tick.tick(), if terminal.redraws => {}
         }
         if !once(session, options, releases, last, terminal).await? {
             return Ok(false);

@@ -291,7 +291,7 @@ fn the_first_manifests_are_written_once_and_pass_lint() {
     let output = folder.path().join("new");
     let server = Server::after_the_demo(ALICE);
     let words = format!(
-        "init payments --stage sit=payments-sit --stage production=payments-prod --approver bob@example.com --output {}",
+        "init payments --stage test=payments-sit --stage live=payments-prod --approver bob@example.com --output {}",
         output.display()
     );
     let ran = run(&server, &words, PIPE);
@@ -305,17 +305,18 @@ fn the_first_manifests_are_written_once_and_pass_lint() {
     assert!(ran.exit.unwrap_err().contains("exists, so nothing was written"));
     assert_eq!(std::fs::read_to_string(&release).unwrap(), "mine");
     let asked = words
-        .replace("--stage sit=payments-sit --stage production=payments-prod ", "")
+        .replace("--stage test=payments-sit --stage live=payments-prod ", "")
         .replace("/new", "/asked");
     let person = Screen {
-        answer: Some("sit=payments-sit, production=payments-prod\n"),
+        answer: Some("test=payments-sit, live=payments-prod\n"),
         ..PIPE
     };
     assert_eq!(run(&server, &asked, person).exit, Ok(0));
     assert!(folder.path().join("asked/environments.yaml").exists());
     for (answer, wanted) in [
         ("sit\n", "must be environment=namespace"),
-        ("sit=nowhere\n", "Name namespaces in which the product runs"),
+        ("test=nowhere\n", "Name namespaces in which the product runs"),
+        ("uat=payments-uat\n", "Environment \"uat\" exists already"),
     ] {
         let person = Screen {
             answer: Some(answer),

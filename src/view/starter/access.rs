@@ -44,6 +44,7 @@ pub(crate) fn text(plan: &Plan) -> Result<String, Unstartable> {
     page.next();
     page.yaml(0, &binding("delivery", &plan.home, &requester))?;
     approvers(&mut page, plan, &all)?;
+    reviewer(&mut page, plan)?;
     viewers(&mut page, plan)?;
     deployers(&mut page, plan)?;
     Ok(page.text())
@@ -84,6 +85,37 @@ fn approvers(page: &mut Page, plan: &Plan, all: &[&str]) -> Result<(), Unstartab
     bound(page, plan, "release-manager")
 }
 
+/// A review by the requester or an approver does not count.
+fn reviewer(page: &mut Page, plan: &Plan) -> Result<(), Unstartable> {
+    page.next();
+    page.comment(
+        0,
+        "The reviewer writes the post-implementation reviews. The first Release of a product needs one. A review by its requester or by an \
+         approver does not count.",
+    );
+    let rules = json!([
+        rule("releases", &["get", "list", "watch", "review"]),
+        rule("decisions", &["get", "list", "watch"]),
+        rule(
+            "releasereviews",
+            &["get", "list", "watch", "create", "update", "patch"]
+        ),
+    ]);
+    page.yaml(0, &role("release-reviewer", &plan.home, &rules))?;
+    page.next();
+    match &plan.reviewer {
+        Some(name) => page.yaml(0, &binding("release-reviewer", &plan.home, &[user(name)]))?,
+        None => {
+            page.comment(0, "No reviewer was named. Name a third person:");
+            page.example(
+                0,
+                &binding("release-reviewer", &plan.home, &[user("carol@example.com")]),
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// The binding of a role to the approvers, or an example of one.
 fn bound(page: &mut Page, plan: &Plan, name: &str) -> Result<(), Unstartable> {
     let subjects = board(plan);
@@ -114,21 +146,47 @@ fn viewers(page: &mut Page, plan: &Plan) -> Result<(), Unstartable> {
                  "rules": [rule("environments", &["get", "list", "watch"])] }),
     )?;
     page.next();
-    let subjects = [user(&plan.requester)].into_iter().chain(board(plan));
+    let reviewer = plan.reviewer.iter().map(|name| user(name));
+    let subjects: Vec<Value> = [user(&plan.requester)]
+        .into_iter()
+        .chain(board(plan))
+        .chain(reviewer)
+        .collect();
     page.yaml(
         0,
         &json!({ "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": name },
                  "roleRef": { "apiGroup": RBAC, "kind": "ClusterRole", "name": name },
-                 "subjects": subjects.collect::<Vec<_>>() }),
+                 "subjects": subjects }),
     )?;
+    for (index, namespace) in targets(plan).into_iter().enumerate() {
+        page.next();
+        if index == 0 {
+            page.comment(
+                0,
+                "All of them can read what runs in the target namespaces, but no Secrets: kubectl signalbox diff and approve show what a \
+                 release would change there.",
+            );
+        }
+        page.yaml(
+            0,
+            &json!({ "apiVersion": format!("{RBAC}/v1"), "kind": "RoleBinding",
+                     "metadata": { "name": format!("{}-viewer", plan.home), "namespace": namespace },
+                     "roleRef": { "apiGroup": RBAC, "kind": "ClusterRole", "name": "view" }, "subjects": subjects }),
+        )?;
+    }
     Ok(())
 }
 
-fn deployers(page: &mut Page, plan: &Plan) -> Result<(), Unstartable> {
+/// The target namespaces, each once, in the order of the stages.
+fn targets(plan: &Plan) -> Vec<&str> {
     let mut namespaces: Vec<&str> = plan.stages.iter().map(|stage| stage.namespace.as_str()).collect();
     let mut seen = BTreeSet::new();
     namespaces.retain(|namespace| seen.insert(*namespace));
-    for (index, namespace) in namespaces.into_iter().enumerate() {
+    namespaces
+}
+
+fn deployers(page: &mut Page, plan: &Plan) -> Result<(), Unstartable> {
+    for (index, namespace) in targets(plan).into_iter().enumerate() {
         let here = plan.stages.iter().filter(|stage| stage.namespace == namespace);
         let accepts: Vec<String> = here
             .map(|stage| format!("{}/{}", plan.home, stage.environment))

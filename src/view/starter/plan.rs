@@ -26,6 +26,8 @@ pub struct Plan {
     pub approvers: Vec<String>,
     /// Groups of such users.
     pub approver_groups: Vec<String>,
+    /// The user who writes the reviews: neither the requester nor an approver.
+    pub reviewer: Option<String>,
     /// The stages in order, from the first to the last.
     pub stages: Vec<Stage>,
 }

@@ -56,6 +56,9 @@ pub(crate) fn text(plan: &Plan, found: &Found) -> Result<String, Unstartable> {
         &json!({ "backoutPlan": { "summary": "Restore what ran before.", "owner": plan.requester, "strategy": "Restore",
                  "trigger": "Automatic", "maxDuration": "5m" } }),
     )?;
+    if let Some(reviewer) = &plan.reviewer {
+        page.yaml(2, &json!({ "review": { "reviewer": reviewer } }))?;
+    }
     Ok(page.text())
 }
 

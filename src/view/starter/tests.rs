@@ -37,6 +37,7 @@ pub(crate) fn payments() -> Plan {
         requester: "alice@example.com".to_owned(),
         approvers: vec!["bob@example.com".to_owned()],
         approver_groups: vec!["release-board".to_owned()],
+        reviewer: Some("carol@example.com".to_owned()),
         stages: stages.map(stage).into(),
     }
 }
