@@ -260,7 +260,9 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
                     return Err(why);
                 }
             };
-            command.run(&session, terminal).await
+            // The API server repeats what people wrote.
+            let ran = command.run(&session, terminal).await;
+            ran.map_err(|sentence| harmless(&sentence))
         }
         Command::Run(options) => run::run(options).await.map(|()| 0),
         Command::Lint(options) => lint::run(&options, terminal),

@@ -249,7 +249,9 @@ async fn undecided(session: &Session, release: &Release) -> bool {
         let obeyed =
             p.decided.as_ref().map(|d| &d.uid) == uid || uid.is_some_and(|uid| p.obeyed.contains(uid));
         let spec = &decision.spec;
-        let of_now = spec.attempt == Some(p.attempt) || spec.plan_hash.as_ref() == Some(&p.plan_hash);
+        // Approvals count until the entry.
+        let answers = p.state.before_entry() && spec.plan_hash.as_ref() == Some(&p.plan_hash);
+        let of_now = spec.attempt == Some(p.attempt) || answers;
         lately && !obeyed && of_now
     })
 }

@@ -208,7 +208,8 @@ async fn reviewers_review_and_only_in_their_own_name() {
     let path = file.path().to_str().unwrap();
     let words = ["review", name, "-f", path];
     let create = "cannot create resource \"releasereviews\"";
-    for (person, wanted) in [("alice", create), ("bob", create), ("erin", create)] {
+    let requested = "your review would not count";
+    for (person, wanted) in [("alice", requested), ("bob", create), ("erin", create)] {
         people.run(person, &words).await.refused(wanted);
     }
     stage.grant("mallory", "create", "releasereviews", "").await;
@@ -302,7 +303,7 @@ async fn what_cannot_be_read_is_said_and_nothing_is_shown() {
     for (words, wanted) in [
         (["explain", "payments-9"], "\"payments-9\" does not exist"),
         (["status", "payments-9"], "does not exist"),
-        (["notes", "payments-9"], "There is no Release payments-9"),
+        (["notes", "payments-9"], "Release \"payments-9\" does not exist"),
     ] {
         people.run("erin", &words).await.refused(wanted);
     }

@@ -34,7 +34,7 @@ async fn each_end_has_its_exit_status() {
     ends(
         wait(&[&good, "--for-people", "--timeout", "1s"]).await,
         124,
-        "the time is over.",
+        "--timeout is over.",
     );
     // It follows the Release while it is approved.
     let follows = ["--for", "finished", "--for-people", "--environment", &sit];
