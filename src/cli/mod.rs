@@ -36,6 +36,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::api::Action;
+use crate::view::timeline::visible;
 use session::{Connection, Session};
 use terminal::Colour;
 pub use terminal::{Exit, Terminal};
@@ -230,8 +231,12 @@ pub async fn run_on(terminal: &mut Terminal<'_>, arguments: Arguments) -> Result
     match arguments.command {
         Command::Person(command) => {
             let (connection, namespace) = command.connection();
-            let session = Session::open(connection, namespace).await?;
-            command.run(&session, terminal).await
+            let ran = match Session::open(connection, namespace).await {
+                Ok(session) => command.run(&session, terminal).await,
+                Err(sentence) => Err(sentence),
+            };
+            // The API server repeats what people wrote.
+            ran.map_err(|said| said.lines().map(visible).collect::<Vec<_>>().join("\n"))
         }
         Command::Run(options) => run::run(options).await.map(|()| 0),
         Command::Lint(options) => lint::run(&options, terminal),

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::cli::output::{Paint, ended};
+use crate::view::timeline::visible;
 
 /// The input, the outputs and the clock of a command.
 pub struct Terminal<'a> {
@@ -103,7 +104,7 @@ impl<'a> Terminal<'a> {
 
     /// Prints one line on standard error: a note, or progress. Its failure is no failure of the command.
     pub(crate) fn note(&mut self, line: &str) {
-        let _ = writeln!(self.errors, "{line}");
+        let _ = writeln!(self.errors, "{}", visible(line));
     }
 
     /// Asks a question that is answered with yes or no. Anything but yes is no.

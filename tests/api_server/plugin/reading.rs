@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use futures::StreamExt;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use signalbox::api::Release;
 use signalbox::api::release::{ReviewState, State};
@@ -69,10 +69,13 @@ async fn each_sees_what_waits_for_them() {
     stage.finish().await;
 }
 
-/// Nothing in it moves a cursor.
+/// Nothing in it moves a cursor, and in text for people nothing turns it around.
 fn harmless(words: &[&str], ran: Ran) -> String {
     let text = ran.output + &ran.errors + ran.exit.as_ref().map_or_else(String::as_str, |_| "");
-    let moves = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    let programs = ["yaml", "json", "svg", "--print"]
+        .iter()
+        .any(|format| words.contains(format));
+    let moves = |c: char| (c.is_control() && c != '\n') || (c == '\u{202e}' && !programs);
     if let Some(at) = text.find(moves) {
         let near: String = text[at..].chars().take(40).collect();
         panic!("{words:?} prints {near:?}");
@@ -215,10 +218,16 @@ async fn a_thousand_releases_are_all_shown() {
         .await
         .done();
     assert_eq!(one, "release.signalbox.dev/p1000-1\n");
-    releases
-        .delete_collection(&DeleteParams::default(), &ListParams::default())
-        .await
-        .unwrap();
+    // One request for all of them takes longer than the API server allows on a busy machine.
+    let delete = |index: usize| {
+        let (releases, name) = (releases.clone(), format!("p{index:04}-1"));
+        async move { releases.delete(&name, &DeleteParams::default()).await.unwrap() }
+    };
+    futures::stream::iter(0..MANY)
+        .map(delete)
+        .buffer_unordered(16)
+        .collect::<Vec<_>>()
+        .await;
     people.end().await;
     stage.finish().await;
 }
