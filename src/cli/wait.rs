@@ -16,7 +16,6 @@ use crate::api::{Decision, GoDuration, Release};
 use crate::cli::session::{Connection, Pause, Query, Session, get, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::explain::{WaitsFor, in_environment};
-use crate::view::timeline::visible;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -392,7 +391,7 @@ impl Told<'_> {
             Form::Text => {
                 let state = event.state.map_or("", State::as_str);
                 let line = format!("{} {state:16} {}", event.time.strftime("%H:%M:%S"), event.message);
-                terminal.note(&visible(&line));
+                terminal.note(&line);
                 Ok(())
             }
         }
