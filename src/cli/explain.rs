@@ -324,15 +324,14 @@ impl Page<'_> {
             self.remedy(text, 10, &remedy);
             if check.reason == reasons::APPROVALS_MISSING
                 && let Some(role) = remedy::role(environment, &check.name)
+                && let Some(people) = self.people.approving(role, &p.name)
             {
-                if let Some(people) = self.people.approving(role, &p.name) {
-                    self.line(
-                        text,
-                        10,
-                        Tone::Plain,
-                        &format!("Who may: {}.", or_no_one(&people)),
-                    );
-                }
+                self.line(
+                    text,
+                    10,
+                    Tone::Plain,
+                    &format!("Who may: {}.", or_no_one(&people)),
+                );
             }
         }
     }
