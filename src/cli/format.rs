@@ -27,9 +27,13 @@ pub(crate) enum Format {
 /// A sentence: it cannot be written as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, String> {
     let text = serde_json::to_string_pretty(value).map_err(|e| format!("Cannot print JSON: {e}"))?;
-    // JSON allows characters that move a cursor, and only within strings, where each can be written as an escape.
-    let mut safe = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
+    Ok(escaped(&text) + "\n")
+}
+
+/// JSON allows characters that move a cursor, and only within strings: here each is an escape.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
         if moves(c) && c != '\n' {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
@@ -39,8 +43,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, String> {
             safe.push(c);
         }
     }
-    safe.push('\n');
-    Ok(safe)
+    safe
 }
 
 /// `value` as YAML.

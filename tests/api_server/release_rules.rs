@@ -55,6 +55,7 @@ async fn links_are_web_addresses() {
                 .await;
         }
     }
+    stage.finish().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The form of a review: YAML that says in comments what happened, and what each field is for.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kube::ResourceExt;
@@ -7,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::review::{Outcome, ReleaseReviewSpec, ReviewAction};
 use crate::api::{Decision, Release, ReleaseReview};
+use crate::cli::format::escaped;
 use crate::cli::times::second;
+use crate::domain::text::moves;
 use crate::view::explain::explain;
 use crate::view::timeline::visible;
 
@@ -93,22 +96,21 @@ pub(super) fn prefilled(
 }
 
 fn fields(text: &mut String, said: Option<&ReleaseReviewSpec>) {
-    let yaml = |value: &dyn erased::Yaml| value.yaml();
     text.push_str(
         "# Successful, SuccessfulWithIssues or Unsuccessful. It can be changed later, but not removed.\n",
     );
     match said.and_then(|s| s.outcome) {
-        Some(outcome) => text.push_str(&format!("outcome: {}", yaml(&outcome))),
+        Some(outcome) => text.push_str(&stated("outcome", &outcome)),
         None => text.push_str("outcome:\n"),
     }
     text.push_str("\n# The cause of the outcome, in free text.\n");
     match said.and_then(|s| s.root_cause.as_ref()) {
-        Some(cause) => text.push_str(&yaml(&Field { root_cause: cause })),
+        Some(cause) => text.push_str(&stated("rootCause", cause)),
         None => text.push_str("rootCause:\n"),
     }
     text.push_str("\n# Lessons for later releases, a sentence or a paragraph each:\n# - …\n");
     match said.map(|s| &s.lessons).filter(|lessons| !lessons.is_empty()) {
-        Some(lessons) => text.push_str(&format!("lessons:\n{}", yaml(lessons))),
+        Some(lessons) => text.push_str(&stated("lessons", lessons)),
         None => text.push_str("lessons: []\n"),
     }
     text.push_str(
@@ -118,27 +120,20 @@ fn fields(text: &mut String, said: Option<&ReleaseReviewSpec>) {
         "# - title: …\n#   owner: carol@example.com\n#   dueAt: 2026-12-24T12:00:00Z\n#   done: false\n",
     );
     match said.map(|s| &s.actions).filter(|actions| !actions.is_empty()) {
-        Some(actions) => text.push_str(&format!("actions:\n{}", yaml(actions))),
+        Some(actions) => text.push_str(&stated("actions", actions)),
         None => text.push_str("actions: []\n"),
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Field<'a> {
-    root_cause: &'a str,
-}
-
-/// A value that writes itself as YAML. What cannot be written is empty, and the user sees that.
-mod erased {
-    pub(super) trait Yaml {
-        fn yaml(&self) -> String;
-    }
-
-    impl<T: serde::Serialize> Yaml for T {
-        fn yaml(&self) -> String {
-            serde_yaml_ng::to_string(self).unwrap_or_default()
-        }
+/// A field as YAML. YAML without quotes has no escapes: a value that would move a cursor is JSON, which is YAML, too. What cannot be
+/// written is empty, and the user sees that.
+fn stated<T: Serialize>(name: &str, value: &T) -> String {
+    let text = serde_yaml_ng::to_string(&BTreeMap::from([(name, value)])).unwrap_or_default();
+    if text.contains(|c| moves(c) && c != '\n') {
+        let json = serde_json::to_string(value).unwrap_or_default();
+        format!("{name}: {}\n", escaped(&json))
+    } else {
+        text
     }
 }
 
@@ -204,8 +199,13 @@ mod tests {
             (spec.outcome, spec.root_cause.as_deref()),
             (Some(Outcome::SuccessfulWithIssues), Some("a: b # c"))
         );
+        let spec = ReleaseReviewSpec {
+            lessons: vec!["turned \u{202e} around".to_owned(), "two\nlines".to_owned()],
+            ..spec
+        };
         let review = ReleaseReview::new("x", spec.clone());
         let again = prefilled(&release(), &[], Some(&review), "carol@example.com");
+        assert!(!again.contains('\u{202e}'), "{again}");
         assert_eq!(read(&again, "r", "carol@example.com").unwrap(), spec);
     }
 
