@@ -126,6 +126,8 @@ static DIFFERENT: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b([a-z]+)-[0-9a-z]{8,10}-[0-9a-z]{5}\b", "$1-0-0"),
         // The last column of a table of kubectl.
         (r"(?m)( {2,})(?:\d+[smhd]){1,2}$", "${1}0s"),
+        // The name that the API server completes.
+        (r"-approve-[a-z0-9]{5} created", "-approve-00000 created"),
     ]
     .into_iter()
     .filter_map(|(pattern, instead)| Some((Regex::new(pattern).ok()?, instead)))
@@ -150,8 +152,12 @@ mod tests {
 
     #[test]
     fn only_what_is_different_in_each_run_is_masked() {
-        assert_eq!(DIFFERENT.len(), 6, "a pattern is not valid");
+        assert_eq!(DIFFERENT.len(), 7, "a pattern is not valid");
         for (printed, compared) in [
+            (
+                "decision.signalbox.dev/p-production-approve-cjk6v created",
+                "decision.signalbox.dev/p-production-approve-00000 created",
+            ),
             (
                 "   7.7 s  sit         Succeeded",
                 "   0.0 s  sit         Succeeded",
