@@ -8,8 +8,8 @@ use kube::{Api, ResourceExt};
 use crate::api::decision::DecisionSpec;
 use crate::api::environment::Environment;
 use crate::api::release::Promotion;
-use crate::api::{Action, Decision, Release};
-use crate::cli::session::{Connection, FIELD_MANAGER, Query, Session, failed, get, list};
+use crate::api::{Action, Decision};
+use crate::cli::session::{Connection, FIELD_MANAGER, Place, Session, failed, get};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::remedy;
 use crate::view::timeline::visible;
@@ -54,17 +54,14 @@ struct Common {
     /// Show what would be decided, and let the API server check it, but create nothing
     #[arg(long)]
     dry_run: bool,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.common.connection, self.common.namespace.as_deref())
+        self.common.place.parts()
     }
 }
 
@@ -227,18 +224,6 @@ fn generated(spec: &DecisionSpec) -> String {
     let room = 200usize.saturating_sub(end.len());
     let name: String = spec.release.chars().take(room).collect();
     format!("{}{end}", name.trim_end_matches(['-', '.']))
-}
-
-/// The Decisions on a Release, oldest first.
-async fn decisions(session: &Session, release: &Release) -> Result<Vec<Decision>, String> {
-    let query = Query {
-        namespace: Some(&session.namespace),
-        fields: format!("spec.release={}", release.name_any()),
-        ..Query::default()
-    };
-    let mut decisions = list::<Decision>(session, &query).await?.whole()?;
-    decisions.sort_by_key(|d| d.metadata.creation_timestamp.clone());
-    Ok(decisions)
 }
 
 /// The Environment, if the user may read it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::api::{Environment, Release};
 use crate::cli::format;
 use crate::cli::output::Paint;
-use crate::cli::session::{Connection, Session, get};
+use crate::cli::session::{Connection, Place, Session, get};
 use crate::cli::targets::{self, Changes};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::differences::Difference;
@@ -29,11 +29,8 @@ pub(crate) struct Options {
     /// Output format
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Form,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,7 +42,7 @@ enum Form {
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 
@@ -93,7 +90,7 @@ async fn show(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
         let namespace = targets::namespace(&release, Some(&environment), &name)?;
         let found: Changes =
             targets::changes(session, &release, &name, &namespace, options.show_values).await?;
-        partial |= found.partial;
+        partial |= found.partial || found.refused;
         all.push(In {
             environment: name,
             namespace,

@@ -13,12 +13,12 @@ use crate::api::release::{BackoutState, Check, CheckState, ComponentState, Promo
 use crate::api::{Decision, Release};
 use crate::cli::format::{self, Format};
 use crate::cli::output::{Paint, wrapped};
-use crate::cli::session::{Connection, Query, Session, get, list};
+use crate::cli::session::{Connection, Place, Session, decisions, get};
 use crate::cli::status::tone;
 use crate::cli::table::Tone;
 use crate::cli::terminal::{Exit, NARROWEST, PROSE, Terminal};
 use crate::cli::times::{age, second};
-use crate::view::explain::{Block, Explanation, Held, InEnvironment, explain};
+use crate::view::explain::{Block, Explanation, Held, InEnvironment, explain, signature};
 use crate::view::remedy::{self, Remedy};
 use crate::view::timeline::visible;
 use people::People;
@@ -31,20 +31,17 @@ pub(crate) struct Options {
     /// Only this Environment (default: all that the Release lists)
     #[arg(value_name = "ENVIRONMENT", add = crate::cli::completion::environments())]
     environment: Option<String>,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Output format
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Format,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 
@@ -91,7 +88,7 @@ pub(crate) async fn run(
     explained.environments.retain(|e| wanted(e.environment));
     let (environments, decisions, people) = tokio::join!(
         environments(session, &release),
-        decisions(session, &release),
+        decisions(session, &options.release),
         People::of(session, &release)
     );
     let promotions = || {
@@ -159,17 +156,6 @@ async fn environments(session: &Session, release: &Release) -> BTreeMap<String, 
         found.insert(environment.name_any(), environment);
     }
     found
-}
-
-async fn decisions(session: &Session, release: &Release) -> Result<Vec<Decision>, String> {
-    let query = Query {
-        namespace: Some(&session.namespace),
-        fields: format!("spec.release={}", release.name_any()),
-        ..Query::default()
-    };
-    let mut decisions = list::<Decision>(session, &query).await?.items;
-    decisions.sort_by_key(|d| d.metadata.creation_timestamp.clone());
-    Ok(decisions)
 }
 
 /// A Release on paper.
@@ -410,26 +396,9 @@ impl Page<'_> {
             let spec = &decision.spec;
             let created = decision.metadata.creation_timestamp.as_ref();
             let at = created.map_or_else(String::new, |t| second(t.0));
-            let as_role = spec
-                .role
-                .as_deref()
-                .map_or_else(String::new, |role| format!(" as {role}"));
-            let reason = spec
-                .reason
-                .as_deref()
-                .map_or_else(String::new, |why| format!(": {why}"));
             let other = spec.plan_hash.as_ref().is_some_and(|hash| *hash != p.plan_hash);
             let other = if other { ", for another plan" } else { "" };
-            self.line(
-                text,
-                2,
-                Tone::Faint,
-                &format!(
-                    "{at} {} by {}{as_role}{other}{reason}",
-                    spec.action.as_str(),
-                    spec.by
-                ),
-            );
+            self.line(text, 2, Tone::Faint, &format!("{at} {}{other}", signature(spec)));
         }
     }
 }

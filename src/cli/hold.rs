@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::Release;
 use crate::api::release::Hold;
-use crate::cli::session::{Connection, FIELD_MANAGER, Session, failed, get};
+use crate::cli::session::{Connection, FIELD_MANAGER, Place, Session, failed, get};
 use crate::cli::terminal::{Exit, Terminal};
 
 #[derive(clap::Args)]
@@ -20,11 +20,8 @@ pub(crate) struct Options {
     /// Let the API server check the change, but change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 /// The options of `hold`.
@@ -53,7 +50,7 @@ pub(crate) struct WithdrawOptions {
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 
@@ -258,6 +255,9 @@ async fn change_spec(
             "Release {name} changed meanwhile, so nothing was changed. Look at it again, and try again."
         ));
     }
+    // Two holds at the same time would each be joined with the same earlier one, and one of them would be lost.
+    let metadata = json!({ "uid": release.metadata.uid, "resourceVersion": now.metadata.resource_version });
+    let patch = Patch::Merge(json!({ "metadata": metadata, "spec": spec }));
     api.patch(&name, &parameters(false), &patch)
         .await
         .map_err(refused)?;

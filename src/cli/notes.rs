@@ -1,7 +1,7 @@
 //! `notes`: the release notes of one Release, in Markdown.
 
 use crate::api::{Decision, Release, ReleaseReview};
-use crate::cli::session::{Connection, Query, Session, list};
+use crate::cli::session::{Connection, Place, Query, Session, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::notes::{markdown, notes};
 
@@ -10,17 +10,14 @@ pub(crate) struct Options {
     /// Name of the Release
     #[arg(value_name = "RELEASE", value_parser = crate::cli::completion::bare, add = crate::cli::completion::releases())]
     release: String,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 

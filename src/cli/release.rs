@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::api::{Environment, Release};
-use crate::cli::session::{Connection, FIELD_MANAGER, Query, Session, failed, list};
+use crate::cli::session::{Connection, FIELD_MANAGER, Place, Query, Session, failed, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::domain::patches::pinned;
 use crate::view::next_release::{Choice, Running, Wanted, manifest, next};
@@ -49,17 +49,14 @@ pub(crate) struct Options {
     /// Create it, instead of printing its manifest
     #[arg(long)]
     create: bool,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 

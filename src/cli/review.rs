@@ -11,9 +11,11 @@ use serde_json::json;
 
 use crate::api::release::{ReviewState, ReviewStatus};
 use crate::api::review::ReleaseReviewSpec;
-use crate::api::{Action, Decision, Release, ReleaseReview};
+use crate::api::{Action, Release, ReleaseReview};
 use crate::cli::format::{self, Format};
-use crate::cli::session::{Connection, FIELD_MANAGER, Listed, Query, Session, failed, get, list};
+use crate::cli::session::{
+    Connection, FIELD_MANAGER, Listed, Place, Query, Session, decisions, failed, get, list,
+};
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::cli::times::second;
@@ -62,15 +64,6 @@ struct ListOptions {
     place: Place,
 }
 
-#[derive(clap::Args)]
-struct Place {
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
@@ -78,7 +71,7 @@ impl Options {
             Some(Sub::List(options)) => &options.place,
             None => &self.place,
         };
-        (&place.connection, place.namespace.as_deref())
+        place.parts()
     }
 }
 
@@ -214,15 +207,10 @@ async fn write(
             other.name_any()
         ));
     }
-    let query = Query {
-        namespace: Some(&session.namespace),
-        fields: format!("spec.release={name}"),
-        ..Query::default()
-    };
-    let decisions = list::<Decision>(session, &query)
-        .await
-        .map(|listed| listed.items)
-        .unwrap_or_default();
+    let decisions = decisions(session, name).await.unwrap_or_else(|why| {
+        terminal.note(&format!("note: Decisions are not shown. {why}"));
+        vec![]
+    });
     let approved = decisions
         .iter()
         .find(|d| d.spec.action == Action::Approve && may_be_one_person(&d.spec.by, &user));

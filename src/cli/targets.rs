@@ -18,6 +18,8 @@ pub(crate) struct Changes {
     pub notes: Vec<String>,
     /// Whether a target could not be read at all.
     pub partial: bool,
+    /// Whether the API server would refuse a change.
+    pub refused: bool,
 }
 
 /// The namespace that the Release changes there: the one with which it entered, else that of the Environment.
@@ -56,6 +58,7 @@ pub(crate) async fn changes(
         differences: Vec::new(),
         notes: Vec::new(),
         partial: false,
+        refused: false,
     };
     let components = &release.spec.components;
     let reads = components
@@ -80,7 +83,7 @@ pub(crate) async fn changes(
             live.as_ref(),
             namespace,
             &mut asks,
-            &mut found.notes,
+            &mut found,
         )
         .await?;
         let difference = difference(namespace, &component.target, live.as_ref(), &result, show_values);
@@ -99,7 +102,7 @@ async fn result(
     live: Option<&Value>,
     namespace: &str,
     asks: &mut bool,
-    notes: &mut Vec<String>,
+    found: &mut Changes,
 ) -> Result<Value, String> {
     let misfit =
         |e: &dyn std::fmt::Display| format!("Component {} does not fit its target: {e}.", component.name);
@@ -109,7 +112,7 @@ async fn result(
             Ok(answer) => return Ok(computation.answered(component, live, &request, answer)),
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 *asks = false;
-                notes.push(format!(
+                found.notes.push(format!(
                     "You may not patch targets in {namespace}, so the difference is computed without the API server's defaults and admission."
                 ));
             }
@@ -119,7 +122,8 @@ async fn result(
                     &format!("The API server would refuse {}", component.target),
                     &kube::Error::Api(status),
                 );
-                notes.push(said);
+                found.refused = true;
+                found.notes.push(said);
             }
             Err(error) => return Err(failed(&session.server, "A dry run failed", &error)),
         }

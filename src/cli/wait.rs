@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::api::environment::{Environment, Require};
 use crate::api::release::{CheckState, Promotion, State};
 use crate::api::{Decision, GoDuration, Release};
-use crate::cli::session::{Connection, Pause, Query, Session, get, list};
+use crate::cli::session::{Connection, Listed, Pause, Place, Query, Session, get, list};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::explain::{WaitsFor, in_environment};
 
@@ -37,11 +37,8 @@ pub(crate) struct Options {
     /// Output format: text for people, json for a line an event
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Form,
-    /// Namespace of the Release (default: that of the context)
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    place: Place,
 }
 
 /// What a pipeline waits for.
@@ -66,7 +63,7 @@ enum Form {
 impl Options {
     /// The connection of the flags, and the namespace.
     pub(crate) fn connection(&self) -> (&Connection, Option<&str>) {
-        (&self.connection, self.namespace.as_deref())
+        self.place.parts()
     }
 }
 
@@ -151,7 +148,8 @@ async fn follow(
     let api: Api<Release> = Api::namespaced(session.client.clone(), &session.namespace);
     let place = format!(" in namespace {}", session.namespace);
     let environments = list::<Environment>(session, &Query::default()).await;
-    let environments = environments.map(|listed| listed.items).unwrap_or_default();
+    // With some of them, what an environment needs would not be known.
+    let environments = environments.and_then(Listed::whole).ok();
     let (mut uid, mut pause) = (None, Pause::default());
     loop {
         let release = match api.get(&options.release).await {
@@ -189,7 +187,7 @@ async fn follow(
         let mut events = watched.ok().map(StreamExt::boxed);
         loop {
             told.changes(&latest, terminal)?;
-            let found = end(&latest, options, &environments);
+            let found = end(&latest, options, environments.as_deref());
             let unread = match found {
                 Some(End::Blocked | End::Failed) => undecided(session, &latest).await,
                 Some(end) => return Ok(end),
@@ -271,7 +269,7 @@ fn needed(name: &str, environments: &[Environment], found: &mut BTreeSet<String>
 }
 
 /// Whether the wait is over. The worst of the environments that matter decides, then the goal.
-fn end(release: &Release, options: &Options, environments: &[Environment]) -> Option<End> {
+fn end(release: &Release, options: &Options, environments: Option<&[Environment]>) -> Option<End> {
     let status = release.status.as_ref()?;
     // A status of an older spec says nothing about this one.
     if status.observed_generation != release.metadata.generation {
@@ -293,9 +291,20 @@ fn end(release: &Release, options: &Options, environments: &[Environment]) -> Op
         return Some(End::Reached);
     }
     let mut before = BTreeSet::new();
-    promotions
-        .iter()
-        .for_each(|p| needed(&p.name, environments, &mut before));
+    match environments {
+        Some(environments) => promotions
+            .iter()
+            .for_each(|p| needed(&p.name, environments, &mut before)),
+        // Without the Environments, whatever comes before in promotion order may be needed.
+        None => {
+            let last = status
+                .environments
+                .iter()
+                .rposition(|p| wanted(&p))
+                .unwrap_or_default();
+            before.extend(status.environments.iter().take(last).map(|p| p.name.clone()));
+        }
+    }
     let matters = |p: &&Promotion| wanted(p) || before.contains(&p.name);
     let matter: Vec<&Promotion> = status.environments.iter().filter(matters).collect();
     let asked = matter.iter().any(|p| asks_people(release, p));

@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::api::decision::DecisionSpec;
 use crate::api::environment::ControlName;
 use crate::api::reasons::{self, Clears};
 use crate::api::release::{
@@ -173,6 +174,15 @@ pub fn explain(release: &Release) -> Explanation<'_> {
         review: status.and_then(|s| s.review.as_deref()),
         environments: promotions.map(|p| in_environment(release, p)).collect(),
     }
+}
+
+/// A Decision in words: its action, its author, the role if it has one, and the reason.
+#[must_use]
+pub fn signature(decision: &DecisionSpec) -> String {
+    let role = decision.role.as_ref().map(|role| format!(" as {role}"));
+    let reason = decision.reason.as_ref().map(|reason| format!(": {reason}"));
+    let (role, reason) = (role.unwrap_or_default(), reason.unwrap_or_default());
+    format!("{} by {}{role}{reason}", decision.action.as_str(), decision.by)
 }
 
 /// Explains `release` in the environment of `p`.

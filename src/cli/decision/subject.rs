@@ -11,14 +11,14 @@ use crate::api::reasons;
 use crate::api::release::Promotion;
 use crate::api::{Action, Decision, Release};
 use crate::cli::output::{Paint, wrapped};
-use crate::cli::session::{Right, Session, get};
+use crate::cli::session::{Right, Session, decisions, get};
 use crate::cli::terminal::{NARROWEST, PROSE, Terminal};
 use crate::cli::{diff, targets};
 use crate::decide::trust::may_be_one_person;
 use crate::domain::patches::overlay;
 use crate::domain::paths;
 use crate::view::differences::shows_secrets;
-use crate::view::explain::{Block, in_environment};
+use crate::view::explain::{Block, in_environment, signature};
 use crate::view::remedy;
 use crate::view::timeline::visible;
 
@@ -43,8 +43,9 @@ impl Subject {
         let place = format!(" in namespace {}", session.namespace);
         let (release, user) = tokio::join!(get(session, &api, release, &place), session.user());
         let (release, user) = (release?, user?);
+        let name = release.name_any();
         let (decisions, read) = tokio::join!(
-            super::decisions(session, &release),
+            decisions(session, &name),
             super::environment(session, environment)
         );
         Ok(Self {
@@ -386,20 +387,7 @@ impl Subject {
             spec.environment == p.name
                 && (spec.plan_hash.as_deref() == Some(&p.plan_hash) || spec.attempt == Some(p.attempt))
         });
-        let mut lines = signed
-            .map(|d| {
-                let spec = &d.spec;
-                let role = spec
-                    .role
-                    .as_deref()
-                    .map_or_else(String::new, |role| format!(" as {role}"));
-                let reason = spec
-                    .reason
-                    .as_deref()
-                    .map_or_else(String::new, |reason| format!(": {reason}"));
-                format!("{} by {}{role}{reason}", spec.action.as_str(), spec.by)
-            })
-            .peekable();
+        let mut lines = signed.map(|d| signature(&d.spec)).peekable();
         text.push('\n');
         if lines.peek().is_none() {
             text.push_str("No one has signed this plan yet.\n");

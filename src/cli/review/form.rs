@@ -11,7 +11,7 @@ use crate::api::{Decision, Release, ReleaseReview};
 use crate::cli::format::escaped;
 use crate::cli::times::second;
 use crate::domain::text::moves;
-use crate::view::explain::explain;
+use crate::view::explain::{explain, signature};
 use crate::view::timeline::visible;
 
 /// What a reviewer writes. The Release and the reviewer are known.
@@ -63,23 +63,12 @@ pub(super) fn prefilled(
             remark(&format!("  {says}"));
         }
     }
-    let mut decisions: Vec<&Decision> = decisions.iter().collect();
-    decisions.sort_by_key(|d| d.metadata.creation_timestamp.clone());
     for decision in decisions {
         let spec = &decision.spec;
         let at = decision
             .creation_timestamp()
             .map_or_else(String::new, |t| second(t.0));
-        let reason = spec
-            .reason
-            .as_deref()
-            .map_or_else(String::new, |why| format!(": {why}"));
-        remark(&format!(
-            "- {at} {} in {} by {}{reason}",
-            spec.action.as_str(),
-            spec.environment,
-            spec.by
-        ));
+        remark(&format!("- {at} {} in {}", signature(spec), spec.environment));
     }
     if let Some(review) = explained.review {
         let why = review.required_because.join(", ");

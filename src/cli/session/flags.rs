@@ -32,6 +32,23 @@ pub(crate) struct Connection {
     pub request_timeout: Timeout,
 }
 
+/// The namespace of one Release, and the connection.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// Namespace of the Release (default: that of the context)
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Place {
+    /// The connection of the flags, and the namespace.
+    pub fn parts(&self) -> (&Connection, Option<&str>) {
+        (&self.connection, self.namespace.as_deref())
+    }
+}
+
 /// How long a request may take. `None` is without a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timeout(pub Option<Duration>);

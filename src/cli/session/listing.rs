@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
 use super::{Session, failed};
-use crate::api::Release;
+use crate::api::{Decision, Release};
 
 /// Half of kubectl's page size: the text of a page is in memory several times while it is read.
 const PAGE: u32 = 250;
@@ -272,6 +272,21 @@ pub(crate) async fn reach(
         session.namespace
     );
     Ok((own.items, Some(why)))
+}
+
+/// The Decisions on a Release of the session's namespace, oldest first.
+///
+/// # Errors
+/// A sentence: they cannot be listed, or one of them cannot be read.
+pub(crate) async fn decisions(session: &Session, release: &str) -> Result<Vec<Decision>, String> {
+    let query = Query {
+        namespace: Some(&session.namespace),
+        fields: format!("spec.release={release}"),
+        ..Query::default()
+    };
+    let mut decisions = list::<Decision>(session, &query).await?.whole()?;
+    decisions.sort_by_key(|d| d.metadata.creation_timestamp.clone());
+    Ok(decisions)
 }
 
 /// One object.

@@ -29,8 +29,8 @@ use crate::decide::consent::is_label;
 use files::Variables;
 
 pub(crate) use failure::failed;
-pub(crate) use flags::Connection;
-pub(crate) use listing::{Listed, Query, get, list, reach};
+pub(crate) use flags::{Connection, Place};
+pub(crate) use listing::{Listed, Query, decisions, get, list, reach};
 pub(crate) use pause::Pause;
 
 /// The field manager of what people write with this command line.

@@ -12,6 +12,7 @@ use crate::api::Release;
 use crate::cli::format::Format;
 use crate::cli::session::{Listed, Pause, Session, failed, list};
 use crate::cli::terminal::{Exit, Terminal};
+use crate::view::layout::visible;
 
 /// Moves the cursor to the top and clears what is below.
 const HOME: &str = "\x1b[H\x1b[J";
@@ -63,7 +64,7 @@ async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
     let mut pause = Pause::default();
     loop {
         // A watch ends now and then. The list is then read again.
-        let listed: Listed<Release> = match list(session, &options.query(session)).await {
+        let mut listed: Listed<Release> = match list(session, &options.query(session)).await {
             Ok(listed) => listed,
             // Something was drawn: the API server may only be restarting.
             Err(_) if !last.is_empty() => {
@@ -72,13 +73,13 @@ async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
             }
             Err(why) => return Err(why),
         };
-        let mut releases = listed.items;
-        if !once(session, options, &releases, &mut last, terminal).await? {
+        if !once(session, options, &listed, &mut last, terminal).await? {
             return Ok(());
         }
-        if let Ok(events) = events(session, options, &listed.resource_version).await {
+        let version = listed.resource_version.clone();
+        if let Ok(events) = events(session, options, &version).await {
             pause.begins();
-            if !follow(session, options, &mut releases, events, &mut last, terminal).await? {
+            if !follow(session, options, &mut listed, events, &mut last, terminal).await? {
                 return Ok(());
             }
         }
@@ -90,7 +91,7 @@ async fn draw(session: &Session, options: &Options, terminal: &mut Terminal<'_>)
 async fn follow(
     session: &Session,
     options: &Options,
-    releases: &mut Vec<Release>,
+    listed: &mut Listed<Release>,
     events: impl futures::Stream<Item = kube::Result<WatchEvent<Release>>>,
     last: &mut String,
     terminal: &mut Terminal<'_>,
@@ -102,18 +103,18 @@ async fn follow(
         tokio::select! {
             event = events.try_next() => {
                 let Ok(Some(event)) = event else { return Ok(true) };
-                if !merge(releases, event) {
+                if !merge(&mut listed.items, event) {
                     return Ok(true);
                 }
                 // One change of an operator often comes with others: they are drawn together.
                 while let Some(Ok(Some(event))) = futures::FutureExt::now_or_never(events.try_next()) {
-                    merge(releases, event);
+                    merge(&mut listed.items, event);
                 }
             },
             // Ages grow. A pipe gets only what changed.
             _ = tick.tick(), if terminal.redraws => {}
         }
-        if !once(session, options, releases, last, terminal).await? {
+        if !once(session, options, listed, last, terminal).await? {
             return Ok(false);
         }
     }
@@ -166,7 +167,7 @@ fn merge(releases: &mut Vec<Release>, event: WatchEvent<Release>) -> bool {
 async fn once(
     session: &Session,
     options: &Options,
-    releases: &[Release],
+    listed: &Listed<Release>,
     last: &mut String,
     terminal: &mut Terminal<'_>,
 ) -> Result<bool, String> {
@@ -174,7 +175,8 @@ async fn once(
         terminal.width = crate::cli::terminal::width();
     }
     terminal.now = jiff::Timestamp::now();
-    let shown = if options.mine {
+    let releases = &listed.items;
+    let mut shown = if options.mine {
         show(
             session,
             options,
@@ -184,6 +186,10 @@ async fn once(
     } else {
         show(session, options, releases, terminal)?
     };
+    for note in listed.notes() {
+        shown.push_str(&visible(&note));
+        shown.push('\n');
+    }
     if shown == *last {
         return Ok(true);
     }

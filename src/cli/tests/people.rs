@@ -268,6 +268,16 @@ fn a_difference_is_computed_where_the_user_may_not_patch_and_hides_what_looks_se
         text.push_str(&run(&server, words, PIPE).transcript(words));
         text.push('\n');
     }
+    // What the API server would refuse is no difference of nothing.
+    let strict = Server::after_the_demo(BOB);
+    strict.refuse("PATCH /api", 422, "spec is invalid");
+    let ran = run(&strict, "diff payments-2026.12.1 --exit-code", PIPE);
+    assert_eq!(ran.exit, Ok(2), "{}", ran.errors);
+    assert!(
+        ran.errors.contains("would refuse ConfigMap ledger-config"),
+        "{}",
+        ran.errors
+    );
     server.refuse(
         "GET /api/v1/namespaces/payments-prod",
         403,
@@ -624,6 +634,26 @@ fn a_hold_never_frees_what_another_hold_holds() {
 }
 
 #[test]
+fn two_holds_at_the_same_time_do_not_overwrite_each_other() {
+    let server = Server::after_the_demo(ALICE);
+    server.change("payments-2026.12.1", |release| {
+        release["metadata"]["resourceVersion"] = json!("77")
+    });
+    let ran = run(
+        &server,
+        "hold payments-2026.12.1 --environment production --yes",
+        PIPE,
+    );
+    assert_eq!(ran.exit, Ok(0));
+    let writes = server.writes.lock().unwrap();
+    let (_, _, last) = writes
+        .iter()
+        .rfind(|(method, ..)| *method == Method::PATCH)
+        .unwrap();
+    assert_eq!(last["metadata"]["resourceVersion"], "77");
+}
+
+#[test]
 fn a_wait_ends_by_the_environments_that_matter() {
     let demo = || Server::after_the_demo(BOB);
     let promotion = |server: &Arc<Server>, place: usize, change: &dyn Fn(&mut serde_json::Value)| {
@@ -654,6 +684,12 @@ fn a_wait_ends_by_the_environments_that_matter() {
     promotion(&server, 2, &|p| p["state"] = json!("Failed"));
     assert_eq!(ends(&server, "--environment uat"), Ok(124));
     assert_eq!(ends(&server, ""), Ok(3));
+    // Without the Environments, what comes before may be needed, and what comes after is not.
+    server.refuse("GET /apis/signalbox.dev/v1alpha1/environments", 403, "forbidden");
+    assert_eq!(ends(&server, "--environment uat"), Ok(124));
+    promotion(&server, 0, &|p| p["state"] = json!("Failed"));
+    assert_eq!(ends(&server, "--environment uat"), Ok(3));
+    promotion(&server, 0, &|p| p["state"] = json!("Succeeded"));
     // A Failed promotion is not ready, and one that Succeeded asks no one any more.
     assert_eq!(ends(&server, "--environment production --for ready"), Ok(3));
     let server = demo();

@@ -58,3 +58,27 @@ async fn another_failure_of_the_output_is_an_error() {
     let (exit, _) = run("status -A", ErrorKind::StorageFull).await;
     assert_eq!(exit, Err("Cannot write the output: no storage space.".to_owned()));
 }
+
+#[tokio::test]
+async fn a_watch_names_what_it_cannot_show() {
+    let server = Server::after_the_demo("bob@example.com");
+    server.change("payments-2026.12.2", |release| {
+        release["spec"]["change"]["model"] = "Emergency".into()
+    });
+    let arguments = Arguments::try_parse_from(["signalbox", "status", "--watch"]).unwrap();
+    let Command::Person(command) = arguments.command else {
+        panic!("not a command of people");
+    };
+    let (mut input, mut output, mut errors) = (std::io::empty(), Vec::new(), Vec::new());
+    let mut terminal = Terminal::piped(&mut input, &mut output, &mut errors, morning());
+    let session = server.session("payments");
+    // A watch has no end of its own.
+    let ran = tokio::time::timeout(Duration::from_millis(900), command.run(&session, &mut terminal)).await;
+    assert!(ran.is_err(), "{ran:?}");
+    let shown = String::from_utf8(output).unwrap();
+    assert!(shown.contains("payments-2026.12.1"), "{shown}");
+    assert!(
+        shown.contains("Release payments/payments-2026.12.2 is not shown"),
+        "{shown}"
+    );
+}
