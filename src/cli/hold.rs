@@ -248,19 +248,31 @@ async fn change_spec(
         terminal.note("Nothing was changed.");
         return Ok(1);
     }
-    // The status is written all the time while a release goes on: only a new spec is another Release than the one that was read.
-    let now = read(session, &name).await?;
-    if now.metadata.generation != release.metadata.generation || now.metadata.uid != release.metadata.uid {
-        return Err(format!(
-            "Release {name} changed meanwhile, so nothing was changed. Look at it again, and try again."
-        ));
+    let changed = || {
+        format!("Release {name} changed meanwhile, so nothing was changed. Look at it again, and try again.")
+    };
+    for _ in 0..TRIES {
+        // The status is written all the time while a release goes on: only a new spec is another Release than the one that was read.
+        let now = read(session, &name).await?;
+        if now.metadata.generation != release.metadata.generation || now.metadata.uid != release.metadata.uid
+        {
+            return Err(changed());
+        }
+        // Two holds at the same time would each be joined with the same earlier one, and one of them would be lost.
+        let metadata =
+            json!({ "uid": release.metadata.uid, "resourceVersion": now.metadata.resource_version });
+        let patch = Patch::Merge(json!({ "metadata": metadata, "spec": spec }));
+        match api.patch(&name, &parameters(false), &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(refused(error)),
+            Ok(_) => {
+                terminal.print(&format!("release.signalbox.dev/{name} {done}\n"))?;
+                return Ok(0);
+            }
+        }
     }
-    // Two holds at the same time would each be joined with the same earlier one, and one of them would be lost.
-    let metadata = json!({ "uid": release.metadata.uid, "resourceVersion": now.metadata.resource_version });
-    let patch = Patch::Merge(json!({ "metadata": metadata, "spec": spec }));
-    api.patch(&name, &parameters(false), &patch)
-        .await
-        .map_err(refused)?;
-    terminal.print(&format!("release.signalbox.dev/{name} {done}\n"))?;
-    Ok(0)
+    Err(changed())
 }
+
+/// How often a change is tried while only the status is written in between.
+const TRIES: usize = 5;

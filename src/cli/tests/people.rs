@@ -634,23 +634,39 @@ fn a_hold_never_frees_what_another_hold_holds() {
 }
 
 #[test]
-fn two_holds_at_the_same_time_do_not_overwrite_each_other() {
-    let server = Server::after_the_demo(ALICE);
-    server.change("payments-2026.12.1", |release| {
-        release["metadata"]["resourceVersion"] = json!("77")
-    });
-    let ran = run(
-        &server,
-        "hold payments-2026.12.1 --environment production --yes",
-        PIPE,
-    );
-    assert_eq!(ran.exit, Ok(0));
-    let writes = server.writes.lock().unwrap();
-    let (_, _, last) = writes
-        .iter()
-        .rfind(|(method, ..)| *method == Method::PATCH)
-        .unwrap();
-    assert_eq!(last["metadata"]["resourceVersion"], "77");
+fn a_hold_is_written_to_the_version_that_was_compared_and_past_writes_of_the_status() {
+    let written = |at_most: usize| {
+        let server = Server::after_the_demo(ALICE);
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        // The operator writes status between the read and the write of the hold, some times.
+        server.on_write("/payments-2026.12.1", move |objects| {
+            let nth = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            for release in objects
+                .iter_mut()
+                .filter(|o| o["metadata"]["name"] == "payments-2026.12.1")
+            {
+                if nth <= at_most {
+                    release["metadata"]["resourceVersion"] = json!(format!("operator-{nth}"));
+                }
+            }
+        });
+        let ran = run(
+            &server,
+            "hold payments-2026.12.1 --environment production --yes",
+            PIPE,
+        );
+        (
+            ran.exit,
+            server.find("payments-2026.12.1")["spec"]["hold"].clone(),
+        )
+    };
+    let held = json!({ "environments": ["production"] });
+    for writes in [0, 1, 3] {
+        assert_eq!(written(writes), (Ok(0), held.clone()), "{writes}");
+    }
+    let (exit, hold) = written(100);
+    assert!(exit.is_err_and(|e| e.contains("changed meanwhile, so nothing was changed")));
+    assert!(hold.is_null(), "{hold}");
 }
 
 #[test]

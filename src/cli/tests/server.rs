@@ -307,6 +307,10 @@ impl Server {
         else {
             return failure(404, &format!("{name:?} not found"), &name);
         };
+        let stated = &body["metadata"]["resourceVersion"];
+        if !stated.is_null() && *stated != object["metadata"]["resourceVersion"] {
+            return failure(409, "the object has been modified", &name);
+        }
         let mut changed = object.clone();
         json_patch::merge(&mut changed, &body);
         if !dry_run {
