@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp};
 
 use crate::api::{Decision, Release, ReleaseReview};
 use crate::cli::format;
-use crate::cli::session::{Connection, Query, Session, list};
+use crate::cli::session::{Connection, Query, Session, records};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::history::{Filter, history, text};
 
@@ -73,22 +73,10 @@ pub(crate) async fn run(
         namespace: (!options.all_namespaces).then_some(session.namespace.as_str()),
         ..Query::default()
     };
-    let (releases, decisions, reviews) = tokio::join!(
-        list::<Release>(session, &query),
-        list::<Decision>(session, &query),
-        list::<ReleaseReview>(session, &query)
-    );
-    let (releases, decisions, reviews) = (releases?, decisions?, reviews?);
-    let unread = [releases.notes(), decisions.notes(), reviews.notes()].concat();
-    let exit = show(
-        options,
-        &releases.items,
-        &decisions.items,
-        &reviews.items,
-        terminal,
-    )?;
-    unread.iter().for_each(|note| terminal.note(note));
-    Ok(if unread.is_empty() { exit } else { 2 })
+    let read = records(session, &query).await?;
+    let exit = show(options, &read.releases, &read.decisions, &read.reviews, terminal)?;
+    read.notes.iter().for_each(|note| terminal.note(note));
+    Ok(if read.notes.is_empty() { exit } else { 2 })
 }
 
 /// Prints the history that these objects show.

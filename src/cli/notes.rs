@@ -1,7 +1,7 @@
 //! `notes`: the release notes of one Release, in Markdown.
 
 use crate::api::{Decision, Release, ReleaseReview};
-use crate::cli::session::{Connection, Place, Query, Session, list};
+use crate::cli::session::{Connection, Place, Query, Session, records};
 use crate::cli::terminal::{Exit, Terminal};
 use crate::view::notes::{markdown, notes};
 
@@ -34,21 +34,14 @@ pub(crate) async fn run(
         namespace: Some(&session.namespace),
         ..Query::default()
     };
-    let (releases, decisions, reviews) = tokio::join!(
-        list::<Release>(session, &query),
-        list::<Decision>(session, &query),
-        list::<ReleaseReview>(session, &query)
-    );
-    let (releases, decisions, reviews) = (releases?, decisions?, reviews?);
-    let unread = [releases.notes(), decisions.notes(), reviews.notes()].concat();
-    unread.iter().for_each(|note| terminal.note(note));
-    let (releases, decisions, reviews) = (releases.items, decisions.items, reviews.items);
+    let read = records(session, &query).await?;
+    read.notes.iter().for_each(|note| terminal.note(note));
     show(
         &options.release,
         &session.namespace,
-        &releases,
-        &decisions,
-        &reviews,
+        &read.releases,
+        &read.decisions,
+        &read.reviews,
         terminal,
     )
 }

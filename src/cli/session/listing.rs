@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
 use super::{Session, failed};
-use crate::api::{Decision, Release};
+use crate::api::{Decision, Release, ReleaseReview};
 
 /// Half of kubectl's page size: the text of a page is in memory several times while it is read.
 const PAGE: u32 = 250;
@@ -272,6 +272,37 @@ pub(crate) async fn reach(
         session.namespace
     );
     Ok((own.items, Some(why)))
+}
+
+/// What people and the operator have recorded.
+pub(crate) struct Records {
+    /// All Releases that the query selects.
+    pub releases: Vec<Release>,
+    /// All Decisions that it selects.
+    pub decisions: Vec<Decision>,
+    /// All reviews that it selects.
+    pub reviews: Vec<ReleaseReview>,
+    /// What could not be read: a note each.
+    pub notes: Vec<String>,
+}
+
+/// Releases, Decisions and reviews, read side by side.
+///
+/// # Errors
+/// A sentence: one of the kinds cannot be listed.
+pub(crate) async fn records(session: &Session, query: &Query<'_>) -> Result<Records, String> {
+    let (releases, decisions, reviews) = tokio::join!(
+        list::<Release>(session, query),
+        list::<Decision>(session, query),
+        list::<ReleaseReview>(session, query)
+    );
+    let (releases, decisions, reviews) = (releases?, decisions?, reviews?);
+    Ok(Records {
+        notes: [releases.notes(), decisions.notes(), reviews.notes()].concat(),
+        releases: releases.items,
+        decisions: decisions.items,
+        reviews: reviews.items,
+    })
 }
 
 /// The Decisions on a Release of the session's namespace, oldest first.

@@ -30,7 +30,7 @@ use files::Variables;
 
 pub(crate) use failure::failed;
 pub(crate) use flags::{Connection, Place};
-pub(crate) use listing::{Listed, Query, decisions, get, list, reach};
+pub(crate) use listing::{Listed, Query, decisions, get, list, reach, records};
 pub(crate) use pause::Pause;
 
 /// The field manager of what people write with this command line.

@@ -6,13 +6,9 @@ use jiff::civil::{Date, Weekday};
 use jiff::{Timestamp, ToSpan};
 
 use crate::view::calendar::model::{Calendar, Entry, Kind, Lane, name_of};
-use crate::view::drawing::escaped;
+use crate::view::drawing::{LEFT, RIGHT, TOP, WIDTH, escaped, opened};
 use crate::view::layout::cut;
 
-const WIDTH: f64 = 1200.0;
-const LEFT: f64 = 190.0;
-const RIGHT: f64 = 30.0;
-const TOP: f64 = 76.0;
 const ROW: f64 = 22.0;
 const BAR: f64 = 14.0;
 /// The minimum width of a bar, so that it can be seen.
@@ -45,16 +41,7 @@ pub fn svg(calendar: &Calendar) -> String {
     let bands: f64 = lanes.iter().map(|(.., rows)| band(rows.len()) + 8.0).sum();
     let legend = TOP + bands + 20.0;
     let height = legend + 2.0 * ROW;
-    let title = escaped(&title(calendar));
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="12">
-<title>{title}</title>
-<defs><pattern id="denied" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" fill="#f7d9d4"/><rect width="2" height="6" fill="#e07a5f"/></pattern></defs>
-<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>
-<text x="16" y="26" font-size="16" font-weight="600">{title}</text>"##
-    );
+    let mut out = opened(&title(calendar), height, "denied", ("#f7d9d4", "#e07a5f"));
     axis(calendar, TOP + bands, &mut out);
     let mut y = TOP;
     for (lane, windows, releases) in &lanes {

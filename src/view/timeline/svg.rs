@@ -5,16 +5,12 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::release::State;
-use crate::view::drawing::escaped;
+use crate::view::drawing::{LEFT, RIGHT, TOP, WIDTH, escaped, opened};
 use crate::view::layout::cut;
 use crate::view::timeline::model::{Lane, Leg, Outcome, Step, Timeline, Way};
 
-const WIDTH: f64 = 1200.0;
-const LEFT: f64 = 190.0;
-const RIGHT: f64 = 30.0;
 const ROW: f64 = 26.0;
 const BAR: f64 = 16.0;
-const TOP: f64 = 76.0;
 /// The minimum width of a bar, so that it can be seen.
 const THINNEST: f64 = 2.0;
 /// The possible distances between ticks, in seconds.
@@ -102,22 +98,7 @@ pub fn svg(timeline: &Timeline) -> String {
     let bands: f64 = rows.iter().map(|(_, legs)| band(legs.len()) + 8.0).sum();
     let legend = TOP + bands + 24.0;
     let height = legend + 2.0 * ROW + 12.0;
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="12">"##
-    );
-    let _ = writeln!(out, "<title>{}</title>", escaped(&title(timeline)));
-    out.push_str("<defs><pattern id=\"closed\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" fill=\"#eceff1\"/><rect width=\"2\" height=\"6\" fill=\"#cfd8dc\"/></pattern></defs>\n");
-    let _ = writeln!(
-        out,
-        r##"<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>"##
-    );
-    let _ = writeln!(
-        out,
-        r##"<text x="16" y="26" font-size="16" font-weight="600">{}</text>"##,
-        escaped(&title(timeline))
-    );
+    let mut out = opened(&title(timeline), height, "closed", ("#eceff1", "#cfd8dc"));
     ticks(&axis, TOP + bands, &mut out);
     let mut y = TOP;
     for (lane, legs) in &rows {
